@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * common/base/log.h - one line an event: level, where, what happened, fields.
+ *
+ *	log_warn("session", "takeover refused", "client=%s owner=%u", name, slot);
+ *
+ * error: someone must act. warn: degraded. notice: life of the node. info: connections. debug: off.
+ * Lines go to one descriptor in one write each (children: the supervisor's pipe; the supervisor: its files or
+ * standard error). Each (file, line) is limited to 10 lines a second with a "suppressed n" summary; error is
+ * not limited. Bytes that came from a peer are passed through utf8_show() by the caller. */
+#ifndef COMMON_BASE_LOG_H
+#define COMMON_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
+
+struct log_site { int64_t second; uint32_t lines; uint32_t suppressed; };
+
+/* who: role and number, such as "worker 0"; fd: borrowed. */
+void log_open(int fd, const char *who, enum log_level level);
+void log_set_level(enum log_level level);
+bool log_would(enum log_level level);
+const char *log_level_name(enum log_level level);               /* "error" ... */
+int log_level_parse(const char *name, enum log_level *out);     /* FB_EINVAL */
+
+void log_write(struct log_site *site, enum log_level level, const char *module, const char *event,
+    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+#define LOG_AT(level, ...) \
+	do { \
+		static struct log_site log_site_; \
+		if (log_would(level)) \
+			log_write(&log_site_, level, __VA_ARGS__); \
+	} while (0)
+#define log_error(...)  LOG_AT(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...)   LOG_AT(LOG_WARN, __VA_ARGS__)
+#define log_notice(...) LOG_AT(LOG_NOTICE, __VA_ARGS__)
+#define log_info(...)   LOG_AT(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)  LOG_AT(LOG_DEBUG, __VA_ARGS__)
+
+#endif

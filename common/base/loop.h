@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * common/base/loop.h - the event loop: descriptors, timers, signals, work at the end of a turn.
+ *
+ * One turn: wait, fire what is ready, fire due timers, run deferred tasks until none is left, next turn. loop.c is the only user
+ * of libevent; t/sim has another implementation of this header under a false clock (without descriptors).
+ * Not for several threads, except loop_bell_ring(). */
+#ifndef COMMON_BASE_LOOP_H
+#define COMMON_BASE_LOOP_H
+
+#include <stdbool.h>
+
+#include "common/base/clock.h"
+#include "common/base/list.h"
+#include "common/base/wheel.h"
+
+struct loop;
+
+struct loop *loop_new(void);
+void loop_free(struct loop *l);                 /* after everything made with it is freed */
+void loop_run(struct loop *l);                  /* until loop_stop() */
+bool loop_turn(struct loop *l, bool block);     /* one turn; false after loop_stop() */
+void loop_stop(struct loop *l);
+/* The time at the start of this turn (or of the callback's timer step): no system call. */
+struct mono loop_now(const struct loop *l);
+
+/* A descriptor. Level-triggered. The descriptor stays the caller's: free the loop_fd, then close it. */
+enum { LOOP_READ = 1, LOOP_WRITE = 2 };
+struct loop_fd;
+typedef void loop_fd_fn(void *arg, unsigned ready);
+/* want: LOOP_READ | LOOP_WRITE, or 0 for not yet. A hang-up is reported as what is wanted. */
+struct loop_fd *loop_fd_new(struct loop *l, int fd, unsigned want, loop_fd_fn *fn, void *arg);
+void loop_fd_want(struct loop_fd *f, unsigned want);    /* the same as before: no system call */
+void loop_fd_free(struct loop_fd *f);                   /* also from its own callback; NULL is allowed */
+
+/* Timers: struct timer of wheel.h, embedded by the caller. */
+void loop_timer_set(struct loop *l, struct timer *t, struct mono at);
+void loop_timer_in(struct loop *l, struct timer *t, int64_t ns);        /* from loop_now() */
+void loop_timer_cancel(struct loop *l, struct timer *t);
+
+/* Work for the end of this turn, in the order deferred; a task is queued at most once. A task that is deferred
+ * while tasks run is run in the same turn. A task must not defer itself: for the next turn use loop_next(). */
+struct task {
+	struct list link;               /* unlinked: not queued */
+	void (*fn)(struct task *t);
+};
+static inline void
+task_init(struct task *t, void (*fn)(struct task *t))
+{
+	*t = (struct task){ .fn = fn };
+}
+void loop_defer(struct loop *l, struct task *t);
+void loop_next(struct loop *l, struct task *t);         /* at the end of the next turn, which does not wait */
+static inline void
+task_cancel(struct task *t)
+{
+	list_del(&t->link);
+}
+
+/* Signals, delivered as callbacks of the loop. */
+typedef void loop_signal_fn(void *arg, int signo);
+void loop_signal(struct loop *l, int signo, loop_signal_fn *fn, void *arg);
+
+/* An eventfd that other threads may ring: fn runs in the loop, once for any number of rings. */
+struct loop_bell;
+struct loop_bell *loop_bell_new(struct loop *l, void (*fn)(void *arg), void *arg);
+void loop_bell_ring(struct loop_bell *b);               /* from any thread */
+void loop_bell_free(struct loop_bell *b);
+
+#endif

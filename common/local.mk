@@ -1,0 +1,21 @@
+# common/: used by all, includes nothing outside itself. One archive a folder.
+noinst_LIBRARIES += libfbbase.a libfbmqtt.a libfbcrypto.a libfbconfig.a libfbipc.a libfbadmin.a libfbmetrics.a
+
+libfbbase_a_SOURCES = \
+	common/base/arena.c common/base/arena.h \
+	common/base/bitmap.c common/base/bitmap.h \
+	common/base/bucket.c common/base/bucket.h \
+	common/base/buf.c common/base/buf.h \
+	common/base/cidr.c common/base/cidr.h \
+	common/base/clock.c common/base/clock.h \
+	common/base/err.c common/base/err.h common/base/errors.def \
+	common/base/heap.c common/base/heap.h \
+	common/base/hmap.c common/base/hmap.h \
+	common/base/list.h \
+	common/base/log.c common/base/log.h \
+	common/base/loop.h \
+	common/base/mem.c common/base/mem.h \
+	common/base/rand.c common/base/rand.h \
+	common/base/slice.h \
+	common/base/utf8.c common/base/utf8.h \
+	common/base/wheel.c common/base/wheel.h
