@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * common/config/config.h - the configuration: one struct, one table (keys.def), values set by path and text.
+ *
+ * Files are parsed by the supervisor alone (yaml.h); the other processes get paths and values over their channel
+ * and use config_set() too, so that one table checks everything. */
+#ifndef COMMON_CONFIG_CONFIG_H
+#define COMMON_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum config_type { CONFIG_BOOL, CONFIG_NUMBER, CONFIG_BYTES, CONFIG_SECONDS, CONFIG_REAL, CONFIG_TEXT };
+enum config_when { CONFIG_RELOAD, CONFIG_CONNECT, CONFIG_RESTART };
+/* Where a value came from, the later wins. */
+enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_OVERRIDE, CONFIG_FLAG };
+
+#define CONFIG_C_BOOL    bool
+#define CONFIG_C_NUMBER  int64_t
+#define CONFIG_C_BYTES   int64_t
+#define CONFIG_C_SECONDS int64_t
+#define CONFIG_C_REAL    double
+#define CONFIG_C_TEXT    char *
+
+enum config_key {
+#define KEY(field, path, type, def, min, max, when, help) CONFIG_K_##field,
+#include "common/config/keys.def"
+#undef KEY
+	CONFIG_KEY_COUNT
+};
+
+struct config {
+#define KEY(field, path, type, def, min, max, when, help) CONFIG_C_##type field;
+#include "common/config/keys.def"
+#undef KEY
+	uint8_t source[CONFIG_KEY_COUNT];       /* enum config_source */
+};
+
+struct config_info {
+	const char *path, *def, *min, *max, *help;
+	enum config_type type;
+	enum config_when when;
+	size_t offset;                          /* of the field in struct config */
+};
+const struct config_info *config_info(enum config_key k);
+
+#define CONFIG_ERROR_MAX 512
+/* A message for people: what is wrong, and what would be right. */
+struct config_error { char text[CONFIG_ERROR_MAX]; };
+
+void config_init(struct config *c);             /* all defaults */
+void config_fini(struct config *c);
+void config_copy(struct config *to, const struct config *from);        /* to is initialised */
+/* CONFIG_KEY_COUNT: unknown; then *guess is the nearest known path, or NULL. */
+enum config_key config_find(const char *path, const char **guess);
+/* 0; FB_ENOENT: no such key ("did you mean"); FB_EINVAL, FB_ERANGE: *e says what is valid. c is untouched on failure.
+ * A value from a weaker source than the one that is there is ignored. */
+int config_set(struct config *c, const char *path, const char *value, enum config_source source, struct config_error *e);
+/* Back to the value of a weaker source is the caller's: parse again. The text form of a value, which config_set()
+ * takes back; returns out. */
+const char *config_get(const struct config *c, enum config_key k, char *out, size_t size);
+bool config_equal(const struct config *a, const struct config *b, enum config_key k);
+/* Rules that need more than one key. FB_ECONFLICT and *e. */
+int config_check(const struct config *c, struct config_error *e);
+/* workers: auto resolved to the number of usable CPUs. */
+unsigned config_workers(const struct config *c);
+
+#endif
