@@ -1,5 +1,6 @@
-# common/: used by all, includes nothing outside itself. One archive a folder.
-noinst_LIBRARIES += libfbbase.a libfbmqtt.a libfbcrypto.a libfbconfig.a libfbipc.a libfbadmin.a libfbmetrics.a
+# common/: used by all, includes nothing outside itself. One archive a folder; common/base/loop.c has its own, since
+# t/sim brings another loop.
+noinst_LIBRARIES += libfbbase.a libfbloop.a libfbmqtt.a libfbcrypto.a libfbconfig.a libfbipc.a libfbadmin.a libfbmetrics.a
 
 libfbbase_a_SOURCES = \
 	common/base/arena.c common/base/arena.h \
@@ -19,3 +20,36 @@ libfbbase_a_SOURCES = \
 	common/base/slice.h \
 	common/base/utf8.c common/base/utf8.h \
 	common/base/wheel.c common/base/wheel.h
+
+libfbloop_a_SOURCES = common/base/loop.c
+
+libfbmqtt_a_SOURCES = \
+	common/mqtt/client.h \
+	common/mqtt/decode.h \
+	common/mqtt/encode.h \
+	common/mqtt/frame.h \
+	common/mqtt/packet.h \
+	common/mqtt/properties.def \
+	common/mqtt/props.h \
+	common/mqtt/reason.h common/mqtt/reasons.def \
+	common/mqtt/topic.h
+
+libfbcrypto_a_SOURCES =
+
+libfbconfig_a_SOURCES = \
+	common/config/config.h common/config/keys.def
+
+libfbipc_a_SOURCES = \
+	common/ipc/chan.h \
+	common/ipc/codec.h \
+	common/ipc/messages.def \
+	common/ipc/payloads.def
+
+libfbadmin_a_SOURCES = \
+	common/admin/commands.def \
+	common/admin/row.h \
+	common/admin/words.h
+
+libfbmetrics_a_SOURCES = \
+	common/metrics/metrics.def \
+	common/metrics/page.h
