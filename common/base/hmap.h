@@ -30,10 +30,37 @@ void hmap_init(struct hmap *m);
 void hmap_fini(struct hmap *m);                         /* frees the tables; the nodes are the caller's */
 void hmap_put(struct hmap *m, struct hmap_node *n, uint64_t hash);
 void hmap_del(struct hmap *m, struct hmap_node *n);     /* n must be in m */
+
+/* The head of the chain in which a node with that hash is or goes; for hmap.c. Only when there is a table. */
+static inline struct hmap_node **
+hmap_bucket(const struct hmap *m, uint64_t hash)
+{
+	if (__builtin_expect(m->old != NULL, 0) && (hash & m->old_mask) >= m->moved)
+		return &m->old[hash & m->old_mask];
+	return &m->buckets[hash & m->mask];
+}
+
+static inline struct hmap_node *
+hmap_match(struct hmap_node *n, uint64_t hash)
+{
+	while (n != NULL && n->hash != hash)
+		n = n->next;
+	return n;
+}
+
 /* First node with that hash, or NULL; valid until the next put. */
-struct hmap_node *hmap_first(const struct hmap *m, uint64_t hash);
+static inline struct hmap_node *
+hmap_first(const struct hmap *m, uint64_t hash)
+{
+	return m->count != 0 ? hmap_match(*hmap_bucket(m, hash), hash) : NULL;
+}
+
 /* Next node with that hash, or NULL. */
-struct hmap_node *hmap_next(const struct hmap_node *n, uint64_t hash);
+static inline struct hmap_node *
+hmap_next(const struct hmap_node *n, uint64_t hash)
+{
+	return hmap_match(n->next, hash);
+}
 
 /* Iteration over all, in no order: start with a zeroed iterator; NULL at the end. The node handed out may be deleted
  * before the next call, no other; a put during an iteration may hide or repeat nodes. */
