@@ -1,0 +1,2 @@
+# scripts/: what a person runs, and what checks the tree.
+EXTRA_DIST += scripts/check scripts/clang-format scripts/common.sh scripts/run
