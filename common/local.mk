@@ -25,14 +25,14 @@ libfbloop_a_SOURCES = common/base/loop.c
 
 libfbmqtt_a_SOURCES = \
 	common/mqtt/client.h \
-	common/mqtt/decode.h \
-	common/mqtt/encode.h \
-	common/mqtt/frame.h \
+	common/mqtt/decode.c common/mqtt/decode.h \
+	common/mqtt/decode_connect.c common/mqtt/decode_parts.h \
+	common/mqtt/encode.c common/mqtt/encode.h \
+	common/mqtt/frame.c common/mqtt/frame.h \
 	common/mqtt/packet.h \
-	common/mqtt/properties.def \
-	common/mqtt/props.h \
-	common/mqtt/reason.h common/mqtt/reasons.def \
-	common/mqtt/topic.h
+	common/mqtt/props.c common/mqtt/props.h common/mqtt/properties.def \
+	common/mqtt/reason.c common/mqtt/reason.h common/mqtt/reasons.def \
+	common/mqtt/topic.c common/mqtt/topic.h
 
 libfbcrypto_a_SOURCES =
 

@@ -27,10 +27,12 @@ int prop_next(struct slice *block, struct prop *out);
 bool prop_find(struct slice block, enum prop_id id, struct prop *out);
 void prop_put(struct buf *b, const struct prop *p);
 const char *prop_name(uint8_t id);      /* "message expiry interval"; NULL: no such property */
-/* Checks a whole block for one packet type (0: the will's): known, allowed there, right type, not twice unless it may,
+/* Checks a whole block for one packet type (PROPS_WILL: the will's): known, allowed there, right type, not twice unless it may,
  * values in range. FB_EPROTO with *v. */
+#define PROPS_WILL ((enum mqtt_type)0)
 int props_check(struct slice block, enum mqtt_type packet, struct violation *v);
-/* Takes the length and then the block off *in. FB_EPROTO. */
+/* Takes the length and then the block off *in. FB_ESHORT: the packet ends before the block does; FB_EPROTO: a length
+ * that is not the shortest [MQTT-1.5.5-1]. */
 int props_take(struct slice *in, struct slice *block);
 void props_put(struct buf *b, struct slice block);      /* length, then the block */
 
