@@ -10,6 +10,7 @@ libfbbase_a_SOURCES = \
 	common/base/cidr.c common/base/cidr.h \
 	common/base/clock.c common/base/clock.h \
 	common/base/err.c common/base/err.h common/base/errors.def \
+	common/base/guess.c common/base/guess.h \
 	common/base/heap.c common/base/heap.h \
 	common/base/hmap.c common/base/hmap.h \
 	common/base/list.h \
@@ -37,7 +38,11 @@ libfbmqtt_a_SOURCES = \
 libfbcrypto_a_SOURCES =
 
 libfbconfig_a_SOURCES = \
-	common/config/config.h common/config/keys.def
+	common/config/check.c \
+	common/config/config.c common/config/config.h common/config/keys.def \
+	common/config/names.c \
+	common/config/print.c common/config/print.h \
+	common/config/yaml.c common/config/yaml.h
 
 libfbipc_a_SOURCES = \
 	common/ipc/chan.h \

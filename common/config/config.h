@@ -44,6 +44,7 @@ struct config_info {
 };
 const struct config_info *config_info(enum config_key k);
 
+#define CONFIG_VALUE_MAX 1024           /* a value's text with its NUL */
 #define CONFIG_ERROR_MAX 512
 /* A message for people: what is wrong, and what would be right. */
 struct config_error { char text[CONFIG_ERROR_MAX]; };
@@ -53,11 +54,15 @@ void config_fini(struct config *c);
 void config_copy(struct config *to, const struct config *from);        /* to is initialised */
 /* CONFIG_KEY_COUNT: unknown; then *guess is the nearest known path, or NULL. */
 enum config_key config_find(const char *path, const char **guess);
+/* Is path the beginning of keys, as "mqtt" is? */
+bool config_is_section(const char *path);
+/* Says in *e that path is neither key nor section, and what was possible. */
+void config_unknown(const char *path, struct config_error *e);
 /* 0; FB_ENOENT: no such key ("did you mean"); FB_EINVAL, FB_ERANGE: *e says what is valid. c is untouched on failure.
  * A value from a weaker source than the one that is there is ignored. */
 int config_set(struct config *c, const char *path, const char *value, enum config_source source, struct config_error *e);
 /* Back to the value of a weaker source is the caller's: parse again. The text form of a value, which config_set()
- * takes back; returns out. */
+ * takes back; out: CONFIG_VALUE_MAX bytes hold every value; returns out. */
 const char *config_get(const struct config *c, enum config_key k, char *out, size_t size);
 bool config_equal(const struct config *a, const struct config *b, enum config_key k);
 /* Rules that need more than one key. FB_ECONFLICT and *e. */

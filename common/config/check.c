@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * common/config/check.c - rules that need more than one key, and values that depend on the machine. */
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/config/config.h"
+
+#define WORKERS_MAX 64
+/* One scrypt with r = 8 takes 1 KiB for each step of N. */
+#define SCRYPT_STEP_BYTES 1024
+#define SCRYPT_ALL_BYTES (INT64_C(8) << 30)
+
+int
+config_check(const struct config *c, struct config_error *e)
+{
+	int64_t hashing = c->auth_scrypt_n * SCRYPT_STEP_BYTES * c->auth_threads;
+
+	if (hashing > SCRYPT_ALL_BYTES) {
+		snprintf(e->text, sizeof e->text,
+		    "auth.scrypt_n %" PRId64 " with auth.threads %" PRId64 " would take %" PRId64
+		    " MiB of memory at once; valid: at most %" PRId64 " MiB, so lower one of them",
+		    c->auth_scrypt_n, c->auth_threads, hashing >> 20, SCRYPT_ALL_BYTES >> 20);
+		return FB_ECONFLICT;
+	}
+	if (c->direct_public && !c->direct) {
+		snprintf(e->text, sizeof e->text,
+		    "features.direct_public needs features.direct_messaging: set both to true, or the first to false");
+		return FB_ECONFLICT;
+	}
+	return 0;
+}
+
+static unsigned
+usable_cpus(void)
+{
+	cpu_set_t set;
+	int n = 0;
+
+	CPU_ZERO(&set);
+	if (sched_getaffinity(0, sizeof set, &set) == 0)
+		n = CPU_COUNT(&set);
+	return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
+}
+
+unsigned
+config_workers(const struct config *c)
+{
+	if (strcmp(c->workers, "auto") == 0)
+		return usable_cpus();
+	return (unsigned)strtoul(c->workers, NULL, 10);
+}
