@@ -45,16 +45,16 @@ libfbconfig_a_SOURCES = \
 	common/config/yaml.c common/config/yaml.h
 
 libfbipc_a_SOURCES = \
-	common/ipc/chan.h \
-	common/ipc/codec.h \
+	common/ipc/chan.c common/ipc/chan.h \
+	common/ipc/codec.c common/ipc/codec.h \
 	common/ipc/messages.def \
 	common/ipc/payloads.def
 
 libfbadmin_a_SOURCES = \
 	common/admin/commands.def \
-	common/admin/row.h \
+	common/admin/row.c common/admin/row.h \
 	common/admin/words.h
 
 libfbmetrics_a_SOURCES = \
 	common/metrics/metrics.def \
-	common/metrics/page.h
+	common/metrics/page.c common/metrics/page.h

@@ -16,6 +16,18 @@ t_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_DIR='"$(abs_top_srcdir)/t/conf
 t_unit_test_conf_LDADD = libfbconfig.a $(UNIT_LIBS) $(YAML_LIBS)
 EXTRA_DIST += t/conf
 
+UNIT_TESTS += t/unit/test_ipc
+t_unit_test_ipc_SOURCES = t/unit/test_ipc.c
+t_unit_test_ipc_LDADD = libfbipc.a libfbloop.a $(UNIT_LIBS) $(EVENT_LIBS)
+
+UNIT_TESTS += t/unit/test_chan
+t_unit_test_chan_SOURCES = t/unit/test_chan.c
+t_unit_test_chan_LDADD = libfbipc.a libfbloop.a $(UNIT_LIBS) $(EVENT_LIBS)
+
+UNIT_TESTS += t/unit/test_metrics
+t_unit_test_metrics_SOURCES = t/unit/test_metrics.c
+t_unit_test_metrics_LDADD = libfbadmin.a libfbmetrics.a $(UNIT_LIBS)
+
 if HAVE_CHECK
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
