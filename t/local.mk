@@ -1,9 +1,31 @@
-# t/: a unit test of a module is one block: its name in UNIT_TESTS, then its source and what it links. What all of
-# them link (Check and common/base) comes from $(UNIT_LIBS).
-EXTRA_DIST += t/support/unit.h t/system/run
-
-UNIT_LIBS = libfbbase.a $(CHECK_LIBS)
+# t/: the unit test of a module is one line: its name here, its source beside it (t/unit/test_x is made of
+# t/unit/test_x.c). It links the archives of common/ and Check; what is in worker/, cluster/ or store/ needs a second
+# line: t_unit_test_x_LDADD = libfbworker.a $(UNIT_LIBS) ...
 UNIT_TESTS =
+UNIT_TESTS += t/unit/test_arena
+UNIT_TESTS += t/unit/test_bitmap
+UNIT_TESTS += t/unit/test_bucket
+UNIT_TESTS += t/unit/test_buf
+UNIT_TESTS += t/unit/test_cidr
+UNIT_TESTS += t/unit/test_clock
+UNIT_TESTS += t/unit/test_err
+UNIT_TESTS += t/unit/test_heap
+UNIT_TESTS += t/unit/test_hmap
+UNIT_TESTS += t/unit/test_list
+UNIT_TESTS += t/unit/test_log
+UNIT_TESTS += t/unit/test_loop
+UNIT_TESTS += t/unit/test_mem
+UNIT_TESTS += t/unit/test_rand
+UNIT_TESTS += t/unit/test_slice
+UNIT_TESTS += t/unit/test_utf8
+UNIT_TESTS += t/unit/test_wheel
+
+UNIT_LIBS = libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbmqtt.a libfbcrypto.a libfbloop.a libfbbase.a \
+	$(CHECK_LIBS) $(EVENT_LIBS) $(YAML_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS)
+# For programs without an LDADD of their own, that is, unit tests; every other program has one.
+LDADD = $(UNIT_LIBS)
+
+EXTRA_DIST += t/support/unit.h t/system/run
 
 UNIT_TESTS += t/unit/test_config
 t_unit_test_config_SOURCES = t/unit/test_config.c
