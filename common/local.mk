@@ -25,7 +25,7 @@ libfbbase_a_SOURCES = \
 libfbloop_a_SOURCES = common/base/loop.c
 
 libfbmqtt_a_SOURCES = \
-	common/mqtt/client.h \
+	common/mqtt/client.c common/mqtt/client.h \
 	common/mqtt/decode.c common/mqtt/decode.h \
 	common/mqtt/decode_connect.c common/mqtt/decode_parts.h \
 	common/mqtt/encode.c common/mqtt/encode.h \

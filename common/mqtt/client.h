@@ -42,7 +42,8 @@ struct client_ops {
 	 * With session_present, what was under way has been put into c->out again before this call. */
 	void (*on_connack)(struct client *c, const struct mqtt_connack *p);
 	/* A message for us: at QoS 2 once, at its first arrival. Topic aliases are already resolved. The answer
-	 * (PUBACK, PUBREC) is sent on return, unless c->manual_ack: then client_ack() sends it. */
+	 * (PUBACK, PUBREC) is sent on return, unless c->manual_ack: then client_ack() sends it, and repeats of a
+	 * QoS 2 message come here too, to be answered again. */
 	void (*on_publish)(struct client *c, const struct mqtt_publish *p);
 	/* A publish of QoS 1 or 2 is over (PUBACK, PUBCOMP, or a refusing PUBREC), or CLIENT_LOST. Its id is free. */
 	void (*on_sent)(struct client *c, uint16_t packet_id, uint64_t token, uint8_t reason);
@@ -84,11 +85,10 @@ struct client {
 	uint16_t free_first;            /* list of free slots, as ids; 0: none */
 	uint16_t alias_max;
 	bool wrote;                     /* since the last tick */
-	bool ping_out;
-	bool stopped;
-	uint32_t next_order;            /* counts publishes, to resend them in order */
+	bool ping_out;                  /* a PINGREQ since ping_at, nothing received since */
+	uint32_t next_order;            /* counts what was sent with an id, to resend it in order */
 	struct mono deadline;           /* of the next tick */
-	struct mono last_in;
+	struct mono ping_at;
 };
 
 void client_init(struct client *c, const struct client_ops *ops, void *arg);
@@ -98,7 +98,8 @@ void client_fini(struct client *c);
  * and TOPIC_ALIAS_MAXIMUM of p->props by itself. With p->clean all that was under way is given up (CLIENT_LOST).
  * No CONNACK within timeout_ns: client_tick() says FB_ETIMEOUT. */
 void client_connect(struct client *c, const struct mqtt_connect *p, int64_t timeout_ns, struct mono now);
-/* The connection is gone: forgets c->out and half handshakes' bytes, keeps what is under way for the next connection. */
+/* The connection is gone: forgets c->out and unanswered SUBSCRIBEs and UNSUBSCRIBEs, keeps publishes that are under way
+ * for the next connection. */
 void client_closed(struct client *c);
 
 /* Handles every whole packet of *in and moves *in past it; what remains (c->need says of how much) the caller gives
@@ -110,7 +111,7 @@ void client_stop(struct client *c);
 
 /* When client_tick() wants to be called next; ns is INT64_MAX: never. */
 struct mono client_deadline(const struct client *c);
-/* Sends PINGREQ when it is time. 0; FB_ETIMEOUT: no CONNACK, or no PINGRESP within a keep-alive: close. */
+/* Sends PINGREQ when it is time. 0; FB_ETIMEOUT: no CONNACK, or silence for a keep-alive after a PINGREQ: close. */
 int client_tick(struct client *c, struct mono now);
 
 /* Each puts one packet into c->out and gives its id; token comes back with the answer. 0; FB_ECLOSED: not
