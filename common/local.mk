@@ -40,6 +40,7 @@ libfbcrypto_a_SOURCES =
 libfbconfig_a_SOURCES = \
 	common/config/check.c \
 	common/config/config.c common/config/config.h common/config/keys.def \
+	common/config/dirs.c common/config/dirs.h \
 	common/config/names.c \
 	common/config/print.c common/config/print.h \
 	common/config/yaml.c common/config/yaml.h
@@ -53,7 +54,7 @@ libfbipc_a_SOURCES = \
 libfbadmin_a_SOURCES = \
 	common/admin/commands.def \
 	common/admin/row.c common/admin/row.h \
-	common/admin/words.h
+	common/admin/words.c common/admin/words.h
 
 libfbmetrics_a_SOURCES = \
 	common/metrics/metrics.def \

@@ -3,10 +3,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/base/guess.h"
 #include "common/config/config.h"
+#include "common/config/dirs.h"
 #include "common/config/print.h"
 #include "common/config/yaml.h"
 
@@ -310,8 +312,28 @@ START_TEST(files_that_are_not_there_or_too_large)
 }
 END_TEST
 
+START_TEST(directories_follow_the_user)
+{
+	struct config c;
+	char out[CONFIG_VALUE_MAX];
+
+	config_init(&c);
+	ck_assert_int_eq(set(&c, "run_dir", "r"), 0);
+	ck_assert_int_eq(dirs_run(&c, out, sizeof out), 0);
+	ck_assert_str_eq(out, "r");
+	setenv("XDG_STATE_HOME", "/s", 1);
+	setenv("XDG_RUNTIME_DIR", "/r", 1);
+	ck_assert_int_eq(dirs_run(NULL, out, sizeof out), 0);
+	ck_assert_str_eq(out, geteuid() == 0 ? "/run/fubar" : "/r/fubar");
+	ck_assert_int_eq(dirs_data(&c, out, sizeof out), 0);
+	ck_assert_str_eq(out, geteuid() == 0 ? "/var/lib/fubar" : "/s/fubar");
+	config_fini(&c);
+}
+END_TEST
+
 UNIT_MAIN("config", defaults_of_the_table_are_set, each_default_is_taken_back_from_its_text,
     each_bound_is_valid_and_beyond_it_is_not, units_are_understood_and_printed,
     what_is_not_valid_is_refused_and_changes_nothing, addresses_are_taken, a_weaker_source_does_not_win,
     unknown_keys_get_advice, distances_are_those_of_typing, rules_over_several_keys, workers_are_counted,
-    a_copy_is_equal_and_on_its_own, printed_texts_come_back, files_that_are_not_there_or_too_large)
+    a_copy_is_equal_and_on_its_own, printed_texts_come_back, files_that_are_not_there_or_too_large,
+    directories_follow_the_user)
