@@ -8,6 +8,8 @@ UNIT_TESTS += t/unit/test_bucket
 UNIT_TESTS += t/unit/test_buf
 UNIT_TESTS += t/unit/test_cidr
 UNIT_TESTS += t/unit/test_clock
+UNIT_TESTS += t/unit/test_conf
+UNIT_TESTS += t/unit/test_config
 UNIT_TESTS += t/unit/test_err
 UNIT_TESTS += t/unit/test_heap
 UNIT_TESTS += t/unit/test_hmap
@@ -19,6 +21,7 @@ UNIT_TESTS += t/unit/test_rand
 UNIT_TESTS += t/unit/test_slice
 UNIT_TESTS += t/unit/test_utf8
 UNIT_TESTS += t/unit/test_wheel
+UNIT_TESTS += t/unit/test_words
 
 UNIT_LIBS = libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbmqtt.a libfbcrypto.a libfbloop.a libfbbase.a \
 	$(CHECK_LIBS) $(EVENT_LIBS) $(YAML_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS)
@@ -27,15 +30,8 @@ LDADD = $(UNIT_LIBS)
 
 EXTRA_DIST += t/support/unit.h t/system/run
 
-UNIT_TESTS += t/unit/test_config
-t_unit_test_config_SOURCES = t/unit/test_config.c
-t_unit_test_config_LDADD = libfbconfig.a $(UNIT_LIBS) $(YAML_LIBS)
-
 # t/conf/NAME.yaml is read; t/conf/NAME.ok is the error, or the values that it set.
-UNIT_TESTS += t/unit/test_conf
-t_unit_test_conf_SOURCES = t/unit/test_conf.c
 t_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_DIR='"$(abs_top_srcdir)/t/conf"'
-t_unit_test_conf_LDADD = libfbconfig.a $(UNIT_LIBS) $(YAML_LIBS)
 EXTRA_DIST += t/conf
 
 UNIT_TESTS += t/unit/test_ipc

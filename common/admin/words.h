@@ -3,7 +3,9 @@
 #ifndef COMMON_ADMIN_WORDS_H
 #define COMMON_ADMIN_WORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 enum admin_command {
 #define CMD(words, args, by, right, handler, help) ADMIN_##handler,
@@ -23,7 +25,10 @@ struct admin_info {
 const struct admin_info *admin_info(enum admin_command c);
 
 /* Finds the command that argv starts with; *used says how many words it took. Each word may be shortened to a unique
- * prefix. 0; FB_ESYNTAX: none or several match, or the number of arguments is wrong: error says what was possible. */
+ * prefix. 0; FB_ESYNTAX: none or several match, or the arguments are wrong: error says what was possible. */
 int words_match(size_t argc, char *const *argv, enum admin_command *out, size_t *used, char *error, size_t error_size);
+
+/* The commands that begin with these words (none: all), with arguments and help; false: there is none. */
+bool words_help(FILE *f, size_t argc, char *const *argv);
 
 #endif
