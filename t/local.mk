@@ -50,3 +50,15 @@ if HAVE_CHECK
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 endif
+
+# The same tests under AddressSanitizer and UBSan, in a build directory of their own below this one; one process a
+# test program, so that leaks show and a debugger can follow.
+ASAN_DIR = build-asan
+check-asan:
+	$(MKDIR_P) $(ASAN_DIR)
+	test -f $(ASAN_DIR)/Makefile || { cd $(ASAN_DIR) && \
+		$(abs_top_srcdir)/configure -q --enable-sanitizers CC='$(CC)' CFLAGS='-g -O1'; }
+	cd $(ASAN_DIR) && CK_FORK=no UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) $(AM_MAKEFLAGS) check
+.PHONY: check-asan
+distclean-local:
+	rm -rf $(ASAN_DIR)
