@@ -6,6 +6,7 @@ UNIT_TESTS += t/unit/test_arena
 UNIT_TESTS += t/unit/test_bitmap
 UNIT_TESTS += t/unit/test_bucket
 UNIT_TESTS += t/unit/test_buf
+UNIT_TESTS += t/unit/test_chan
 UNIT_TESTS += t/unit/test_cidr
 UNIT_TESTS += t/unit/test_clock
 UNIT_TESTS += t/unit/test_conf
@@ -13,10 +14,12 @@ UNIT_TESTS += t/unit/test_config
 UNIT_TESTS += t/unit/test_err
 UNIT_TESTS += t/unit/test_heap
 UNIT_TESTS += t/unit/test_hmap
+UNIT_TESTS += t/unit/test_ipc
 UNIT_TESTS += t/unit/test_list
 UNIT_TESTS += t/unit/test_log
 UNIT_TESTS += t/unit/test_loop
 UNIT_TESTS += t/unit/test_mem
+UNIT_TESTS += t/unit/test_metrics
 UNIT_TESTS += t/unit/test_rand
 UNIT_TESTS += t/unit/test_slice
 UNIT_TESTS += t/unit/test_utf8
@@ -33,18 +36,6 @@ EXTRA_DIST += t/support/unit.h t/system/run
 # t/conf/NAME.yaml is read; t/conf/NAME.ok is the error, or the values that it set.
 t_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_DIR='"$(abs_top_srcdir)/t/conf"'
 EXTRA_DIST += t/conf
-
-UNIT_TESTS += t/unit/test_ipc
-t_unit_test_ipc_SOURCES = t/unit/test_ipc.c
-t_unit_test_ipc_LDADD = libfbipc.a libfbloop.a $(UNIT_LIBS) $(EVENT_LIBS)
-
-UNIT_TESTS += t/unit/test_chan
-t_unit_test_chan_SOURCES = t/unit/test_chan.c
-t_unit_test_chan_LDADD = libfbipc.a libfbloop.a $(UNIT_LIBS) $(EVENT_LIBS)
-
-UNIT_TESTS += t/unit/test_metrics
-t_unit_test_metrics_SOURCES = t/unit/test_metrics.c
-t_unit_test_metrics_LDADD = libfbadmin.a libfbmetrics.a $(UNIT_LIBS)
 
 if HAVE_CHECK
 check_PROGRAMS += $(UNIT_TESTS)
