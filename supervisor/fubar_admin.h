@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * supervisor/fubar_admin.h - the parts of fubar-admin: one command goes out, rows come back, they are shown.
+ *
+ * The tool is short-lived: what it allocates lives until it exits unless a function says otherwise. */
+#ifndef SUPERVISOR_FUBAR_ADMIN_H
+#define SUPERVISOR_FUBAR_ADMIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "common/admin/words.h"
+#include "common/base/slice.h"
+
+enum tool_exit { TOOL_DONE = 0, TOOL_REFUSED = 1, TOOL_USAGE = 2, TOOL_NO_DAEMON = 3 };
+
+struct answer_row {
+	struct slice table;             /* "_table"; len 0: none */
+	struct slice fields;            /* see common/admin/row.h; checked to be well-formed */
+};
+
+struct answer {
+	struct answer_row *rows;        /* owned, as are the bytes they point to */
+	size_t count;
+	size_t cap;
+	int code;                       /* 0, or FB_E... */
+	char *text;                     /* owned, may be empty */
+	const char *password;           /* borrowed: one that was made here, or NULL */
+	bool list;                      /* the command lists things: always a table */
+};
+
+#define TOOL_ERROR_MAX 600
+
+/* fubar_admin_conn.c: the whole exchange. error is filled unless TOOL_DONE, which only says that an answer came: answer->code
+ * says what it was. quiet_end: the daemon going away instead of answering is what was asked for (stop). */
+enum tool_exit conn_ask(const char *socket_path, enum admin_command c, size_t argc, char *const *argv, bool quiet_end,
+    struct answer *answer, char error[TOOL_ERROR_MAX]);
+void answer_fini(struct answer *a);
+
+/* fubar_admin_show.c: tables and "key: value" blocks for people. */
+void show_answer(FILE *f, const struct answer *a);
+
+/* fubar_admin_json.c: one object, described in fubar-admin(8). code: "ok", an error's name, "usage", "no-daemon". */
+void json_answer(FILE *f, const struct answer *a);
+void json_error(FILE *f, const char *code, const char *text);
+
+/* fubar_admin_secret.c. Passwords are the caller's: secret_free() wipes them. NULL: *error says why. */
+char *secret_make(void);                        /* at least 128 random bits, letters and digits */
+char *secret_read(const char **error);          /* asks twice on a terminal, else one line of standard input */
+void secret_free(char *s);
+/* Asks on the terminal; false without one. */
+bool secret_confirm(const char *question);
+
+/* fubar_admin_complete.c: the completion for bash, from the tables. */
+void complete_print(FILE *f);
+
+#endif
