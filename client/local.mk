@@ -1,0 +1,21 @@
+# client/: fubar-client. All but main() is an archive, so that the unit tests link it.
+bin_PROGRAMS += fubar-client
+noinst_LIBRARIES += libfbclient.a
+
+fubar_client_SOURCES = client/main.c
+fubar_client_LDADD = libfbclient.a libfbmqtt.a libfbbase.a $(JANSSON_LIBS)
+
+libfbclient_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+libfbclient_a_SOURCES = \
+	client/bench.c client/bench.h client/bench.def \
+	client/bench_conn.c \
+	client/bench_opts.c \
+	client/bench_report.c \
+	client/bench_retained.c \
+	client/cross.c \
+	client/flow.c client/flow.h \
+	client/hist.c client/hist.h \
+	client/opt.c client/opt.h \
+	client/proc.c client/proc.h \
+	client/seq.c client/seq.h \
+	client/swarm.c client/swarm.h
