@@ -45,6 +45,37 @@ any_below_or_high(uint64_t w, uint64_t n)
 	return (((w - ONES * n) | w) & HIGHS) != 0;
 }
 
+static inline bool
+plain_valid(uint64_t w)
+{
+	return !any_below_or_high(w, 1);
+}
+
+static inline bool
+plain_clean(uint64_t w)
+{
+	return !any_below_or_high(w, 0x20) && !any_below_or_high(w ^ ONES * 0x7f, 1);
+}
+
+/* Past the plain words at the start of s; to its end if all is plain, the last word then overlaps the one before. */
+static inline struct slice
+skip_plain(struct slice s, bool (*plain)(uint64_t w))
+{
+	const uint8_t *p = s.p;
+	const uint8_t *end = s.p + s.len;
+	uint64_t w;
+
+	if (s.len < 8)
+		return s;
+	for (; end - p >= 8; p += 8) {
+		memcpy(&w, p, 8);
+		if (!plain(w))
+			return slice_of(p, (size_t)(end - p));
+	}
+	memcpy(&w, end - 8, 8);
+	return plain(w) ? slice_of(end, 0) : slice_of(p, (size_t)(end - p));
+}
+
 static bool
 is_unclean(uint32_t c)
 {
@@ -54,19 +85,10 @@ is_unclean(uint32_t c)
 bool
 utf8_valid(struct slice s)
 {
-	while (s.len > 0) {
-		uint64_t w;
+	for (s = skip_plain(s, plain_valid); s.len > 0; s = skip_plain(s, plain_valid)) {
 		uint32_t code;
-		size_t n;
+		size_t n = decode(s, &code);
 
-		if (s.len >= 8) {
-			memcpy(&w, s.p, 8);
-			if (!any_below_or_high(w, 1)) {
-				s = slice_of(s.p + 8, s.len - 8);
-				continue;
-			}
-		}
-		n = decode(s, &code);
 		if (n == 0 || code == 0)        /* [MQTT-1.5.3-1] [MQTT-1.5.3-2] */
 			return false;
 		s = slice_of(s.p + n, s.len - n);
@@ -77,19 +99,10 @@ utf8_valid(struct slice s)
 bool
 utf8_clean(struct slice s)
 {
-	while (s.len > 0) {
-		uint64_t w;
+	for (s = skip_plain(s, plain_clean); s.len > 0; s = skip_plain(s, plain_clean)) {
 		uint32_t code;
-		size_t n;
+		size_t n = decode(s, &code);
 
-		if (s.len >= 8) {
-			memcpy(&w, s.p, 8);
-			if (!any_below_or_high(w, 0x20) && !any_below_or_high(w ^ ONES * 0x7f, 1)) {
-				s = slice_of(s.p + 8, s.len - 8);
-				continue;
-			}
-		}
-		n = decode(s, &code);
 		if (n == 0 || is_unclean(code))
 			return false;
 		s = slice_of(s.p + n, s.len - n);
