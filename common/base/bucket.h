@@ -8,7 +8,7 @@
 #include "common/base/clock.h"
 
 struct bucket {
-	uint64_t rate;                  /* tokens a second, 1..2^32 */
+	uint64_t rate;                  /* tokens a second, 1..2^32; over 10^9 small takes cost nothing */
 	uint64_t burst;                 /* 1..2^32 */
 	int64_t full_at;                /* ns; when it will next be full */
 };

@@ -4,9 +4,12 @@
  *	log_warn("session", "takeover refused", "client=%s owner=%u", name, slot);
  *
  * error: someone must act. warn: degraded. notice: life of the node. info: connections. debug: off.
+ * As written: "2024-01-31T12:00:00.000Z warn worker 0 session: takeover refused client=a owner=2", at most 2048 bytes
+ * (cut with "..."), control bytes as "?".
  * Lines go to one descriptor in one write each (children: the supervisor's pipe; the supervisor: its files or
  * standard error). Each (file, line) is limited to 10 lines a second with a "suppressed n" summary; error is
- * not limited. Bytes that came from a peer are passed through utf8_show() by the caller. */
+ * not limited. Bytes that came from a peer are passed through utf8_show() by the caller. Any thread
+ * may log. A descriptor that takes no line at once loses it; the next line that gets through says how many. */
 #ifndef COMMON_BASE_LOG_H
 #define COMMON_BASE_LOG_H
 

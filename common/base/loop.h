@@ -37,7 +37,8 @@ void loop_timer_set(struct loop *l, struct timer *t, struct mono at);
 void loop_timer_in(struct loop *l, struct timer *t, int64_t ns);        /* from loop_now() */
 void loop_timer_cancel(struct loop *l, struct timer *t);
 
-/* Work for the end of this turn, in the order deferred; a task is queued at most once. A task that is deferred
+/* Work for the end of this turn, in the order deferred; a task is queued at most once (if it
+ * waits for the next turn already, it stays there). A task that is deferred
  * while tasks run is run in the same turn. A task must not defer itself: for the next turn use loop_next(). */
 struct task {
 	struct list link;               /* unlinked: not queued */
