@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * supervisor/fubar_admin_complete.c - completion for bash. The words come from commands.def, the keys from keys.def. */
-#include "supervisor/fubar_admin.h"
-
 #include <string.h>
 
 #include "common/config/config.h"
+#include "supervisor/fubar_admin.h"
 
 static const char head[] =
     "# bash completion of fubar-admin: eval \"$(fubar-admin --complete)\"\n"

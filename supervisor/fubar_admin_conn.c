@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * supervisor/fubar_admin_conn.c - one connection, one request, its rows. Blocking: the tool has nothing else to do. */
-#include "supervisor/fubar_admin.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -14,6 +12,7 @@
 #include "common/base/mem.h"
 #include "common/ipc/chan.h"
 #include "common/ipc/codec.h"
+#include "supervisor/fubar_admin.h"
 
 #define HEADER 8
 #define FRAME_MAX (64u << 20)

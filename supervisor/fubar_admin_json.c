@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * supervisor/fubar_admin_json.c - answers for programs; the only user of libjansson. */
-#include "supervisor/fubar_admin.h"
-
 #include <jansson.h>
 
 #include "common/admin/row.h"
 #include "common/base/utf8.h"
+#include "supervisor/fubar_admin.h"
 
 #define TEXT_MAX 4096
 

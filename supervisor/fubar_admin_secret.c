@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * supervisor/fubar_admin_secret.c - passwords made and asked for. The terminal's echo comes back whatever happens. */
-#include "supervisor/fubar_admin.h"
-
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,6 +10,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/rand.h"
+#include "supervisor/fubar_admin.h"
 
 #define SECRET_CHARS 24         /* of 62: 142 bits */
 #define SECRET_MAX 65536

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * supervisor/fubar_admin_show.c - answers for people. Columns are the fields in the order in which they first appear;
  * a table that is too wide for any screen becomes blocks. Whatever came from clients is shown escaped. */
-#include "supervisor/fubar_admin.h"
-
 #include <inttypes.h>
 #include <string.h>
 
 #include "common/admin/row.h"
 #include "common/base/mem.h"
 #include "common/base/utf8.h"
+#include "supervisor/fubar_admin.h"
 
 #define COLUMNS_MAX 64
 #define CELL_MAX 512
