@@ -53,7 +53,8 @@ buf_len(const struct buf *b)
 static inline struct slice
 buf_slice(const struct buf *b)
 {
-	return (struct slice){ b->base + b->start, b->end - b->start };
+	/* NULL + 0 is undefined in C, and clang's sanitizer says so */
+	return (struct slice){ b->base == NULL ? NULL : b->base + b->start, b->end - b->start };
 }
 
 static inline void
