@@ -11,7 +11,10 @@ UNIT_TESTS += t/unit/test_cidr
 UNIT_TESTS += t/unit/test_clock
 UNIT_TESTS += t/unit/test_conf
 UNIT_TESTS += t/unit/test_config
+UNIT_TESTS += t/unit/test_decode
+UNIT_TESTS += t/unit/test_encode
 UNIT_TESTS += t/unit/test_err
+UNIT_TESTS += t/unit/test_frame
 UNIT_TESTS += t/unit/test_heap
 UNIT_TESTS += t/unit/test_hmap
 UNIT_TESTS += t/unit/test_ipc
@@ -20,8 +23,11 @@ UNIT_TESTS += t/unit/test_log
 UNIT_TESTS += t/unit/test_loop
 UNIT_TESTS += t/unit/test_mem
 UNIT_TESTS += t/unit/test_metrics
+UNIT_TESTS += t/unit/test_props
 UNIT_TESTS += t/unit/test_rand
+UNIT_TESTS += t/unit/test_reason
 UNIT_TESTS += t/unit/test_slice
+UNIT_TESTS += t/unit/test_topic
 UNIT_TESTS += t/unit/test_utf8
 UNIT_TESTS += t/unit/test_wheel
 UNIT_TESTS += t/unit/test_words
@@ -31,7 +37,7 @@ UNIT_LIBS = libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbmqtt.a lib
 # For programs without an LDADD of their own, that is, unit tests; every other program has one.
 LDADD = $(UNIT_LIBS)
 
-EXTRA_DIST += t/support/unit.h t/system/run
+EXTRA_DIST += t/support/codec.h t/support/codec_samples.h t/support/unit.h t/system/run
 
 # t/conf/NAME.yaml is read; t/conf/NAME.ok is the error, or the values that it set.
 t_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_DIR='"$(abs_top_srcdir)/t/conf"'
