@@ -8,6 +8,7 @@ UNIT_TESTS += t/unit/test_bucket
 UNIT_TESTS += t/unit/test_buf
 UNIT_TESTS += t/unit/test_chan
 UNIT_TESTS += t/unit/test_cidr
+UNIT_TESTS += t/unit/test_client
 UNIT_TESTS += t/unit/test_clock
 UNIT_TESTS += t/unit/test_conf
 UNIT_TESTS += t/unit/test_config
