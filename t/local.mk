@@ -44,6 +44,10 @@ EXTRA_DIST += t/support/codec.h t/support/codec_samples.h t/support/unit.h t/sys
 t_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_DIR='"$(abs_top_srcdir)/t/conf"'
 EXTRA_DIST += t/conf
 
+# Tables against man pages and etc/fubar.yaml.
+EXTRA_DIST += t/doc/tables.py t/doc/test_tables.sh
+TESTS += t/doc/test_tables.sh
+
 if HAVE_CHECK
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

@@ -116,4 +116,21 @@ START_TEST(every_file_does_what_its_ok_says)
 }
 END_TEST
 
-UNIT_MAIN("conf", every_file_does_what_its_ok_says)
+START_TEST(the_sample_is_all_defaults)
+{
+	struct config c, defaults;
+	struct config_error e;
+
+	config_init(&c);
+	config_init(&defaults);
+	ck_assert_msg(config_load_file(&c, CONF_DIR "/../../etc/fubar.yaml", &e) == 0, "%s", e.text);
+	for (enum config_key k = 0; k < CONFIG_KEY_COUNT; k++) {
+		ck_assert_msg(c.source[k] == CONFIG_FILE, "%s is missing", config_info(k)->path);
+		ck_assert_msg(config_equal(&c, &defaults, k), "%s", config_info(k)->path);
+	}
+	config_fini(&c);
+	config_fini(&defaults);
+}
+END_TEST
+
+UNIT_MAIN("conf", every_file_does_what_its_ok_says, the_sample_is_all_defaults)
