@@ -38,7 +38,7 @@ UNIT_LIBS = libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbmqtt.a lib
 # For programs without an LDADD of their own, that is, unit tests; every other program has one.
 LDADD = $(UNIT_LIBS)
 
-EXTRA_DIST += t/support/codec.h t/support/codec_samples.h t/support/unit.h t/system/run
+EXTRA_DIST += t/support t/system
 
 # t/conf/NAME.yaml is read; t/conf/NAME.ok is the error, or the values that it set.
 t_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_DIR='"$(abs_top_srcdir)/t/conf"'
