@@ -64,3 +64,19 @@ check-asan:
 .PHONY: check-asan
 distclean-local:
 	rm -rf $(ASAN_DIR)
+
+# t/fuzz: one libFuzzer harness a source, in a build of their own: configure --enable-fuzz CC=clang. scripts/check
+# runs each for some seconds, `make fuzz FUZZ_SECONDS=3600` for longer. A new one is a name here and its _LDFLAGS.
+FUZZERS = t/fuzz/fuzz_ipc t/fuzz/fuzz_yaml
+EXTRA_PROGRAMS += $(FUZZERS)
+FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+t_fuzz_fuzz_ipc_LDFLAGS = $(FUZZ_LDFLAGS)
+t_fuzz_fuzz_yaml_LDFLAGS = $(FUZZ_LDFLAGS)
+
+FUZZ_SECONDS = 600
+fuzz: $(FUZZERS)
+	@for f in $(FUZZERS); do \
+		$(MKDIR_P) corpus/$${f##*/} && \
+		./$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 corpus/$${f##*/} || exit 1; \
+	done
+.PHONY: fuzz

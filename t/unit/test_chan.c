@@ -133,7 +133,7 @@ START_TEST(descriptors_come_with_their_messages)
 		loop_turn(loop, true);
 	ck_assert_uint_eq(child.fds, COUNT);
 	for (int i = 0; i < COUNT; i++) {
-		ck_assert_int_eq(write(child.fd[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + i, 1), 1);
+		ck_assert_int_eq(write(child.fd[i], &"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[i], 1), 1);
 		close(child.fd[i]);
 		ck_assert_int_eq(read(pipes[i][0], &c, 1), 1);
 		ck_assert_int_eq(c, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[i]);

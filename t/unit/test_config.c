@@ -273,7 +273,7 @@ START_TEST(printed_texts_come_back)
 {
 	static const char *const text[] = {
 		"", "plain", " spaces ", "quote \" and \\ slash", "# no comment", "a: b", "- x", "null", "\xc3\xa4\xe2\x82\xac",
-		"line\xe2\x80\xa8sep\xe2\x80\xa9", "\xef\xbb\xbf" "bom",
+		"line\xe2\x80\xa8sep\xe2\x80\xa9", ("\xef\xbb\xbf" "bom"),
 	};
 	struct config a, b;
 
