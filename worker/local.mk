@@ -1,0 +1,30 @@
+# worker/: the process that owns clients. A library plus a small main, so that tests link the library.
+noinst_LIBRARIES += libfbworker.a
+libfbworker_a_SOURCES = \
+	worker/admin.c worker/admin.h \
+	worker/ban.c worker/ban.h \
+	worker/conn.c worker/conn.h \
+	worker/connect.h \
+	worker/ctl.c worker/ctl.h \
+	worker/deliver.c worker/deliver.h \
+	worker/dispatch.c worker/dispatch.h \
+	worker/do_ack.c \
+	worker/do_connect.c \
+	worker/do_disconnect.c \
+	worker/do_publish.c \
+	worker/do_subscribe.c \
+	worker/flow.c worker/flow.h \
+	worker/listener.c worker/listener.h \
+	worker/move.c worker/move.h \
+	worker/msg.c worker/msg.h \
+	worker/publish.c worker/publish.h \
+	worker/retain.c worker/retain.h \
+	worker/session.c worker/session.h \
+	worker/ship.c worker/ship.h \
+	worker/storec.c worker/storec.h \
+	worker/stream.h worker/tcp.c \
+	worker/subs.c worker/subs.h \
+	worker/trie.c worker/trie.h \
+	worker/will.c worker/will.h \
+	worker/worker.c worker/worker.h
+

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/admin.h"
+
+#include <fnmatch.h>
+
+#include "common/admin/row.h"
+#include "common/admin/words.h"
+#include "common/base/log.h"
+#include "common/base/rand.h"
+#include "common/base/utf8.h"
+#include "common/ipc/chan.h"
+#include "common/ipc/codec.h"
+#include "common/mqtt/topic.h"
+#include "worker/conn.h"
+#include "worker/flow.h"
+#include "worker/worker.h"
+
+#define SHOW_MAX 256
+
+struct answer {
+	struct worker *w;
+	uint64_t id;
+	struct slice arg;               /* the first argument; empty: none */
+	int code;
+	const char *text;
+};
+
+static struct buf *
+row_begin(struct answer *a, const char *table)
+{
+	struct buf *b = chan_begin(a->w->sup, IPC_ADMIN_ROW);
+
+	buf_put_le64(b, a->id);
+	row_put_str(b, "_table", table);
+	row_put_number(b, "worker", a->w->slot);
+	return b;
+}
+
+static void
+put_session(struct answer *a, const struct session *s)
+{
+	struct buf *b = row_begin(a, "sessions");
+	char text[SHOW_MAX];
+	const struct conn *c = s->conn;
+
+	row_put_text(b, "client", session_id(s));
+	row_put_text(b, "account", session_account(s));
+	row_put_bool(b, "connected", c != NULL && c->state == CONN_READY);
+	row_put_bool(b, "durable", (s->flags & SESSION_DURABLE) != 0);
+	row_put_str(b, "peer", c != NULL ? conn_peer_text(c, text, sizeof text) : "");
+	row_put_number(b, "subscriptions", s->sub_count);
+	row_put_number(b, "inflight", s->flow != NULL ? s->flow->window_used : 0);
+	row_put_number(b, "queued", s->flow != NULL ? flow_queued(s->flow) : 0);
+	chan_end(a->w->sup);
+}
+
+static void
+session_list(struct answer *a)
+{
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+	char pattern[SHOW_MAX];
+	char id[SHOW_MAX];
+
+	snprintf(pattern, sizeof pattern, "%.*s", (int)a->arg.len, (const char *)a->arg.p);
+	while ((n = hmap_each(&a->w->sessions.map, &it)) != NULL) {
+		const struct session *s = container_of(n, struct session, node);
+
+		if (a->arg.len > 0 && fnmatch(pattern, utf8_show(session_id(s), id, sizeof id), 0) != 0)
+			continue;
+		put_session(a, s);
+	}
+}
+
+static struct session *
+named(const struct answer *a)
+{
+	return session_get(&a->w->sessions, a->arg, rand_hash(a->arg.p, a->arg.len));
+}
+
+static void
+session_show(struct answer *a)
+{
+	const struct session *s = named(a);
+	struct buf *b;
+
+	if (s == NULL)
+		return;
+	put_session(a, s);
+	b = row_begin(a, "session");
+	row_put_text(b, "client", session_id(s));
+	row_put_number(b, "queued_bytes", s->flow != NULL ? (int64_t)s->flow->queue_bytes : 0);
+	row_put_number(b, "qos2_received", s->flow != NULL ? s->flow->received.used : 0);
+	if (s->conn != NULL) {
+		const struct conn *c = s->conn;
+
+		row_put_number(b, "level", c->level);
+		row_put_number(b, "keep_alive", c->keep_alive_s);
+		row_put_number(b, "bytes_in", (int64_t)c->bytes_in);
+		row_put_number(b, "bytes_out", (int64_t)c->bytes_out);
+		row_put_number(b, "output_pending", (int64_t)conn_pending(c));
+		row_put_number(b, "seconds", loop_now(a->w->loop).ns / NS_PER_SEC - c->since_s);
+	}
+	chan_end(a->w->sup);
+	LIST_EACH(n, &s->subs) {
+		const struct sub *sub = container_of(n, struct sub, link);
+
+		b = row_begin(a, "subscriptions");
+		row_put_text(b, "filter", filter_text(sub->filter));
+		row_put_number(b, "qos", sub->qos);
+		chan_end(a->w->sup);
+	}
+}
+
+static void
+session_kick(struct answer *a)
+{
+	const struct session *s = named(a);
+	struct buf *b;
+
+	if (s == NULL)
+		return;
+	b = row_begin(a, "kicked");
+	row_put_text(b, "client", session_id(s));
+	row_put_bool(b, "connected", s->conn != NULL);
+	chan_end(a->w->sup);
+	if (s->conn != NULL)
+		conn_close(s->conn, "closed by an administrator");
+}
+
+static void
+topic_list(struct answer *a)
+{
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+
+	while ((n = hmap_each(&a->w->trie.filters, &it)) != NULL) {
+		const struct filter *f = container_of(n, struct filter, node);
+		struct buf *b;
+
+		if (a->arg.len > 0 && !slice_eq(a->arg, filter_text(f)) && !topic_matches(a->arg, filter_text(f)))
+			continue;
+		b = row_begin(a, "topics");
+		row_put_text(b, "filter", filter_text(f));
+		row_put_number(b, "subscriptions", f->count);
+		chan_end(a->w->sup);
+	}
+}
+
+/* Rows about this process that `state` and `stats` cannot read off the shared page: its links. */
+static void
+state(struct answer *a)
+{
+	struct cluster_link_stats st;
+	struct worker *w = a->w;
+
+	for (unsigned slot = 0; w->cluster != NULL && slot < w->slots; slot++) {
+		struct buf *b;
+
+		if (slot == w->slot || !cluster_link_stats(w->cluster, slot, &st))
+			continue;
+		b = row_begin(a, "links");
+		row_put_number(b, "neighbour", slot);
+		row_put_bool(b, "up", st.up);
+		row_put_number(b, "frames_in", (int64_t)st.frames_in);
+		row_put_number(b, "frames_out", (int64_t)st.frames_out);
+		row_put_number(b, "msgs_in", (int64_t)st.msgs_in);
+		row_put_number(b, "msgs_out", (int64_t)st.msgs_out);
+		row_put_number(b, "pending_bytes", (int64_t)st.pending_bytes);
+		row_put_number(b, "unkept", (int64_t)st.unkept);
+		row_put_number(b, "routes", (int64_t)st.routes);
+		chan_end(w->sup);
+	}
+}
+
+void
+admin_command(struct worker *w, struct slice payload)
+{
+	struct ipc_admin p;
+	struct answer a = { .w = w, .text = "" };
+
+	if (ipc_take_admin(payload, &p) != 0) {
+		log_error("admin", "a request is damaged", "%zu bytes", payload.len);
+		return;
+	}
+	a.id = p.id;
+	(void)slice_take_le32_bytes(&p.words, &a.arg);
+	switch ((enum admin_command)p.command) {
+	case ADMIN_session_list:
+		session_list(&a);
+		break;
+	case ADMIN_session_show:
+		session_show(&a);
+		break;
+	case ADMIN_session_kick:
+		session_kick(&a);
+		break;
+	case ADMIN_topic_list:
+		topic_list(&a);
+		break;
+	case ADMIN_state:
+		state(&a);
+		break;
+	default:
+		break;          /* the others' to answer: nothing to add */
+	}
+	CHAN_SEND(w->sup, ADMIN_DONE, admin_done, .id = a.id, .code = (uint16_t)-a.code, .text = slice_str(a.text));
+}

@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/conn.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/cidr.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/utf8.h"
+#include "common/metrics/page.h"
+#include "common/mqtt/encode.h"
+#include "common/mqtt/frame.h"
+#include "common/mqtt/reason.h"
+#include "worker/connect.h"
+#include "worker/deliver.h"
+#include "worker/dispatch.h"
+#include "worker/session.h"
+#include "worker/will.h"
+#include "worker/worker.h"
+
+#define READS_A_TURN  4
+#define HOLD_BYTES    (64 * 1024)       /* read ahead of a connection that is not parsed */
+#define REF_BYTES     (8 * 1024)        /* payloads from here on are sent by reference */
+#define LINGER_NS     (2 * NS_PER_SEC)
+#define IOV_MAX_COUNT 32
+
+static void on_ready(void *arg, unsigned ready);
+static void on_timer(struct timer *t);
+
+static uint32_t
+now_ms(const struct conn *c)
+{
+	return (uint32_t)(loop_now(c->worker->loop).ns / NS_PER_MS);
+}
+
+struct conn *
+conn_new(struct worker *w, int fd, const uint8_t peer[16], uint16_t port, bool allowed)
+{
+	struct conn *c = mem_zalloc(sizeof *c);
+
+	c->worker = w;
+	c->fd = fd;
+	memcpy(c->peer, peer, sizeof c->peer);
+	c->peer_port = port;
+	c->flags = allowed ? CONN_ALLOWED : 0;
+	c->since_s = (uint32_t)(loop_now(w->loop).ns / NS_PER_SEC);
+	c->last_in_ms = now_ms(c);
+	list_init(&c->waiting);
+	list_put_last(&w->conns, &c->link);
+	w->conn_count++;
+	timer_init(&c->timer, on_timer);
+	/* A CONNECT must come in time. [MQTT-3.1.4-1 and section 3.1.4] */
+	loop_timer_in(w->loop, &c->timer, w->config.connect_timeout * NS_PER_SEC);
+	c->lfd = loop_fd_new(w->loop, fd, LOOP_READ, on_ready, c);
+	METRIC_ADD(connections, 1);
+	METRIC_ADD(connections_total, 1);
+	return c;
+}
+
+static void
+drop_refs(struct conn *c)
+{
+	if (c->refs == NULL)
+		return;
+	LIST_EACH_SAFE(n, tmp, c->refs) {
+		struct outref *r = container_of(n, struct outref, link);
+
+		msg_drop(r->msg);
+		mem_free(r);
+	}
+	mem_free(c->refs);
+	c->refs = NULL;
+	c->out_refs_bytes = c->out_marked = 0;
+}
+
+void
+conn_free(struct conn *c)
+{
+	struct worker *w = c->worker;
+
+	FB_ASSERT(c->session == NULL && c->open == NULL);
+	LIST_EACH_SAFE(n, tmp, &c->waiting) {
+		container_of(n, struct waiting, link)->conn = NULL;
+		list_del(n);
+	}
+	loop_timer_cancel(w->loop, &c->timer);
+	loop_fd_free(c->lfd);
+	close(c->fd);
+	list_del(&c->link);
+	list_del(&c->dirty);
+	drop_refs(c);
+	buf_fini(&c->in);
+	buf_fini(&c->out);
+	w->conn_count--;
+	METRIC_SUB(connections, 1);
+	mem_free(c);
+}
+
+const char *
+conn_peer_text(const struct conn *c, char *out, size_t size)
+{
+	struct cidr a = { .bits = 128 };
+	char text[CIDR_TEXT_MAX];
+
+	memcpy(a.addr, c->peer, sizeof a.addr);
+	cidr_print(&a, text);
+	snprintf(out, size, strchr(text, ':') != NULL ? "[%s]:%u" : "%s:%u", text, c->peer_port);
+	return out;
+}
+
+static void
+log_end(const struct conn *c, enum conn_side side, const char *reason)
+{
+	static const char *const sides[] = { "client", "server", "network" };
+	char id[80];
+	char peer[80];
+
+	if (c->bytes_in == 0 && side != CONN_SIDE_SERVER) {
+		METRIC_ADD(connections_silent, 1);
+		return;
+	}
+	log_info("conn", "closed", "client=%s peer=%s side=%s reason=\"%s\" in=%" PRIu64 " out=%" PRIu64 " seconds=%u",
+	    c->session != NULL ? utf8_show(session_id(c->session), id, sizeof id) : "-",
+	    conn_peer_text(c, peer, sizeof peer), sides[side], reason, c->bytes_in, c->bytes_out,
+	    (uint32_t)(loop_now(c->worker->loop).ns / NS_PER_SEC) - c->since_s);
+}
+
+/* Parts the connection from its session; what the client was owed is the session's matter from now on. */
+static void
+detach(struct conn *c)
+{
+	struct session *s = c->session;
+
+	if (c->open != NULL)
+		connect_conn_gone(c);
+	if (c->flags & CONN_HAS_OPS)
+		subscribe_conn_gone(c);
+	if (s != NULL) {
+		c->session = NULL;
+		if (c->state == CONN_READY)
+			METRIC_SUB(clients, 1);
+		session_offline(c->worker, s);
+	}
+	if (c->will != NULL) {
+		struct will *will = c->will;
+
+		c->will = NULL;
+		if ((c->flags & CONN_GRACEFUL) == 0)
+			will_publish(c->worker, will);          /* [MQTT-3.1.2-8] */
+		will_free(will);
+	}
+}
+
+void
+conn_kill(struct conn *c, enum conn_side side, const char *reason)
+{
+	struct worker *w = c->worker;
+
+	if (c->state == CONN_DEAD)
+		return;
+	if (c->state != CONN_LINGER) {
+		log_end(c, side, reason);
+		detach(c);
+	}
+	c->state = CONN_DEAD;
+	loop_fd_want(c->lfd, 0);
+	list_del(&c->link);
+	list_put_last(&w->dead, &c->link);
+	worker_wake(w);
+}
+
+void
+conn_close(struct conn *c, const char *reason)
+{
+	if (c->state == CONN_DEAD || c->state == CONN_LINGER)
+		return;
+	log_end(c, CONN_SIDE_SERVER, reason);
+	detach(c);
+	c->state = CONN_LINGER;
+	buf_fini(&c->in);
+	loop_timer_in(c->worker->loop, &c->timer, LINGER_NS);
+	conn_touch(c);
+}
+
+void
+conn_refuse(struct conn *c, enum mqtt_reason reason, const char *why)
+{
+	struct mqtt_connack ack = { .code = (uint8_t)reason };
+	int code = reason_connack_v3(reason);
+
+	METRIC_ADD(connects_refused, 1);
+	if (c->level != MQTT_50)
+		ack.code = (uint8_t)code;
+	if (c->level == MQTT_50 || code >= 0)
+		encode_connack(conn_out(c), c->level == 0 ? MQTT_311 : c->level, &ack);
+	conn_close(c, why);
+}
+
+void
+conn_violate(struct conn *c, const struct violation *v)
+{
+	char peer[80];
+	char id[80];
+
+	METRIC_ADD(violations, 1);
+	log_info("conn", "protocol violation", "client=%s peer=%s reason=\"%s\" statement=\"%s\"",
+	    c->session != NULL ? utf8_show(session_id(c->session), id, sizeof id) : "-",
+	    conn_peer_text(c, peer, sizeof peer), reason_text((uint8_t)v->reason), v->statement);
+	if (c->state == CONN_NEW) {
+		conn_refuse(c, v->reason, v->statement);
+		return;
+	}
+	if (c->state == CONN_READY && c->level == MQTT_50) {
+		struct mqtt_disconnect d = { .reason = (uint8_t)v->reason };
+
+		encode_disconnect(conn_out(c), MQTT_DISCONNECT, c->level, &d);
+	}
+	conn_close(c, v->statement);
+}
+
+void
+conn_touch(struct conn *c)
+{
+	if (!list_linked(&c->dirty)) {
+		list_put_last(&c->worker->dirty, &c->dirty);
+		worker_wake(c->worker);
+	}
+}
+
+size_t
+conn_pending(const struct conn *c)
+{
+	return buf_len(&c->out) + c->out_refs_bytes;
+}
+
+void
+conn_put_encoded(struct conn *c, struct slice packet)
+{
+	METRIC_ADD(packets_out, 1);
+	buf_put_slice(&c->out, packet);
+	conn_touch(c);
+}
+
+void
+conn_put_publish(struct conn *c, const struct mqtt_publish *p, struct msg *m)
+{
+	struct outref *r;
+
+	METRIC_ADD(packets_out, 1);
+	if (m == NULL || p->payload.len < REF_BYTES) {
+		encode_publish(&c->out, c->level, p);
+		conn_touch(c);
+		return;
+	}
+	encode_publish_head(&c->out, c->level, p);
+	if (c->refs == NULL) {
+		c->refs = mem_alloc(sizeof *c->refs);
+		list_init(c->refs);
+	}
+	r = mem_zalloc(sizeof *r);
+	r->msg = msg_hold(m);
+	r->before = (uint32_t)buf_len(&c->out) - c->out_marked;
+	c->out_marked += r->before;
+	c->out_refs_bytes += (uint32_t)p->payload.len;
+	list_put_last(c->refs, &r->link);
+	conn_touch(c);
+}
+
+/* The output as pieces in the order of the stream. */
+static int
+gather(const struct conn *c, struct iovec iov[IOV_MAX_COUNT])
+{
+	const uint8_t *at = c->out.base + c->out.start;
+	size_t left = buf_len(&c->out);
+	int n = 0;
+
+	if (c->refs != NULL) {
+		LIST_EACH(l, c->refs) {
+			const struct outref *r = container_of(l, struct outref, link);
+			struct cluster_pub p = msg_pub(r->msg);
+
+			if (n + 3 > IOV_MAX_COUNT)
+				return n;
+			if (r->before > 0)
+				iov[n++] = (struct iovec){ (void *)(uintptr_t)at, r->before };
+			at += r->before;
+			left -= r->before;
+			iov[n++] = (struct iovec){ (void *)(uintptr_t)(p.payload.p + r->done), p.payload.len - r->done };
+		}
+	}
+	if (left > 0)
+		iov[n++] = (struct iovec){ (void *)(uintptr_t)at, left };
+	return n;
+}
+
+/* The socket took n bytes. */
+static void
+written(struct conn *c, size_t n)
+{
+	struct list *l;
+
+	while (c->refs != NULL && (l = c->refs->next) != c->refs) {
+		struct outref *r = container_of(l, struct outref, link);
+		size_t part = n < r->before ? n : r->before;
+		size_t rest = r->msg->payload_len - r->done;
+
+		buf_eat(&c->out, part);
+		r->before -= (uint32_t)part;
+		c->out_marked -= (uint32_t)part;
+		n -= part;
+		if (r->before > 0)
+			return;
+		part = n < rest ? n : rest;
+		r->done += (uint32_t)part;
+		c->out_refs_bytes -= (uint32_t)part;
+		n -= part;
+		if (part < rest)
+			return;
+		list_del(&r->link);
+		msg_drop(r->msg);
+		mem_free(r);
+	}
+	buf_eat(&c->out, n);
+}
+
+static void
+out_empty(struct conn *c)
+{
+	buf_shrink(&c->out);
+	drop_refs(c);
+	if (c->flags & CONN_WANT_WRITE) {
+		c->flags = (uint8_t)(c->flags & ~CONN_WANT_WRITE);
+		loop_fd_want(c->lfd, LOOP_READ);
+	}
+	if (c->state == CONN_LINGER)
+		shutdown(c->fd, SHUT_WR);
+	else if (c->state == CONN_READY && c->session->flow != NULL)
+		deliver_pump(c->worker, c->session);
+}
+
+void
+conn_flush(struct conn *c)
+{
+	struct iovec iov[IOV_MAX_COUNT];
+	ssize_t n;
+
+	if (c->state == CONN_DEAD || (c->flags & CONN_WANT_WRITE))
+		return;
+	while (conn_pending(c) > 0) {
+		size_t pending = conn_pending(c);
+
+		if (c->out_refs_bytes == 0 && c->out_marked == 0) {
+			iov[0] = (struct iovec){ c->out.base + c->out.start, buf_len(&c->out) };
+			n = tcp_writev(c->fd, iov, 1);
+		} else {
+			n = tcp_writev(c->fd, iov, gather(c, iov));
+		}
+		if (n == FB_EAGAIN) {
+			c->flags |= CONN_WANT_WRITE;
+			loop_fd_want(c->lfd, LOOP_READ | LOOP_WRITE);
+			return;
+		}
+		if (n < 0) {
+			conn_kill(c, CONN_SIDE_NETWORK, strerror(errno));
+			return;
+		}
+		METRIC_ADD(writes, 1);
+		METRIC_ADD(bytes_out, n);
+		c->bytes_out += (uint64_t)n;
+		written(c, (size_t)n);
+		/* A short write: the socket is full; ask no more, wait for room. */
+		if ((size_t)n < pending && c->refs == NULL) {
+			c->flags |= CONN_WANT_WRITE;
+			loop_fd_want(c->lfd, LOOP_READ | LOOP_WRITE);
+			return;
+		}
+	}
+	out_empty(c);
+}
+
+/* Handles whole packets at the start of *in, as far as the connection's state lets it. */
+static void
+parse(struct conn *c, struct slice *in)
+{
+	struct worker *w = c->worker;
+	struct frame f;
+	struct violation v;
+	uint32_t need;
+	int err;
+
+	while (in->len > 0 && (c->state == CONN_READY || c->state == CONN_NEW) && !(c->flags & CONN_WAIT_KEPT)) {
+		err = frame_next(in, (uint32_t)w->config.max_packet, &f, &need, &v);
+		if (err == FB_ESHORT)
+			return;
+		if (err != 0) {
+			conn_violate(c, &v);
+			return;
+		}
+		METRIC_ADD(packets_in, 1);
+		dispatch(c, &f);
+	}
+}
+
+/* How much room the packet that is half there still needs, if it does not fit into the common buffer. */
+static size_t
+large_rest(const struct conn *c)
+{
+	struct slice in = buf_slice(&c->in);
+	struct frame f;
+	struct violation v;
+	uint32_t need = 0;
+
+	if (c->state != CONN_READY && c->state != CONN_NEW)
+		return buf_len(&c->in) < HOLD_BYTES ? HOLD_BYTES - buf_len(&c->in) : 0;
+	if (c->flags & CONN_WAIT_KEPT)
+		return buf_len(&c->in) < HOLD_BYTES ? HOLD_BYTES - buf_len(&c->in) : 0;
+	if (in.len == 0 || frame_next(&in, (uint32_t)c->worker->config.max_packet, &f, &need, &v) != FB_ESHORT)
+		return 0;
+	return need > WORKER_RBUF / 2 ? need - buf_len(&c->in) : 0;
+}
+
+static void
+parse_own(struct conn *c)
+{
+	struct slice in = buf_slice(&c->in);
+	size_t len = in.len;
+
+	parse(c, &in);
+	if (c->state == CONN_DEAD || c->state == CONN_LINGER)
+		return;
+	buf_eat(&c->in, len - in.len);
+	buf_shrink(&c->in);
+}
+
+/* One read call; false: nothing more to be had now. */
+static bool
+read_once(struct conn *c)
+{
+	struct worker *w = c->worker;
+	bool held = (c->state != CONN_READY && c->state != CONN_NEW) || (c->flags & CONN_WAIT_KEPT);
+	size_t have = buf_len(&c->in);
+	size_t own = have > 0 || held ? large_rest(c) : 0;
+	size_t room = own > 0 ? own : WORKER_RBUF - have;
+	struct slice in;
+	ssize_t n;
+
+	if (held && own == 0) {
+		loop_fd_want(c->lfd, c->flags & CONN_WANT_WRITE ? LOOP_WRITE : 0);
+		return false;
+	}
+	n = tcp_read(c->fd, own > 0 ? buf_room(&c->in, own) : w->rbuf + have, room);
+	METRIC_ADD(reads, 1);
+	if (n == FB_EAGAIN)
+		return false;
+	if (n < 0) {
+		conn_kill(c, n == FB_ECLOSED ? CONN_SIDE_CLIENT : CONN_SIDE_NETWORK,
+		    n == FB_ECLOSED ? "end of stream" : strerror(errno));
+		return false;
+	}
+	c->bytes_in += (uint64_t)n;
+	METRIC_ADD(bytes_in, n);
+	if (own > 0) {
+		buf_added(&c->in, (size_t)n);
+		if (!held)
+			parse_own(c);
+		return (size_t)n == room && c->state != CONN_DEAD;
+	}
+	if (have > 0) {
+		memcpy(w->rbuf, c->in.base + c->in.start, have);
+		buf_fini(&c->in);
+	}
+	in = slice_of(w->rbuf, have + (size_t)n);
+	parse(c, &in);
+	if (c->state == CONN_DEAD || c->state == CONN_LINGER)
+		return false;
+	buf_put_slice(&c->in, in);
+	return (size_t)n == room;
+}
+
+/* Input after the end: thrown away, so that the peer gets our last bytes and not a reset. */
+static void
+read_away(struct conn *c)
+{
+	ssize_t n = tcp_read(c->fd, c->worker->rbuf, WORKER_RBUF);
+
+	if (n < 0 && n != FB_EAGAIN)
+		conn_kill(c, CONN_SIDE_CLIENT, "");
+}
+
+static void
+on_ready(void *arg, unsigned ready)
+{
+	struct conn *c = arg;
+
+	if (ready & LOOP_WRITE) {
+		c->flags = (uint8_t)(c->flags & ~CONN_WANT_WRITE);
+		loop_fd_want(c->lfd, LOOP_READ);
+		conn_flush(c);
+	}
+	if (c->state == CONN_DEAD || (ready & LOOP_READ) == 0)
+		return;
+	if (c->state == CONN_LINGER) {
+		read_away(c);
+		return;
+	}
+	c->last_in_ms = now_ms(c);
+	metrics->note = c->session != NULL ? c->session->node.hash : 0;
+	for (int i = 0; i < READS_A_TURN; i++)
+		if (!read_once(c))
+			break;
+	metrics->note = 0;
+}
+
+void
+conn_resume(struct conn *c)
+{
+	if (c->flags & CONN_IN_RESUMED || c->state == CONN_DEAD)
+		return;
+	c->flags |= CONN_IN_RESUMED;
+	list_del(&c->link);
+	list_put_last(&c->worker->resumed, &c->link);
+	worker_wake(c->worker);
+}
+
+void
+conn_resume_now(struct conn *c)
+{
+	c->flags = (uint8_t)(c->flags & ~CONN_IN_RESUMED);
+	list_del(&c->link);
+	list_put_last(&c->worker->conns, &c->link);
+	if (c->state == CONN_LINGER)
+		return;
+	loop_fd_want(c->lfd, c->flags & CONN_WANT_WRITE ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+	parse_own(c);
+}
+
+static void
+on_timer(struct timer *t)
+{
+	struct conn *c = container_of(t, struct conn, timer);
+	int64_t limit_ms = (int64_t)c->keep_alive_s * 1500;
+	int64_t idle_ms = (int64_t)(uint32_t)(now_ms(c) - c->last_in_ms);
+
+	switch ((enum conn_state)c->state) {
+	case CONN_NEW:
+	case CONN_OPENING:
+		conn_kill(c, CONN_SIDE_SERVER, c->state == CONN_NEW ? "no CONNECT in time" : "CONNECT took too long");
+		break;
+	case CONN_READY:
+		/* One and a half times the keep-alive. [MQTT-3.1.2-24] */
+		if (idle_ms < limit_ms) {
+			loop_timer_in(c->worker->loop, t, (limit_ms - idle_ms) * NS_PER_MS);
+			break;
+		}
+		if (c->level == MQTT_50) {
+			struct mqtt_disconnect d = { .reason = MQTT_R_KEEP_ALIVE_TIMEOUT };
+
+			encode_disconnect(conn_out(c), MQTT_DISCONNECT, c->level, &d);
+			conn_close(c, "keep-alive time-out");
+			break;
+		}
+		conn_kill(c, CONN_SIDE_SERVER, "keep-alive time-out");
+		break;
+	case CONN_LINGER:
+		conn_kill(c, CONN_SIDE_SERVER, "");
+		break;
+	case CONN_DEAD:
+		break;
+	}
+}
+
+void
+conn_keepalive(struct conn *c)
+{
+	if (c->keep_alive_s == 0)
+		loop_timer_cancel(c->worker->loop, &c->timer);
+	else
+		loop_timer_in(c->worker->loop, &c->timer, c->keep_alive_s * NS_PER_SEC * 3 / 2);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * worker/conn.h - one client's socket: reading, the output of a turn, pausing, closing.
+ *
+ * Input of all connections goes through one buffer of the worker; a connection has memory of its own only while a
+ * packet is half there. Output is gathered during a turn and written once at its end; it holds memory only until
+ * the socket took it. Nothing is freed under its caller's feet: conn_kill() marks, the end of the turn frees. */
+#ifndef WORKER_CONN_H
+#define WORKER_CONN_H
+
+#include "common/base/buf.h"
+#include "common/base/list.h"
+#include "common/base/loop.h"
+#include "common/mqtt/packet.h"
+#include "worker/msg.h"
+#include "worker/stream.h"
+
+struct session;
+struct worker;
+struct open;
+struct will;
+
+enum conn_state {
+	CONN_NEW,                       /* no CONNECT yet */
+	CONN_OPENING,                   /* CONNECT is being worked on: nothing is parsed */
+	CONN_READY,                     /* CONNACK was sent */
+	CONN_LINGER,                    /* last output on its way; input is thrown away */
+	CONN_DEAD,                      /* to be freed at the end of the turn */
+};
+
+enum {
+	CONN_CLEAN = 1,                 /* CONNECT had clean session */
+	CONN_GRACEFUL = 2,              /* DISCONNECT has come: no will */
+	CONN_WANT_WRITE = 4,            /* the socket was full */
+	CONN_WAIT_KEPT = 8,             /* too many unacknowledged publishes: not parsed */
+	CONN_ALLOWED = 16,              /* an IP rule allows it: no login */
+	CONN_IN_RESUMED = 32,
+	CONN_HAS_OPS = 64,              /* a SUBSCRIBE or UNSUBSCRIBE waits for the store or the neighbours */
+};
+
+/* Large payloads are sent by reference: this one stands behind `before` more bytes of the output buffer. */
+struct outref {
+	struct list link;
+	struct msg *msg;
+	uint32_t before;
+	uint32_t done;                  /* bytes of the payload already written */
+};
+
+/* A publish from this client whose acknowledgement must wait; in the order received. [MQTT-4.6.0-2] */
+struct waiting {
+	struct list link;
+	struct conn *conn;              /* NULL: it is gone, nobody waits */
+	uint32_t legs;                  /* still open */
+	uint16_t packet_id;
+	uint8_t qos;
+	bool failed;                    /* a leg failed: not kept, so not acknowledged */
+};
+
+struct conn {
+	struct worker *worker;
+	struct loop_fd *lfd;
+	struct session *session;        /* borrowed; NULL before CONNACK and after the end */
+	struct open *open;              /* CONNECT being worked on; NULL: none */
+	struct will *will;              /* owned; NULL: none */
+	struct list link;               /* in worker->conns, or ->dead */
+	struct list dirty;              /* in worker->dirty */
+	struct list waiting;            /* struct waiting */
+	struct timer timer;             /* CONNECT time-out, keep-alive, linger */
+	struct buf in;                  /* a packet that is half there */
+	struct buf out;
+	struct list *refs;              /* struct outref; NULL: none ever */
+	uint32_t out_refs_bytes;        /* payload bytes in refs not yet written */
+	uint32_t out_marked;            /* bytes of out that stand before some ref */
+	uint32_t waiting_count;
+	uint32_t last_in_ms;            /* loop clock, wraps */
+	uint32_t since_s;               /* loop clock */
+	uint64_t bytes_in;
+	uint64_t bytes_out;
+	int fd;
+	uint16_t keep_alive_s;
+	uint16_t peer_port;
+	uint8_t peer[16];               /* as struct cidr has it */
+	uint8_t state;                  /* enum conn_state */
+	uint8_t level;                  /* 0 before CONNECT */
+	uint8_t flags;
+};
+
+/* fd is taken; allowed: an IP rule said so. */
+struct conn *conn_new(struct worker *w, int fd, const uint8_t peer[16], uint16_t port, bool allowed);
+void conn_free(struct conn *c);         /* the end of the turn's */
+
+/* Why it ends, for the one log line. side: who decided. */
+enum conn_side { CONN_SIDE_CLIENT, CONN_SIDE_SERVER, CONN_SIDE_NETWORK };
+/* Ends the connection without more output: its session goes offline, its will is published unless graceful. */
+void conn_kill(struct conn *c, enum conn_side side, const char *reason);
+/* The same after what is in the output has been written (bounded by time). */
+void conn_close(struct conn *c, const char *reason);
+/* The peer broke the protocol: logs, counts, answers as its level has it, closes. */
+void conn_violate(struct conn *c, const struct violation *v);
+/* Sends a CONNACK that refuses, then closes. */
+void conn_refuse(struct conn *c, enum mqtt_reason reason, const char *why);
+
+/* The buffer to append packets to; conn_touch() behind it, so that they go out at the end of the turn. */
+static inline struct buf *
+conn_out(struct conn *c)
+{
+	return &c->out;
+}
+void conn_touch(struct conn *c);
+/* Appends a PUBLISH; m, if not NULL, holds the same payload and may be referenced instead of copied. */
+void conn_put_publish(struct conn *c, const struct mqtt_publish *p, struct msg *m);
+/* Appends bytes that are already a packet. */
+void conn_put_encoded(struct conn *c, struct slice packet);
+size_t conn_pending(const struct conn *c);      /* bytes of output not yet written */
+void conn_flush(struct conn *c);                /* write what the socket takes; the end of the turn's */
+
+void conn_resume(struct conn *c);               /* parse on, at the end of this turn */
+void conn_resume_now(struct conn *c);           /* the end of the turn's */
+void conn_keepalive(struct conn *c);            /* the keep-alive is known: start watching */
+const char *conn_peer_text(const struct conn *c, char *out, size_t size);
+
+#endif

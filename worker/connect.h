@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * worker/connect.h - a CONNECT from the packet to the CONNACK: the store's word, the session from wherever it is, the
+ * neighbours' acknowledgement.
+ *
+ * Once the store was asked, it goes on even if the client goes away: the store has given us the id. Several CONNECTs
+ * with one id are worked off one after the other, in the store's order. */
+#ifndef WORKER_CONNECT_H
+#define WORKER_CONNECT_H
+
+#include "worker/storec.h"
+
+struct conn;
+struct open;
+struct session;
+struct worker;
+
+/* Somebody who waits until no CONNECT with this id is being worked on any more. */
+struct follower {
+	struct list link;
+	void (*run)(struct follower *f);
+};
+
+/* The CONNECT with that id that is being worked on; NULL: none. */
+struct open *connect_pending(const struct worker *w, struct slice client_id);
+void connect_follow(struct open *o, struct follower *f);
+void connect_conn_gone(struct conn *c);
+/* A move is over: the session is here, or (NULL) there is none. */
+void connect_taken(struct open *o, struct session *s);
+/* The same, when its owner says that it is gone; and when the owner died: the store is asked for its rows. */
+void connect_gone(struct open *o);
+void connect_reload(struct open *o);
+struct slice connect_id(const struct open *o);
+bool connect_clean(const struct open *o);
+struct slice connect_account(const struct open *o);
+
+#endif

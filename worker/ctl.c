@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/rand.h"
+#include "common/base/utf8.h"
+#include "common/ipc/codec.h"
+#include "common/metrics/page.h"
+#include "worker/admin.h"
+#include "worker/ban.h"
+#include "worker/conn.h"
+#include "worker/listener.h"
+#include "worker/move.h"
+#include "worker/publish.h"
+#include "worker/storec.h"
+#include "worker/subs.h"
+#include "worker/worker.h"
+
+#define FDS_KEPT 64     /* for links, channels, logs */
+
+static uint64_t
+store_seq(void *arg)
+{
+	return storec_last_seq(((struct worker *)arg)->store);
+}
+
+static void
+on_record(void *arg, unsigned from, uint8_t type, struct slice body)
+{
+	move_on_record(arg, from, type, body);
+}
+
+static void
+on_neighbour(void *arg, unsigned slot, uint64_t epoch, bool up)
+{
+	struct worker *w = arg;
+
+	log_notice("ctl", up ? "neighbour up" : "neighbour down", "slot=%u epoch=%llu", slot, (unsigned long long)epoch);
+	move_on_neighbour(w, slot, up);
+	ctl_check_ready(w);
+}
+
+static void
+on_congested(void *arg, bool congested)
+{
+	(void)arg;
+	log_debug("ctl", congested ? "links congested" : "links free", "%s", "");
+}
+
+static const struct cluster_ops cluster_ops = {
+	.on_publish = publish_on_neighbour,
+	.on_kept = publish_on_kept,
+	.on_record = on_record,
+	.on_neighbour = on_neighbour,
+	.store_seq = store_seq,
+	.on_congested = on_congested,
+};
+
+void
+ctl_check_ready(struct worker *w)
+{
+	if (w->ready_sent || !w->loaded || (w->cluster != NULL && !cluster_linked(w->cluster)))
+		return;
+	w->ready_sent = true;
+	chan_send(w->sup, IPC_READY);
+}
+
+static void
+set_limits(struct worker *w)
+{
+	struct rlimit r = { 0 };
+	uint64_t most = 1024;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0)
+		most = r.rlim_cur > FDS_KEPT * 2 ? r.rlim_cur - FDS_KEPT : FDS_KEPT;
+	if (w->config.max_connections > 0 && (uint64_t)w->config.max_connections < most)
+		most = (uint64_t)w->config.max_connections;
+	w->conn_limit = most > UINT32_MAX ? UINT32_MAX : (uint32_t)most;
+}
+
+static void
+on_start(struct worker *w, const struct ipc_start *p)
+{
+	char dir[512];
+
+	if (p->digest != ipc_digest()) {
+		log_error("ctl", "fubard speaks another version of the channel", "install all programs of one release");
+		_exit(1);
+	}
+	w->slot = p->slot;
+	w->slots = p->slots;
+	w->epoch = p->epoch;
+	/* One key in all workers: a session's hash names it to the supervisor too. Nothing was hashed yet. */
+	rand_process_key = (struct hash_key){ p->route_k0, p->route_k1 };
+	if (w->slots < 2)
+		return;
+	snprintf(dir, sizeof dir, "%.*s", (int)p->run_dir.len, (const char *)p->run_dir.p);
+	w->cluster = cluster_new(w->loop, &(struct cluster_config){ .slot = w->slot, .slots = w->slots, .epoch = w->epoch,
+	    .route_key = { p->route_k0, p->route_k1 }, .dir = dir }, &cluster_ops, w);
+}
+
+static void
+on_setting(struct worker *w, const struct ipc_setting *p)
+{
+	char path[128];
+	char *value = malloc(p->value.len + 1);
+	struct config_error e;
+
+	FB_ASSERT(value != NULL);
+	snprintf(path, sizeof path, "%.*s", (int)p->path.len, (const char *)p->path.p);
+	memcpy(value, p->value.p, p->value.len);
+	value[p->value.len] = '\0';
+	if (config_set(&w->config_next, path, value, CONFIG_FLAG, &e) != 0)
+		log_error("ctl", "a setting was refused", "%s", e.text);
+	free(value);
+}
+
+static void
+on_settings_end(struct worker *w)
+{
+	bool direct = w->config.direct;
+	enum log_level level;
+
+	config_copy(&w->config, &w->config_next);
+	if (log_level_parse(w->config.log_level, &level) == 0)
+		log_set_level(level);
+	set_limits(w);
+	if (direct != w->config.direct) {
+		struct hmap_iter it = { 0 };
+		struct hmap_node *n;
+
+		while ((n = hmap_each(&w->sessions.map, &it)) != NULL)
+			session_announce(w, container_of(n, struct session, node));
+	}
+}
+
+static void
+on_peer(struct worker *w, const struct ipc_peer *p, bool up)
+{
+	if (w->cluster == NULL || p->slot == w->slot)
+		return;
+	if (up)
+		cluster_peer_up(w->cluster, p->slot, p->epoch);
+	else
+		cluster_peer_down(w->cluster, p->slot, p->epoch);
+	ctl_check_ready(w);
+}
+
+static void
+gates(struct worker *w)
+{
+	if (w->stopping)
+		return;
+	w->gates_open = true;
+	listeners_open(w->listeners, true);
+}
+
+static void
+start_handler(struct worker *w, enum ipc_type type, struct slice payload, int fd)
+{
+	struct ipc_start start;
+	struct ipc_setting setting;
+	struct ipc_listener listener;
+	struct ipc_slot slot;
+	struct ipc_peer peer;
+
+	if (type == IPC_START && ipc_take_start(payload, &start) == 0)
+		on_start(w, &start);
+	else if (type == IPC_SETTING && ipc_take_setting(payload, &setting) == 0)
+		on_setting(w, &setting);
+	else if (type == IPC_LISTENER && fd >= 0 && ipc_take_listener(payload, &listener) == 0)
+		listener_add(w->listeners, &listener, fd);
+	else if (type == IPC_LISTENER_DROP && ipc_take_slot(payload, &slot) == 0)
+		listener_drop(w->listeners, slot.slot);
+	else if ((type == IPC_PEER_UP || type == IPC_PEER_DOWN) && ipc_take_peer(payload, &peer) == 0)
+		on_peer(w, &peer, type == IPC_PEER_UP);
+	else
+		log_error("ctl", "a message of the supervisor is damaged", "type=%s", ipc_name(type));
+}
+
+static void
+on_sup(void *arg, enum ipc_type type, struct slice payload, int fd)
+{
+	struct worker *w = arg;
+	struct ipc_ban ban;
+
+	switch (type) {
+	case IPC_SETTINGS_END:
+		on_settings_end(w);
+		break;
+	case IPC_METRICS:
+		if (metrics_map(fd) != 0)
+			log_error("ctl", "the page of counters does not fit", "%s", "mixed versions of the programs?");
+		METRIC_SET(heartbeat_ns, loop_now(w->loop).ns);
+		break;
+	case IPC_STORE_CHAN:
+		storec_attach(w->store, fd);
+		break;
+	case IPC_GATES_OPEN:
+		gates(w);
+		break;
+	case IPC_STOP:
+		worker_stop(w);
+		break;
+	case IPC_BAN:
+		if (ipc_take_ban(payload, &ban) == 0)
+			ban_put(w, ban.note, ban.seconds);
+		break;
+	case IPC_ADMIN:
+		admin_command(w, payload);
+		break;
+	default:
+		start_handler(w, type, payload, fd);
+	}
+}
+
+static void
+on_sup_closed(void *arg)
+{
+	struct worker *w = arg;
+
+	/* Nobody adopts us: the node restarts. */
+	log_notice("ctl", "supervisor gone", "this worker ends");
+	loop_stop(w->loop);
+}
+
+const struct chan_ops ctl_ops = { .on_msg = on_sup, .on_closed = on_sup_closed };
+
+static void
+on_session_row(struct worker *w, const struct ipc_session_row *p)
+{
+	struct session *s = session_get(&w->sessions, p->client_id, rand_hash(p->client_id.p, p->client_id.len));
+
+	if (s != NULL)
+		return;         /* it came back meanwhile */
+	s = session_new(w, p->client_id, p->account, SESSION_DURABLE);
+	subs_decode(w, s, p->subs);
+	session_offline(w, s);
+}
+
+static void
+kick_account(struct worker *w, struct slice account)
+{
+	LIST_EACH_SAFE(n, tmp, &w->conns) {
+		struct conn *c = container_of(n, struct conn, link);
+
+		if (c->session != NULL && slice_eq(session_account(c->session), account))
+			conn_close(c, "the account was deleted");
+	}
+}
+
+static void
+disown(struct worker *w, struct slice id)
+{
+	struct session *s = session_get(&w->sessions, id, rand_hash(id.p, id.len));
+
+	if (s == NULL)
+		return;
+	s->flags = (uint8_t)(s->flags | SESSION_DISOWNED);
+	if (s->conn != NULL)
+		conn_kill(s->conn, CONN_SIDE_SERVER, "session taken over");
+	else
+		session_end(w, s);
+}
+
+static void
+reset(struct worker *w)
+{
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+
+	LIST_EACH_SAFE(l, tmp, &w->conns) {
+		struct conn *c = container_of(l, struct conn, link);
+
+		if (c->state == CONN_READY || c->state == CONN_OPENING)
+			conn_kill(c, CONN_SIDE_SERVER, "all stored data was cleared");
+	}
+	while ((n = hmap_each(&w->sessions.map, &it)) != NULL) {
+		struct session *s = container_of(n, struct session, node);
+
+		if (s->conn == NULL)
+			session_end(w, s);
+	}
+}
+
+static void
+on_acl(struct worker *w, const struct ipc_acl *p, bool set)
+{
+	struct cidr c;
+	char text[CIDR_TEXT_MAX];
+
+	snprintf(text, sizeof text, "%.*s", (int)p->prefix.len, (const char *)p->prefix.p);
+	if (cidr_parse(text, &c) != 0)
+		log_error("ctl", "an IP rule of the store is damaged", "prefix=%s", text);
+	else if (set)
+		cidr_table_put(w->acl, &c, p->allow);
+	else
+		cidr_table_del(w->acl, &c);
+}
+
+void
+ctl_on_store(struct worker *w, enum ipc_type type, struct slice payload)
+{
+	struct ipc_session_row row;
+	struct ipc_client client;
+	struct ipc_name name;
+	struct ipc_acl acl;
+
+	if (type == IPC_SESSION_ROW && ipc_take_session_row(payload, &row) == 0) {
+		on_session_row(w, &row);
+	} else if (type == IPC_LOADED) {
+		w->loaded = true;
+		ctl_check_ready(w);
+	} else if ((type == IPC_ACL_SET || type == IPC_ACL_DEL) && ipc_take_acl(payload, &acl) == 0) {
+		on_acl(w, &acl, type == IPC_ACL_SET);
+	} else if (type == IPC_ACL_CLEAR) {
+		cidr_table_clear(w->acl);
+	} else if (type == IPC_ACCOUNT_GONE && ipc_take_name(payload, &name) == 0) {
+		kick_account(w, name.name);
+	} else if (type == IPC_DISOWN && ipc_take_client(payload, &client) == 0) {
+		disown(w, client.client_id);
+	} else if (type == IPC_RESET) {
+		reset(w);
+	} else {
+		log_error("ctl", "a message of the store is damaged", "type=%s", ipc_name(type));
+	}
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/deliver.h"
+
+#include "common/base/mem.h"
+#include "common/base/rand.h"
+#include "common/metrics/page.h"
+#include "common/mqtt/encode.h"
+#include "worker/conn.h"
+#include "worker/flow.h"
+#include "worker/move.h"
+#include "worker/retain.h"
+#include "worker/worker.h"
+
+/* The publish in hand: its message, made when first needed, and its encoded forms, made when first needed. */
+struct hand {
+	struct worker *w;
+	const struct cluster_pub *p;
+	struct msg *msg;                /* our reference, or NULL */
+	bool many;                      /* more than one recipient: worth encoding once */
+};
+
+static struct msg *
+hand_msg(struct hand *h)
+{
+	if (h->msg == NULL)
+		h->msg = msg_new(h->p);
+	return h->msg;
+}
+
+static inline bool
+is_online(const struct session *s)
+{
+	return s->conn != NULL && s->conn->state == CONN_READY;
+}
+
+static inline struct mqtt_publish
+packet_of(const struct cluster_pub *p, uint8_t qos, bool retain, uint16_t packet_id)
+{
+	return (struct mqtt_publish){ .topic = p->topic, .payload = p->payload, .props = p->props, .qos = qos,
+		.retain = retain, .packet_id = packet_id };
+}
+
+/* QoS 0 to a reading client: bytes to its output, nothing else. */
+static void
+send_qos0(struct hand *h, struct conn *c, bool retain)
+{
+	struct mqtt_publish packet = packet_of(h->p, 0, retain, 0);
+	struct buf *b = &h->w->scratch[(c->level == MQTT_50) * 2 + retain];
+
+	if (conn_pending(c) > (size_t)h->w->config.output_bytes) {
+		METRIC_ADD(dropped_slow_reader, 1);
+		return;
+	}
+	METRIC_ADD(publish_out_qos0, 1);
+	if (!h->many) {
+		conn_put_publish(c, &packet, h->msg);
+		return;
+	}
+	if (h->p->payload.len > 4096) {
+		conn_put_publish(c, &packet, hand_msg(h));
+		return;
+	}
+	if (buf_len(b) == 0)
+		encode_publish(b, c->level, &packet);
+	conn_put_encoded(c, buf_slice(b));
+}
+
+static void
+count_out(uint8_t qos)
+{
+	if (qos == 1)
+		METRIC_ADD(publish_out_qos1, 1);
+	else
+		METRIC_ADD(publish_out_qos2, 1);
+}
+
+/* QoS 1 and 2 through the window; false: no room there, or in the output. */
+static bool
+send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool retain)
+{
+	struct conn *c = s->conn;
+	struct cluster_pub p = msg_pub(m);
+	struct mqtt_publish packet;
+	uint16_t id;
+
+	if (conn_pending(c) > (size_t)w->config.output_bytes)
+		return false;
+	id = flow_send(s->flow, m, qos, retain, (uint32_t)w->config.max_inflight);
+	if (id == 0)
+		return false;
+	packet = packet_of(&p, qos, retain, id);
+	conn_put_publish(c, &packet, m);
+	count_out(qos);
+	return true;
+}
+
+/* To the queue; the oldest give way. */
+static void
+enqueue(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool retain, bool aside)
+{
+	struct flow *f = s->flow;
+
+	flow_push(f, m, qos, retain, aside);
+	while (flow_queued(f) > 1 && (flow_queued(f) > (uint64_t)w->config.buffer_limit ||
+	    f->queue_bytes > (uint64_t)w->config.buffer_bytes)) {
+		METRIC_ADD(dropped_queue_full, 1);
+		msg_drop(flow_pop(f).msg);
+	}
+}
+
+static void
+to_session(struct hand *h, struct session *s, uint8_t qos, bool retain, bool aside)
+{
+	struct worker *w = h->w;
+
+	if (qos == 0) {
+		if (is_online(s) && !aside)
+			send_qos0(h, s->conn, retain);
+		return;
+	}
+	session_flow(w, s);
+	if (is_online(s) && !aside && flow_first(s->flow) == NULL &&
+	    send_window(w, s, hand_msg(h), qos, retain))
+		return;
+	enqueue(w, s, hand_msg(h), qos, retain, aside);
+}
+
+void
+deliver_one(struct worker *w, struct session *s, const struct cluster_pub *p, uint8_t qos, bool retain)
+{
+	struct hand h = { .w = w, .p = p };
+
+	to_session(&h, s, qos, retain, false);
+	if (h.msg != NULL)
+		msg_drop(h.msg);
+}
+
+static void
+add_recipient(struct worker *w, struct session *s, uint8_t qos)
+{
+	struct recipient *r;
+
+	if (s->match_stamp == w->match_stamp && s->match_index < w->rcpt_count &&
+	    w->rcpts[s->match_index].session == s) {
+		r = &w->rcpts[s->match_index];
+		if (qos > r->qos)
+			r->qos = qos;   /* overlapping filters: once, at the highest QoS [MQTT-3.3.5-1] */
+		return;
+	}
+	if (w->rcpt_count == w->rcpt_room) {
+		w->rcpt_room = w->rcpt_room == 0 ? 64 : w->rcpt_room * 2;
+		w->rcpts = mem_realloc(w->rcpts, w->rcpt_room * sizeof *w->rcpts);
+	}
+	s->match_stamp = w->match_stamp;
+	s->match_index = w->rcpt_count;
+	w->rcpts[w->rcpt_count++] = (struct recipient){ .session = s, .qos = qos };
+}
+
+/* The sessions that p reaches, into w->rcpts. */
+static void
+match(struct worker *w, const struct cluster_pub *p)
+{
+	uint64_t hash = rand_hash(p->topic.p, p->topic.len);
+	struct filter *const *filters;
+	uint32_t n = trie_match(&w->trie, p->topic, hash, &filters);
+	struct session *direct;
+
+	w->rcpt_count = 0;
+	w->match_stamp++;
+	for (uint32_t i = 0; i < n; i++) {
+		struct sub *const *subs = filter_subs(filters[i]);
+
+		for (uint32_t k = 0; k < filters[i]->count; k++)
+			add_recipient(w, subs[k]->session, subs[k]->qos);
+	}
+	/* A client's id is a topic that reaches it; names that start with $ never are. */
+	if (w->config.direct && p->topic.p[0] != '$' && (direct = session_get(&w->sessions, p->topic, hash)) != NULL)
+		add_recipient(w, direct, p->qos);
+}
+
+void
+deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
+{
+	struct hand h = { .w = w, .p = p };
+
+	if (p->retain)
+		retain_note_live(w, p);
+	match(w, p);
+	h.many = w->rcpt_count > 1;
+	for (uint32_t i = 0; i < w->rcpt_count; i++) {
+		struct session *s = w->rcpts[i].session;
+		uint8_t qos = w->rcpts[i].qos < p->qos ? w->rcpts[i].qos : p->qos;
+		bool aside = false;
+
+		/* A session on the move: which of its two homes has to take this one? */
+		if (s->move != NULL && !move_takes(s->move, from, &aside))
+			continue;
+		to_session(&h, s, qos, false, aside);   /* retain is off for live subscribers [MQTT-3.3.1-9] */
+	}
+	for (int i = 0; i < 4; i++)
+		buf_clear(&w->scratch[i]);
+	if (h.msg != NULL)
+		msg_drop(h.msg);
+}
+
+bool
+deliver_has_room(const struct worker *w, const struct session *s)
+{
+	const struct flow *f = s->flow;
+
+	return is_online(s) && conn_pending(s->conn) <= (size_t)w->config.output_bytes / 2 &&
+	    (f == NULL || (flow_queued(f) == 0 &&
+	    f->window_tail - f->window_head < (uint64_t)w->config.max_inflight));
+}
+
+void
+deliver_pump(struct worker *w, struct session *s)
+{
+	struct flow *f = s->flow;
+	struct queued *q;
+
+	if (f == NULL || !is_online(s) || s->move != NULL)
+		return;
+	while ((q = flow_first(f)) != NULL) {
+		if (!send_window(w, s, q->msg, q->qos, q->retain))
+			return;
+		msg_drop(flow_pop(f).msg);
+	}
+	if (!list_empty(&f->replays))
+		retain_continue(w, s);
+}
+
+void
+deliver_again(struct worker *w, struct session *s)
+{
+	struct flow *f = s->flow;
+	struct inflight *slot;
+	uint64_t seq;
+	uint16_t id;
+
+	if (f == NULL)
+		return;
+	seq = f->window_head;
+	while ((slot = flow_next(f, &seq, &id)) != NULL) {
+		if (slot->msg == NULL) {
+			struct mqtt_ack ack = { .packet_id = id };
+
+			encode_ack(conn_out(s->conn), MQTT_PUBREL, s->conn->level, &ack);
+			slot->released = true;
+		} else {
+			struct cluster_pub p = msg_pub(slot->msg);
+			struct mqtt_publish packet = packet_of(&p, slot->qos, slot->retain, id);
+
+			packet.dup = true;      /* [MQTT-3.3.1-1] */
+			conn_put_publish(s->conn, &packet, slot->msg);
+			count_out(slot->qos);
+		}
+	}
+	conn_touch(s->conn);
+	deliver_pump(w, s);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * worker/deliver.h - from a publish to the sessions of this worker that it reaches, each by its QoS, window and queue. */
+#ifndef WORKER_DELIVER_H
+#define WORKER_DELIVER_H
+
+#include "worker/session.h"
+
+/* p to every session here that matches. from: the worker where it was published. When it returns, each session has it
+ * safe: sent, in its window or in its queue (or it was dropped by a rule and counted). */
+void deliver(struct worker *w, const struct cluster_pub *p, unsigned from);
+/* One message to one session: retained replays, and what a move brings. The QoS is final. */
+void deliver_one(struct worker *w, struct session *s, const struct cluster_pub *p, uint8_t qos, bool retain);
+/* From the queue to the client, as far as window and output allow; then retained replays. */
+void deliver_pump(struct worker *w, struct session *s);
+/* After CONNACK: what was sent and not acknowledged, again, in its order [MQTT-4.4.0-1]; then the queue. */
+void deliver_again(struct worker *w, struct session *s);
+/* May a retained replay add more to this session now? */
+bool deliver_has_room(const struct worker *w, const struct session *s);
+
+#endif

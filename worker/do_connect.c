@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The steps of a CONNECT: decode and check; OPEN to the store (who is it, whose is the id); if another session of
+ * that id lives, here or at a neighbour, take it or end it; durable and new: its row committed; the id announced in
+ * every worker; CONNACK; what waited is sent. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
+#include "common/base/utf8.h"
+#include "common/ipc/chan.h"
+#include "common/metrics/page.h"
+#include "common/mqtt/decode.h"
+#include "common/mqtt/encode.h"
+#include "common/mqtt/reason.h"
+#include "common/mqtt/topic.h"
+#include "worker/ban.h"
+#include "worker/connect.h"
+#include "worker/deliver.h"
+#include "worker/dispatch.h"
+#include "worker/move.h"
+#include "worker/session.h"
+#include "worker/subs.h"
+#include "worker/will.h"
+#include "worker/worker.h"
+
+struct open {
+	struct store_open ask;
+	struct hmap_node node;          /* in worker->opens */
+	struct worker *worker;
+	struct conn *conn;              /* NULL: gone */
+	struct session *session;        /* from the last step on */
+	struct will *will;
+	struct name *account;
+	struct cluster_barrier barrier;
+	struct list followers;
+	struct follower follow;         /* of an earlier CONNECT with this id */
+	uint16_t prev_slot;
+	uint16_t keep_alive_s;
+	uint8_t level;
+	uint8_t steps;                  /* of the last stage that are not done yet */
+	bool clean;
+	bool durable_row;
+	bool present;
+	bool failed;
+	struct buf subs;                /* that the store sent along */
+	uint8_t bytes[];                /* id, user, password */
+};
+
+static void on_opened(struct store_open *ask, const struct ipc_opened *a);
+static void proceed(struct open *o);
+
+struct open *
+connect_pending(const struct worker *w, struct slice id)
+{
+	uint64_t hash = rand_hash(id.p, id.len);
+
+	for (struct hmap_node *n = hmap_first(&w->opens, hash); n != NULL; n = hmap_next(n, hash)) {
+		struct open *o = container_of(n, struct open, node);
+
+		if (slice_eq(o->ask.client_id, id))
+			return o;
+	}
+	return NULL;
+}
+
+void
+connect_follow(struct open *o, struct follower *f)
+{
+	list_put_last(&o->followers, &f->link);
+}
+
+struct slice
+connect_id(const struct open *o)
+{
+	return o->ask.client_id;
+}
+
+bool
+connect_clean(const struct open *o)
+{
+	return o->clean;
+}
+
+struct slice
+connect_account(const struct open *o)
+{
+	return slice_of(o->account->text, o->account->len);
+}
+
+void
+connect_conn_gone(struct conn *c)
+{
+	struct open *o = c->open;
+
+	c->open = NULL;
+	o->conn = NULL;
+	if (o->session != NULL && o->session->conn == c)
+		o->session->conn = NULL;
+}
+
+static void
+open_free(struct open *o)
+{
+	if (list_linked(&o->follow.link))
+		list_del(&o->follow.link);
+	FB_ASSERT(list_empty(&o->followers));
+	if (o->conn != NULL)
+		o->conn->open = NULL;
+	if (o->will != NULL)
+		will_free(o->will);
+	name_drop(o->account);
+	buf_fini(&o->subs);
+	mem_free(o);
+}
+
+/* The next in line for this id goes on. offline: the session that nobody came for; NULL: none. */
+static void
+open_done(struct open *o, struct session *offline)
+{
+	struct worker *w = o->worker;
+	struct list rest;
+	struct follower *f;
+
+	hmap_del(&w->opens, &o->node);
+	if (offline != NULL)
+		session_offline(w, offline);
+	list_init(&rest);
+	list_move_all(&rest, &o->followers);
+	open_free(o);
+	while ((f = LIST_FIRST(&rest, struct follower, link)) != NULL) {
+		list_del(&f->link);
+		f->run(f);
+	}
+}
+
+static struct slice
+copy_text(uint8_t **at, struct slice from)
+{
+	struct slice to = slice_of(*at, from.len);
+
+	if (from.len > 0)
+		memcpy(*at, from.p, from.len);
+	*at += from.len;
+	return to;
+}
+
+static struct slice
+assigned_id(char out[40])
+{
+	uint64_t r[2];
+
+	rand_bytes(r, sizeof r);
+	snprintf(out, 40, "auto-%016" PRIx64 "%016" PRIx64, r[0], r[1]);
+	return slice_str(out);
+}
+
+/* What the standard leaves to the server, and what needs the configuration. */
+static bool
+acceptable(struct conn *c, const struct mqtt_connect *p)
+{
+	struct worker *w = c->worker;
+
+	if (p->level == MQTT_50) {
+		conn_refuse(c, MQTT_R_UNSUPPORTED_VERSION, "MQTT 5.0 is not spoken by this version");
+		return false;
+	}
+	if (p->client_id.len == 0 && (p->level == MQTT_31 || !p->clean)) {
+		conn_refuse(c, MQTT_R_BAD_CLIENT_ID, "MQTT-3.1.3-8");
+		return false;
+	}
+	if (p->has_will && (!topic_name_valid(p->will.topic) ||
+	    topic_levels(p->will.topic) > (uint32_t)w->config.max_levels)) {
+		conn_kill(c, CONN_SIDE_SERVER, "the will's topic is not valid");
+		return false;
+	}
+	metrics->note = rand_hash(p->client_id.p, p->client_id.len);
+	if (ban_has(w, metrics->note)) {
+		conn_refuse(c, MQTT_R_BANNED, "two processes died with this client in hand");
+		return false;
+	}
+	if (w->stopping) {
+		conn_refuse(c, MQTT_R_SERVER_UNAVAILABLE, "the server is stopping");
+		return false;
+	}
+	return true;
+}
+
+int
+do_connect(struct conn *c, const struct frame *f, struct violation *v)
+{
+	struct worker *w = c->worker;
+	struct decode_opts opts = { 0 };
+	struct mqtt_connect p;
+	char text[40];
+	struct open *o;
+	uint8_t *at;
+	int err = decode_connect(f, &opts, &p, v);
+
+	c->level = p.level;
+	if (err != 0)
+		return err;
+	if (!acceptable(c, &p))
+		return 0;
+	if (p.client_id.len == 0)
+		p.client_id = assigned_id(text);        /* [MQTT-3.1.3-6] */
+	o = mem_zalloc(sizeof *o + p.client_id.len + p.user.len + p.password.len);
+	o->worker = w;
+	o->conn = c;
+	o->level = p.level;
+	o->clean = p.clean;
+	o->keep_alive_s = p.keep_alive_s;
+	o->will = p.has_will ? will_new(&p.will) : NULL;
+	list_init(&o->followers);
+	at = o->bytes;
+	o->ask.client_id = copy_text(&at, p.client_id);
+	o->ask.user = copy_text(&at, p.user);
+	o->ask.password = copy_text(&at, p.password);
+	o->ask.flags = (uint8_t)((p.clean ? OPEN_CLEAN : 0) | (p.has_user ? OPEN_HAS_USER : 0) |
+	    (w->config.auth_enabled && (c->flags & CONN_ALLOWED) == 0 ? OPEN_AUTH : 0) |
+	    (p.client_id.p == (const uint8_t *)text ? OPEN_ASSIGNED : 0));
+	o->ask.done = on_opened;
+	hmap_put(&w->opens, &o->node, rand_hash(p.client_id.p, p.client_id.len));
+	c->open = o;
+	c->state = CONN_OPENING;
+	storec_open(w->store, &o->ask);
+	return 0;
+}
+
+static void
+refuse(struct open *o, int err)
+{
+	enum mqtt_reason reason = MQTT_R_SERVER_UNAVAILABLE;
+	const char *why = err_text(err);
+	char id[80];
+
+	if (err == FB_EAUTH)
+		reason = MQTT_R_BAD_USER_OR_PASSWORD;
+	else if (err == FB_EPERM)
+		reason = MQTT_R_NOT_AUTHORIZED, why = "a user name is needed";
+	else if (err == FB_EOWNER)
+		reason = MQTT_R_NOT_AUTHORIZED, why = "the session belongs to another account";
+	else if (err == FB_EBUSY)
+		reason = MQTT_R_SERVER_BUSY, why = "too many logins are waiting";
+	if (o->conn != NULL) {
+		log_info("connect", "refused", "client=%s reason=\"%s\"", utf8_show(o->ask.client_id, id, sizeof id), why);
+		conn_refuse(o->conn, reason, why);
+	}
+	open_done(o, NULL);
+}
+
+static void
+run_follow(struct follower *f)
+{
+	proceed(container_of(f, struct open, follow));
+}
+
+static void
+on_opened(struct store_open *ask, const struct ipc_opened *a)
+{
+	struct open *o = container_of(ask, struct open, ask);
+	struct worker *w = o->worker;
+	uint64_t hash = rand_hash(ask->client_id.p, ask->client_id.len);
+	struct open *earlier = NULL;
+
+	if (a->code != 0) {
+		refuse(o, -(int)a->code);
+		return;
+	}
+	o->prev_slot = a->prev_slot;
+	o->durable_row = a->durable != 0;
+	o->account = name_new(a->account);
+	buf_put_slice(&o->subs, a->subs);
+	/* One that the store has answered before us is still at it: after it, whatever it was told, the id is here. */
+	for (struct hmap_node *n = hmap_first(&w->opens, hash); n != NULL; n = hmap_next(n, hash)) {
+		struct open *other = container_of(n, struct open, node);
+
+		if (other != o && other->account != NULL && slice_eq(other->ask.client_id, ask->client_id) &&
+		    !list_linked(&other->follow.link))
+			earlier = other;
+	}
+	if (earlier != NULL) {
+		o->prev_slot = (uint16_t)w->slot;
+		o->follow.run = run_follow;
+		connect_follow(earlier, &o->follow);
+		return;
+	}
+	proceed(o);
+}
+
+static void
+last_step(struct open *o)
+{
+	struct mqtt_connack ack = { .session_present = o->present };    /* [MQTT-3.2.2-2] */
+	struct worker *w = o->worker;
+	struct session *s = o->session;
+	struct conn *c = o->conn;
+	char id[80];
+	char peer[80];
+
+	if (--o->steps > 0)
+		return;
+	if (c == NULL || o->failed) {
+		if (c != NULL) {
+			s->conn = NULL;
+			conn_refuse(c, MQTT_R_SERVER_UNAVAILABLE, "the store could not keep the session");
+		}
+		open_done(o, s);
+		return;
+	}
+	c->state = CONN_READY;
+	c->session = s;
+	c->open = NULL;
+	c->keep_alive_s = o->keep_alive_s;
+	c->will = o->will;
+	o->will = NULL;
+	o->conn = NULL;
+	if (o->level == MQTT_31)
+		ack.session_present = false;    /* a reserved byte at level 3 */
+	METRIC_ADD(clients, 1);
+	if (METRIC_GET(clients) > METRIC_GET(clients_max))
+		METRIC_SET(clients_max, METRIC_GET(clients));
+	METRIC_ADD(packets_out, 1);
+	encode_connack(conn_out(c), c->level, &ack);
+	conn_touch(c);
+	conn_keepalive(c);
+	log_info("connect", "connected", "client=%s peer=%s level=%u clean=%d present=%d account=%s keep_alive=%u",
+	    utf8_show(session_id(s), id, sizeof id), conn_peer_text(c, peer, sizeof peer), c->level,
+	    (s->flags & SESSION_DURABLE) == 0, o->present, s->account != NULL ? s->account->text : "-",
+	    c->keep_alive_s);
+	deliver_again(w, s);
+	conn_resume(c);
+	open_done(o, NULL);
+}
+
+static void
+on_row(void *arg, int err)
+{
+	struct open *o = arg;
+
+	o->failed = o->failed || err != 0;
+	last_step(o);
+}
+
+static void
+on_barrier(struct cluster_barrier *b)
+{
+	last_step(container_of(b, struct open, barrier));
+}
+
+void
+connect_taken(struct open *o, struct session *s)
+{
+	struct worker *w = o->worker;
+	uint8_t flags = (uint8_t)((o->clean ? 0 : SESSION_DURABLE) | (o->ask.flags & OPEN_ASSIGNED ? SESSION_ASSIGNED : 0));
+
+	o->present = s != NULL;
+	/* A clean CONNECT ends the durable session wherever it was: the row is ours to delete now. */
+	if (o->clean && o->durable_row && o->prev_slot != OPEN_NOBODY && o->prev_slot != w->slot)
+		storec_session_del(w->store, o->ask.client_id);
+	if (s == NULL) {
+		s = session_new(w, o->ask.client_id, connect_account(o), flags);
+		if (o->durable_row && !o->clean) {
+			subs_decode(w, s, buf_slice(&o->subs));
+			o->present = true;
+		}
+	}
+	o->session = s;
+	session_online(w, s, o->conn);
+	o->steps = 1;
+	if (!o->present && !o->clean) {
+		o->steps++;
+		storec_session_put(w->store, session_id(s), session_account(s), on_row, o);
+	}
+	if (w->cluster != NULL) {
+		o->steps++;
+		cluster_barrier(w->cluster, &o->barrier, on_barrier);
+	}
+	last_step(o);
+}
+
+void
+connect_gone(struct open *o)
+{
+	o->durable_row = false;
+	connect_taken(o, NULL);
+}
+
+static void
+on_reloaded(struct store_open *ask, const struct ipc_opened *a)
+{
+	struct open *o = container_of(ask, struct open, ask);
+
+	if (a->code != 0) {
+		refuse(o, -(int)a->code);
+		return;
+	}
+	o->durable_row = a->durable != 0;
+	buf_clear(&o->subs);
+	buf_put_slice(&o->subs, a->subs);
+	connect_taken(o, NULL);
+}
+
+void
+connect_reload(struct open *o)
+{
+	o->ask.flags = (uint8_t)((o->ask.flags & ~OPEN_AUTH) | OPEN_RELOAD);
+	o->ask.done = on_reloaded;
+	storec_open(o->worker->store, &o->ask);
+}
+
+/* Nobody else works on this id now: where is its session? */
+static void
+proceed(struct open *o)
+{
+	struct worker *w = o->worker;
+	struct slice id = o->ask.client_id;
+	struct session *s = session_get(&w->sessions, id, rand_hash(id.p, id.len));
+
+	if (s == NULL && o->prev_slot != OPEN_NOBODY && o->prev_slot != w->slot) {
+		move_take(w, o, o->prev_slot);
+		return;
+	}
+	if (s != NULL && s->conn != NULL) {
+		METRIC_ADD(takeovers, 1);
+		conn_kill(s->conn, CONN_SIDE_SERVER, "session taken over");     /* [MQTT-3.1.4-2] */
+		s = session_get(&w->sessions, id, rand_hash(id.p, id.len));
+	}
+	/* A clean CONNECT ends what was there; a clean session does not become a durable one. [MQTT-3.1.2-6] */
+	if (s != NULL && (o->clean || (s->flags & SESSION_DURABLE) == 0)) {
+		session_end(w, s);
+		s = NULL;
+	}
+	connect_taken(o, s);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/base/mem.h"
+#include "common/metrics/page.h"
+#include "common/mqtt/decode.h"
+#include "common/mqtt/encode.h"
+#include "common/mqtt/topic.h"
+#include "worker/dispatch.h"
+#include "worker/publish.h"
+#include "worker/session.h"
+#include "worker/worker.h"
+
+static void
+send_ack(struct conn *c, uint8_t qos, uint16_t packet_id)
+{
+	struct mqtt_ack ack = { .packet_id = packet_id };
+
+	encode_ack(conn_out(c), qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, c->level, &ack);
+	METRIC_ADD(packets_out, 1);
+	conn_touch(c);
+}
+
+/* Acknowledges in the order in which the publishes came. [MQTT-4.6.0-2] [MQTT-4.6.0-3] */
+static void
+send_ready_acks(struct conn *c)
+{
+	struct waiting *w;
+
+	while ((w = LIST_FIRST(&c->waiting, struct waiting, link)) != NULL && w->legs == 0) {
+		list_del(&w->link);
+		c->waiting_count--;
+		if (w->failed) {
+			mem_slab_put(w, sizeof *w);
+			conn_close(c, "a message could not be kept");
+			return;
+		}
+		send_ack(c, w->qos, w->packet_id);
+		mem_slab_put(w, sizeof *w);
+	}
+	if ((c->flags & CONN_WAIT_KEPT) && c->waiting_count <= c->worker->config.max_wait / 2) {
+		c->flags = (uint8_t)(c->flags & ~CONN_WAIT_KEPT);
+		conn_resume(c);
+	}
+}
+
+void
+publish_leg_closed(void *arg, bool failed)
+{
+	struct waiting *w = arg;
+
+	FB_ASSERT(w->legs > 0);
+	w->failed = w->failed || failed;
+	if (--w->legs > 0)
+		return;
+	if (w->conn == NULL)
+		mem_slab_put(w, sizeof *w);
+	else if (w->link.prev == &w->conn->waiting)
+		send_ready_acks(w->conn);
+}
+
+static void
+publish_acked(struct conn *c, const struct cluster_pub *pub, uint16_t packet_id)
+{
+	struct worker *w = c->worker;
+	struct waiting *wait = NULL;
+	size_t real;
+
+	/* The only worker and nothing to store: kept when this call returns. */
+	if (w->cluster == NULL && !pub->retain && list_empty(&c->waiting)) {
+		publish(w, pub, NULL);
+		send_ack(c, pub->qos, packet_id);
+		return;
+	}
+	wait = mem_slab_get(sizeof *wait, &real);
+	*wait = (struct waiting){ .conn = c, .qos = pub->qos, .packet_id = packet_id, .legs = 1 };
+	list_put_last(&c->waiting, &wait->link);
+	c->waiting_count++;
+	publish(w, pub, wait);
+	publish_leg_closed(wait, false);
+	if (c->waiting_count >= (uint32_t)w->config.max_wait)
+		c->flags |= CONN_WAIT_KEPT;
+}
+
+int
+do_publish(struct conn *c, const struct frame *f, struct violation *v)
+{
+	struct worker *w = c->worker;
+	struct mqtt_publish p;
+	struct cluster_pub pub;
+
+	if (decode_publish(f, c->level, &p, v) != 0)
+		return FB_EPROTO;
+	if (p.topic.len >= (size_t)w->config.max_levels && topic_levels(p.topic) > (uint32_t)w->config.max_levels) {
+		*v = (struct violation){ MQTT_R_BAD_TOPIC_NAME, "the topic has more levels than mqtt.max_topic_levels" };
+		return FB_EPROTO;
+	}
+	pub = (struct cluster_pub){ .topic = p.topic, .payload = p.payload, .props = p.props, .qos = p.qos,
+		.retain = p.retain };
+	if (p.qos == 0) {
+		METRIC_ADD(publish_in_qos0, 1);
+		publish(w, &pub, NULL);
+		return 0;
+	}
+	if (p.qos == 1) {
+		METRIC_ADD(publish_in_qos1, 1);
+		publish_acked(c, &pub, p.packet_id);
+		return 0;
+	}
+	METRIC_ADD(publish_in_qos2, 1);
+	/* A repeat is not delivered again [MQTT-4.3.3-2]; its PUBREC goes out again unless the first is still awaited. */
+	if (!bitmap_put(&session_flow(w, c->session)->received, p.packet_id)) {
+		LIST_EACH(l, &c->waiting) {
+			const struct waiting *wait = container_of(l, struct waiting, link);
+
+			if (wait->qos == 2 && wait->packet_id == p.packet_id)
+				return 0;
+		}
+		send_ack(c, 2, p.packet_id);
+		return 0;
+	}
+	publish_acked(c, &pub, p.packet_id);
+	return 0;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SUBACK and UNSUBACK wait until every neighbour routes (or no longer routes) here, and, for a durable session, until
+ * the store has committed. */
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/metrics/page.h"
+#include "common/mqtt/decode.h"
+#include "common/mqtt/encode.h"
+#include "common/mqtt/topic.h"
+#include "worker/dispatch.h"
+#include "worker/retain.h"
+#include "worker/storec.h"
+#include "worker/subs.h"
+#include "worker/worker.h"
+
+#define REFUSED 0x80
+
+/* One SUBSCRIBE or UNSUBSCRIBE on its way. */
+struct op {
+	struct list link;               /* in worker->sub_ops */
+	struct cluster_barrier barrier;
+	struct conn *conn;              /* NULL: gone */
+	struct worker *worker;
+	uint32_t steps;                 /* not done yet */
+	uint32_t count;
+	uint16_t packet_id;
+	bool unsubscribe;
+	bool failed;
+	uint8_t *codes;                 /* count of them */
+	struct buf filters;             /* granted: u8 qos, le32 filter; for the retained messages */
+};
+
+static struct op *
+op_new(struct conn *c, uint16_t packet_id, uint32_t count, bool unsubscribe)
+{
+	struct op *op = mem_zalloc(sizeof *op);
+
+	op->conn = c;
+	op->worker = c->worker;
+	op->packet_id = packet_id;
+	op->count = count;
+	op->unsubscribe = unsubscribe;
+	op->codes = mem_zalloc(count);
+	op->steps = 1;
+	list_put_last(&c->worker->sub_ops, &op->link);
+	c->flags |= CONN_HAS_OPS;
+	return op;
+}
+
+static void
+op_free(struct op *op)
+{
+	list_del(&op->link);
+	buf_fini(&op->filters);
+	mem_free(op->codes);
+	mem_free(op);
+}
+
+void
+subscribe_conn_gone(struct conn *c)
+{
+	LIST_EACH(n, &c->worker->sub_ops) {
+		struct op *op = container_of(n, struct op, link);
+
+		if (op->conn == c)
+			op->conn = NULL;
+	}
+}
+
+static void
+start_replays(struct op *op)
+{
+	struct slice rest = buf_slice(&op->filters);
+	struct slice filter;
+	uint8_t qos;
+
+	while (op->worker->config.retained && slice_take_u8(&rest, &qos) == 0 &&
+	    slice_take_le32_bytes(&rest, &filter) == 0)
+		retain_start(op->worker, op->conn->session, filter, qos);
+}
+
+static void
+op_step(struct op *op)
+{
+	struct conn *c = op->conn;
+
+	if (--op->steps > 0)
+		return;
+	if (c != NULL && op->failed) {
+		conn_close(c, "the store could not keep a subscription");
+	} else if (c != NULL) {
+		const struct mqtt_suback ack = { .packet_id = op->packet_id, .codes = slice_of(op->codes, op->count) };
+
+		encode_suback(conn_out(c), op->unsubscribe ? MQTT_UNSUBACK : MQTT_SUBACK, c->level, &ack);
+		METRIC_ADD(packets_out, 1);
+		conn_touch(c);
+		start_replays(op);
+	}
+	op_free(op);
+}
+
+static void
+on_stored(void *arg, int err)
+{
+	struct op *op = arg;
+
+	op->failed = op->failed || err != 0;
+	op_step(op);
+}
+
+static void
+on_barrier(struct cluster_barrier *b)
+{
+	op_step(container_of(b, struct op, barrier));
+}
+
+static void
+op_wait_neighbours(struct op *op)
+{
+	if (op->worker->cluster == NULL)
+		return;
+	op->steps++;
+	cluster_barrier(op->worker->cluster, &op->barrier, on_barrier);
+}
+
+/* The code for one filter: granted QoS or failure [MQTT-3.9.3-2]. */
+static uint8_t
+subscribe_one(struct op *op, const struct mqtt_filter *f)
+{
+	struct conn *c = op->conn;
+	struct worker *w = op->worker;
+	struct session *s = c->session;
+	uint8_t qos = f->qos < w->config.max_qos ? f->qos : (uint8_t)w->config.max_qos;
+
+	if (!w->config.wildcards && topic_has_wildcard(f->filter))
+		return REFUSED;
+	if (f->filter.len >= (size_t)w->config.max_levels && topic_levels(f->filter) > (uint32_t)w->config.max_levels)
+		return REFUSED;
+	if (s->sub_count >= (uint64_t)w->config.max_subs && trie_get(&w->trie, s, f->filter) == NULL)
+		return REFUSED;
+	if (subs_put(w, s, f->filter, qos, 0) && (s->flags & SESSION_DURABLE)) {
+		op->steps++;
+		storec_sub_put(w->store, session_id(s), f->filter, qos, 0, on_stored, op);
+	}
+	buf_put_u8(&op->filters, qos);
+	buf_put_le32_bytes(&op->filters, f->filter);
+	return qos;
+}
+
+int
+do_subscribe(struct conn *c, const struct frame *f, struct violation *v)
+{
+	struct worker *w = c->worker;
+	struct mqtt_subscribe p;
+	struct slice group;
+	struct slice inner;
+	struct op *op;
+	int err = decode_subscribe(f, c->level, &w->arena, &p, v);
+
+	for (uint32_t i = 0; err == 0 && i < p.count; i++) {
+		if (topic_filter_valid(p.filters[i].filter))
+			continue;
+		*v = (struct violation){ MQTT_R_BAD_TOPIC_FILTER, "MQTT-4.7.1-2" };
+		err = FB_EPROTO;
+	}
+	if (err == 0) {
+		op = op_new(c, p.packet_id, p.count, false);
+		for (uint32_t i = 0; i < p.count; i++)
+			op->codes[i] = topic_share(p.filters[i].filter, &group, &inner) ? REFUSED :
+			    subscribe_one(op, &p.filters[i]);
+		op_wait_neighbours(op);
+		op_step(op);
+	}
+	arena_reset(&w->arena);
+	return err;
+}
+
+int
+do_unsubscribe(struct conn *c, const struct frame *f, struct violation *v)
+{
+	struct worker *w = c->worker;
+	struct session *s = c->session;
+	struct mqtt_unsubscribe p;
+	struct op *op;
+	int err = decode_unsubscribe(f, c->level, &w->arena, &p, v);
+
+	if (err == 0) {
+		op = op_new(c, p.packet_id, p.count, true);
+		for (uint32_t i = 0; i < p.count; i++) {
+			if (p.filters[i].len == 0 || !subs_del(w, s, p.filters[i]))
+				continue;
+			retain_cancel_filter(w, s, p.filters[i]);
+			if (s->flags & SESSION_DURABLE) {
+				op->steps++;
+				storec_sub_del(w->store, session_id(s), p.filters[i], on_stored, op);
+			}
+		}
+		op_step(op);    /* [MQTT-3.10.4-4] [MQTT-3.10.4-5] */
+	}
+	arena_reset(&w->arena);
+	return err;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Packet ids are given in sequence, so the window is a ring in which id and slot tell each other: an acknowledgement
+ * is one index, whatever order it comes in. The price: while the oldest is unacknowledged the ring cannot turn past
+ * it, so the window may be full with fewer than limit messages in it. */
+#include "worker/flow.h"
+
+#include "common/base/mem.h"
+#include "common/metrics/page.h"
+
+#define PACKET_IDS 65535u
+
+struct flow *
+flow_new(struct worker *w, struct session *s)
+{
+	struct flow *f = mem_zalloc(sizeof *f);
+
+	f->worker = w;
+	f->session = s;
+	bitmap_init(&f->received);
+	list_init(&f->replays);
+	return f;
+}
+
+void
+flow_free(struct flow *f)
+{
+	uint64_t seq = f->window_head;
+	struct inflight *slot;
+
+	while ((slot = flow_next(f, &seq, NULL)) != NULL)
+		flow_release(f, slot);
+	while (flow_first(f) != NULL) {
+		METRIC_ADD(dropped_session_end, 1);
+		msg_drop(flow_pop(f).msg);
+	}
+	mem_free(f->window);
+	mem_free(f->queue);
+	bitmap_fini(&f->received);
+	mem_free(f);
+}
+
+bool
+flow_empty(const struct flow *f)
+{
+	return f->window_used == 0 && f->queue_head == f->queue_tail && f->received.used == 0 && list_empty(&f->replays);
+}
+
+uint16_t
+flow_packet_id(uint64_t seq)
+{
+	return (uint16_t)(seq % PACKET_IDS + 1);
+}
+
+static inline struct inflight *
+window_at(const struct flow *f, uint64_t seq)
+{
+	return &f->window[seq & (f->window_room - 1)];
+}
+
+static void
+window_grow(struct flow *f)
+{
+	struct flow old = *f;
+
+	f->window_room = old.window_room == 0 ? 4 : old.window_room * 2;
+	f->window = mem_zalloc(f->window_room * sizeof *f->window);
+	for (uint64_t seq = f->window_head; f->window_used > 0 && seq != f->window_tail; seq++)
+		*window_at(f, seq) = *window_at(&old, seq);
+	mem_free(old.window);
+}
+
+uint16_t
+flow_send(struct flow *f, struct msg *m, uint8_t qos, bool retain, uint32_t limit)
+{
+	uint64_t span = f->window_tail - f->window_head;
+	struct inflight *slot;
+
+	if (span >= limit || span >= PACKET_IDS)
+		return 0;
+	if (span == f->window_room)
+		window_grow(f);
+	slot = window_at(f, f->window_tail);
+	slot->msg = msg_hold(m);
+	slot->qos = qos;
+	slot->retain = retain;
+	slot->released = false;
+	f->window_used++;
+	return flow_packet_id(f->window_tail++);
+}
+
+struct inflight *
+flow_find(struct flow *f, uint16_t packet_id)
+{
+	uint64_t ahead = ((uint64_t)packet_id + PACKET_IDS - 1 - f->window_head % PACKET_IDS) % PACKET_IDS;
+	struct inflight *slot;
+
+	if (packet_id == 0 || ahead >= f->window_tail - f->window_head)
+		return NULL;
+	slot = window_at(f, f->window_head + ahead);
+	return slot->qos != 0 ? slot : NULL;
+}
+
+void
+flow_release(struct flow *f, struct inflight *slot)
+{
+	if (slot->msg != NULL)
+		msg_drop(slot->msg);
+	slot->msg = NULL;
+	slot->qos = 0;
+	f->window_used--;
+	while (f->window_head != f->window_tail && window_at(f, f->window_head)->qos == 0)
+		f->window_head++;
+}
+
+struct inflight *
+flow_next(struct flow *f, uint64_t *seq, uint16_t *packet_id)
+{
+	while (*seq < f->window_tail) {
+		struct inflight *slot = window_at(f, *seq);
+		uint64_t at = (*seq)++;
+
+		if (at >= f->window_head && slot->qos != 0) {
+			if (packet_id != NULL)
+				*packet_id = flow_packet_id(at);
+			return slot;
+		}
+	}
+	return NULL;
+}
+
+int
+flow_restore(struct flow *f, uint64_t head, uint64_t tail)
+{
+	if (tail < head || tail - head > PACKET_IDS || f->window_tail != f->window_head)
+		return FB_EPROTO;
+	f->window_head = head;
+	f->window_tail = tail;
+	while (f->window_room < tail - head)
+		window_grow(f);
+	return 0;
+}
+
+int
+flow_restore_slot(struct flow *f, uint64_t seq, struct msg *m, uint8_t qos, bool retain)
+{
+	struct inflight *slot;
+
+	if (seq < f->window_head || seq >= f->window_tail || qos < 1 || qos > 2)
+		return FB_EPROTO;
+	slot = window_at(f, seq);
+	if (slot->qos != 0)
+		return FB_EPROTO;
+	*slot = (struct inflight){ .msg = m != NULL ? msg_hold(m) : NULL, .qos = qos, .retain = retain,
+		.released = m == NULL };
+	f->window_used++;
+	return 0;
+}
+
+static inline struct queued *
+queue_at(struct flow *f, uint32_t pos)
+{
+	return &f->queue[pos & (f->queue_room - 1)];
+}
+
+void
+flow_push(struct flow *f, struct msg *m, uint8_t qos, bool retain, bool aside)
+{
+	uint32_t cost = msg_cost(m);
+
+	if (flow_queued(f) == f->queue_room) {
+		struct flow old = *f;
+
+		f->queue_room = old.queue_room == 0 ? 8 : old.queue_room * 2;
+		f->queue = mem_alloc(f->queue_room * sizeof *f->queue);
+		for (uint32_t pos = f->queue_head; pos != f->queue_tail; pos++)
+			*queue_at(f, pos) = *queue_at(&old, pos);
+		mem_free(old.queue);
+	}
+	*queue_at(f, f->queue_tail++) = (struct queued){ .msg = msg_hold(m), .qos = qos, .retain = retain, .aside = aside };
+	f->queue_bytes += cost;
+	METRIC_ADD(queued, 1);
+	METRIC_ADD(queued_bytes, cost);
+}
+
+struct queued *
+flow_first(struct flow *f)
+{
+	return f->queue_head == f->queue_tail ? NULL : queue_at(f, f->queue_head);
+}
+
+struct queued
+flow_pop(struct flow *f)
+{
+	struct queued q = *queue_at(f, f->queue_head++);
+	uint32_t cost = msg_cost(q.msg);
+
+	f->queue_bytes -= cost;
+	METRIC_SUB(queued, 1);
+	METRIC_SUB(queued_bytes, cost);
+	if (f->queue_head == f->queue_tail) {
+		mem_free(f->queue);
+		f->queue = NULL;
+		f->queue_room = 0;
+	}
+	return q;
+}

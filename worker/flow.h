@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * worker/flow.h - the messages of one session that wait: the window of packet ids and the queue behind it.
+ *
+ * Pure: no I/O. The order of messages is the order of flow_push(). */
+#ifndef WORKER_FLOW_H
+#define WORKER_FLOW_H
+
+#include "worker/session.h"
+
+struct flow *flow_new(struct worker *w, struct session *s);
+void flow_free(struct flow *f);                         /* drops what it holds */
+bool flow_empty(const struct flow *f);                  /* nothing in window, queue, received, replays */
+
+/* Takes a place in the window for m (a reference is taken): the packet id, or 0: the window of limit is full. */
+uint16_t flow_send(struct flow *f, struct msg *m, uint8_t qos, bool retain, uint32_t limit);
+/* The slot of a packet id that is in use, or NULL. */
+struct inflight *flow_find(struct flow *f, uint16_t packet_id);
+void flow_release(struct flow *f, struct inflight *slot);       /* the slot is free again, its message dropped */
+uint16_t flow_packet_id(uint64_t seq);
+/* Walks the window from the oldest: *seq starts at f->window_head; NULL at the end. Free slots are skipped. */
+struct inflight *flow_next(struct flow *f, uint64_t *seq, uint16_t *packet_id);
+
+/* A session that moves here: an empty flow gets the window head..tail, then its slots one by one (a reference is
+ * taken; m NULL: PUBREC has come). FB_EPROTO: not a window. */
+int flow_restore(struct flow *f, uint64_t head, uint64_t tail);
+int flow_restore_slot(struct flow *f, uint64_t seq, struct msg *m, uint8_t qos, bool retain);
+
+/* To the end of the queue (a reference is taken). */
+void flow_push(struct flow *f, struct msg *m, uint8_t qos, bool retain, bool aside);
+/* The first, or NULL; then flow_pop() takes it off: the reference is the caller's. */
+struct queued *flow_first(struct flow *f);
+struct queued flow_pop(struct flow *f);
+
+static inline uint32_t
+flow_queued(const struct flow *f)
+{
+	return f->queue_tail - f->queue_head;
+}
+
+#endif

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/move.h"
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
+#include "common/base/utf8.h"
+#include "common/metrics/page.h"
+#include "worker/conn.h"
+#include "worker/connect.h"
+#include "worker/flow.h"
+#include "worker/ship.h"
+#include "worker/storec.h"
+#include "worker/subs.h"
+#include "worker/worker.h"
+
+enum record { TAKE = 1, FROZEN, SWITCH, SWITCHED, SHIP, SHIP_END, ACTIVE };
+
+struct moves {
+	struct list takes;              /* struct move coming here, by CONNECT */
+	struct list leaving;            /* struct move going away */
+	uint64_t up;                    /* slots that are linked */
+};
+
+struct move {
+	struct list link;
+	struct worker *worker;
+	struct open *open;              /* coming: the CONNECT that waits; NULL: going */
+	struct session *session;        /* coming: NULL before FROZEN */
+	struct flow *shipped;           /* coming: what O had */
+	uint64_t marked;                /* senders, by slot */
+	uint16_t peer;                  /* the other end's slot */
+	bool sent;                      /* going: shipped, awaiting ACTIVE */
+};
+
+/* A TAKE for an id that a CONNECT here still works on. */
+struct late_take {
+	struct follower follower;
+	struct worker *worker;
+	uint16_t from;
+	uint32_t len;
+	uint8_t body[];
+};
+
+static void on_take(struct worker *w, unsigned from, struct slice body);
+
+struct moves *
+moves_new(void)
+{
+	struct moves *m = mem_zalloc(sizeof *m);
+
+	list_init(&m->takes);
+	list_init(&m->leaving);
+	return m;
+}
+
+void
+moves_free(struct moves *m)
+{
+	mem_free(m);
+}
+
+static inline uint64_t
+bit(unsigned slot)
+{
+	return UINT64_C(1) << slot;
+}
+
+static void
+move_free(struct move *m)
+{
+	list_del(&m->link);
+	if (m->session != NULL)
+		m->session->move = NULL;
+	if (m->shipped != NULL)
+		flow_free(m->shipped);
+	mem_free(m);
+}
+
+void
+move_abandon(struct worker *w, struct session *s)
+{
+	struct move *m = s->move;
+	struct open *o = m->open;
+
+	m->session = NULL;
+	s->move = NULL;
+	move_free(m);
+	if (o != NULL)
+		connect_taken(o, NULL);
+}
+
+bool
+move_takes(const struct move *m, unsigned from, bool *aside)
+{
+	bool marked = (m->marked & bit(from)) != 0;
+
+	if (m->open != NULL) {
+		*aside = true;
+		return marked;
+	}
+	*aside = marked;
+	return true;
+}
+
+static struct session *
+find(struct worker *w, struct slice id)
+{
+	return session_get(&w->sessions, id, rand_hash(id.p, id.len));
+}
+
+static void
+send_id(struct worker *w, unsigned slot, enum record type, struct slice id)
+{
+	struct buf b;
+
+	buf_init(&b);
+	buf_put_le32_bytes(&b, id);
+	/* A neighbour that is down has forgotten the move, or will hear of it as our successor's. */
+	(void)cluster_send(w->cluster, slot, (uint8_t)type, buf_slice(&b));
+	buf_fini(&b);
+}
+
+/* ---- the new owner ---- */
+
+void
+move_take(struct worker *w, struct open *o, unsigned from_slot)
+{
+	struct move *m = mem_zalloc(sizeof *m);
+	struct slice id = connect_id(o);
+	struct buf b;
+	int err;
+
+	m->worker = w;
+	m->open = o;
+	m->peer = (uint16_t)from_slot;
+	list_put_last(&w->moves->takes, &m->link);
+	buf_init(&b);
+	buf_put_le32_bytes(&b, id);
+	buf_put_u8(&b, connect_clean(o));
+	err = cluster_send(w->cluster, from_slot, TAKE, buf_slice(&b));
+	buf_fini(&b);
+	if (err == 0)
+		return;
+	/* Its owner is dead: what the store has is all there is. */
+	move_free(m);
+	connect_reload(o);
+}
+
+/* Everything that O had is here: it goes before what was held meanwhile. */
+static void
+activate(struct move *m)
+{
+	struct worker *w = m->worker;
+	struct session *s = m->session;
+	struct open *o = m->open;
+	struct flow *held = s->flow;
+
+	if (m->shipped != NULL) {
+		s->flow = m->shipped;
+		s->flow->session = s;
+		m->shipped = NULL;
+		while (held != NULL && flow_first(held) != NULL) {
+			struct queued q = flow_pop(held);
+
+			flow_push(s->flow, q.msg, q.qos, q.retain, false);
+			msg_drop(q.msg);
+		}
+		if (held != NULL)
+			flow_free(held);
+	}
+	send_id(w, m->peer, ACTIVE, session_id(s));
+	METRIC_ADD(moves_in, 1);
+	move_free(m);
+	connect_taken(o, s);
+}
+
+static struct move *
+take_of(struct worker *w, unsigned from, struct slice id)
+{
+	LIST_EACH(n, &w->moves->takes) {
+		struct move *m = container_of(n, struct move, link);
+
+		if (m->peer == from && slice_eq(connect_id(m->open), id))
+			return m;
+	}
+	return NULL;
+}
+
+static void
+on_frozen(struct worker *w, unsigned from, struct slice body)
+{
+	struct slice id;
+	uint8_t gone;
+	struct move *m;
+	struct session *s;
+	struct open *o;
+
+	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_u8(&body, &gone) != 0 ||
+	    (m = take_of(w, from, id)) == NULL)
+		return;
+	o = m->open;
+	if (gone) {
+		move_free(m);
+		connect_gone(o);
+		return;
+	}
+	s = session_new(w, id, connect_account(o), SESSION_DURABLE);
+	s->move = m;
+	m->session = s;
+	subs_decode(w, s, body);
+	/* The routes are on their way before the SWITCH; our own publishes come to us from here on. */
+	m->marked = ~w->moves->up | bit(w->slot);
+	send_id(w, m->peer, SWITCHED, id);
+	for (unsigned slot = 0; slot < w->slots; slot++) {
+		struct buf b;
+
+		if (slot == w->slot || (w->moves->up & bit(slot)) == 0)
+			continue;
+		buf_init(&b);
+		buf_put_le32_bytes(&b, id);
+		buf_put_le16(&b, m->peer);
+		(void)cluster_send(w->cluster, slot, SWITCH, buf_slice(&b));
+		buf_fini(&b);
+	}
+}
+
+static void
+on_ship(struct worker *w, unsigned from, struct slice body)
+{
+	struct slice id;
+	struct move *m;
+
+	if (slice_take_le32_bytes(&body, &id) != 0 || (m = take_of(w, from, id)) == NULL || m->session == NULL)
+		return;
+	if (m->shipped == NULL)
+		m->shipped = flow_new(w, m->session);
+	if (ship_decode(m->shipped, body) != 0)
+		log_error("move", "a shipped part is damaged", "from=%u", from);
+}
+
+static void
+on_ship_end(struct worker *w, unsigned from, struct slice id)
+{
+	struct move *m = take_of(w, from, id);
+
+	if (m != NULL && m->session != NULL)
+		activate(m);
+}
+
+/* ---- the old owner ---- */
+
+static void
+reply_gone(struct worker *w, unsigned to, struct slice id)
+{
+	struct buf b;
+
+	buf_init(&b);
+	buf_put_le32_bytes(&b, id);
+	buf_put_u8(&b, 1);
+	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
+	buf_fini(&b);
+}
+
+static void
+freeze(struct worker *w, struct session *s, unsigned to)
+{
+	struct move *m = mem_zalloc(sizeof *m);
+	struct buf b;
+
+	m->worker = w;
+	m->session = s;
+	m->peer = (uint16_t)to;
+	m->marked = ~(w->moves->up | bit(w->slot));
+	s->move = m;
+	if (s->flow != NULL)
+		loop_timer_cancel(w->loop, &s->flow->expiry);
+	list_put_last(&w->moves->leaving, &m->link);
+	buf_init(&b);
+	buf_put_le32_bytes(&b, session_id(s));
+	buf_put_u8(&b, 0);
+	subs_encode(s, &b);
+	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
+	buf_fini(&b);
+}
+
+static void
+run_late(struct follower *f)
+{
+	struct late_take *l = container_of(f, struct late_take, follower);
+
+	on_take(l->worker, l->from, slice_of(l->body, l->len));
+	mem_free(l);
+}
+
+static void
+on_take(struct worker *w, unsigned from, struct slice body)
+{
+	struct slice whole = body;
+	struct slice id;
+	uint8_t clean;
+	struct session *s;
+	struct open *o;
+
+	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_u8(&body, &clean) != 0)
+		return;
+	o = connect_pending(w, id);
+	if (o != NULL) {
+		struct late_take *l = mem_alloc(sizeof *l + whole.len);
+
+		l->follower.run = run_late;
+		l->worker = w;
+		l->from = (uint16_t)from;
+		l->len = (uint32_t)whole.len;
+		memcpy(l->body, whole.p, whole.len);
+		connect_follow(o, &l->follower);
+		return;
+	}
+	s = find(w, id);
+	if (s != NULL && s->conn != NULL) {
+		METRIC_ADD(takeovers, 1);
+		conn_kill(s->conn, CONN_SIDE_SERVER, "session taken over");     /* [MQTT-3.1.4-2] */
+		s = find(w, id);
+	}
+	if (s == NULL || s->move != NULL) {
+		reply_gone(w, from, id);
+	} else if (clean || (s->flags & SESSION_DURABLE) == 0) {
+		session_forget(w, s);   /* its row is the new owner's to delete */
+		reply_gone(w, from, id);
+	} else {
+		freeze(w, s, from);
+	}
+}
+
+static void
+ship_if_marked(struct move *m)
+{
+	struct worker *w = m->worker;
+
+	if (m->sent || m->marked != ~UINT64_C(0))
+		return;
+	m->sent = true;
+	ship_encode(w, m->session, m->peer, SHIP);
+	send_id(w, m->peer, SHIP_END, session_id(m->session));
+}
+
+static struct move *
+leaving_of(struct worker *w, struct slice id)
+{
+	struct session *s = find(w, id);
+
+	return s != NULL && s->move != NULL && s->move->open == NULL ? s->move : NULL;
+}
+
+static void
+on_active(struct worker *w, unsigned from, struct slice id)
+{
+	struct move *m = leaving_of(w, id);
+	struct session *s;
+
+	if (m == NULL || m->peer != from)
+		return;
+	s = m->session;
+	METRIC_ADD(moves_out, 1);
+	move_free(m);
+	session_forget(w, s);
+}
+
+/* The new owner died first: the session stays. */
+static void
+stay(struct move *m)
+{
+	struct worker *w = m->worker;
+	struct session *s = m->session;
+
+	move_free(m);
+	storec_own(w->store, s);
+	session_offline(w, s);
+}
+
+/* ---- every sender ---- */
+
+static void
+on_switch(struct worker *w, unsigned from, struct slice body)
+{
+	struct slice id;
+	uint16_t owner;
+	struct move *m;
+
+	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_le16(&body, &owner) != 0)
+		return;
+	send_id(w, from, SWITCHED, id);
+	if (owner != w->slot) {
+		send_id(w, owner, SWITCHED, id);
+		return;
+	}
+	m = leaving_of(w, id);
+	if (m != NULL && m->peer == from) {
+		m->marked |= bit(w->slot);
+		ship_if_marked(m);
+	}
+}
+
+static void
+on_switched(struct worker *w, unsigned from, struct slice id)
+{
+	struct session *s = find(w, id);
+
+	if (s == NULL || s->move == NULL)
+		return;
+	s->move->marked |= bit(from);
+	if (s->move->open == NULL)
+		ship_if_marked(s->move);
+}
+
+void
+move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body)
+{
+	struct slice rest = body;
+	struct slice id;
+
+	if (slice_take_le32_bytes(&rest, &id) != 0)
+		return;
+	switch ((enum record)type) {
+	case TAKE:
+		on_take(w, from, body);
+		break;
+	case FROZEN:
+		on_frozen(w, from, body);
+		break;
+	case SWITCH:
+		on_switch(w, from, body);
+		break;
+	case SWITCHED:
+		on_switched(w, from, id);
+		break;
+	case SHIP:
+		on_ship(w, from, body);
+		break;
+	case SHIP_END:
+		on_ship_end(w, from, id);
+		break;
+	case ACTIVE:
+		on_active(w, from, id);
+		break;
+	}
+}
+
+void
+move_on_neighbour(struct worker *w, unsigned slot, bool up)
+{
+	if (up) {
+		w->moves->up |= bit(slot);
+		return;
+	}
+	w->moves->up &= ~bit(slot);
+	LIST_EACH_SAFE(n, tmp, &w->moves->leaving) {
+		struct move *m = container_of(n, struct move, link);
+
+		m->marked |= bit(slot);
+		if (m->peer == slot)
+			stay(m);
+		else
+			ship_if_marked(m);
+	}
+	LIST_EACH_SAFE(n, tmp, &w->moves->takes) {
+		struct move *m = container_of(n, struct move, link);
+		struct open *o = m->open;
+
+		m->marked |= bit(slot);
+		if (m->peer != slot)
+			continue;
+		if (m->session != NULL) {
+			activate(m);
+		} else {
+			move_free(m);
+			connect_reload(o);
+		}
+	}
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * worker/move.h - a session comes over from another worker: nothing lost, doubled or reordered while others publish
+ * to it.
+ *
+ *	new owner N                     old owner O                     each sender S (N and O too)
+ *	TAKE(id) ------------------->   ends the connection
+ *	        <-------- FROZEN(subs)  keeps matching into the queue
+ *	routes, SWITCH(id) --------------------------------------->     SWITCHED(id) to O and N: a mark in its stream
+ *	holds what comes from S after   keeps what came from S before
+ *	S's mark                        its mark; the rest aside
+ *	        <---- SHIP... SHIP_END  with the marks of all
+ *	ACTIVE(id) ----------------->   forgets the session
+ *	CONNACK
+ *
+ * Per link, records and publishes keep their order: that is what makes a mark a mark. N dies before ACTIVE: O joins
+ * what is aside to the queue and stays owner. O dies: N goes on with what it has, or with the store's rows. A sender
+ * that dies counts as having marked. */
+#ifndef WORKER_MOVE_H
+#define WORKER_MOVE_H
+
+#include "worker/session.h"
+
+struct open;
+
+struct moves *moves_new(void);
+void moves_free(struct moves *m);
+
+/* Fetches the session of a CONNECT from that worker: connect_taken() follows. */
+void move_take(struct worker *w, struct open *o, unsigned from_slot);
+/* Does this side take a publish of that sender? *aside: only to be kept, not sent. */
+bool move_takes(const struct move *m, unsigned from, bool *aside);
+/* The session ends with its move under way. */
+void move_abandon(struct worker *w, struct session *s);
+/* From cluster_ops. */
+void move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body);
+void move_on_neighbour(struct worker *w, unsigned slot, bool up);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/publish.h"
+
+#include "common/base/rand.h"
+#include "common/metrics/page.h"
+#include "worker/deliver.h"
+#include "worker/retain.h"
+#include "worker/storec.h"
+#include "worker/worker.h"
+
+static void
+on_retained(void *arg, int err)
+{
+	publish_leg_closed(arg, err != 0);
+}
+
+void
+publish(struct worker *w, const struct cluster_pub *p, struct waiting *wait)
+{
+	if (p->retain && w->config.retained) {
+		if (wait != NULL)
+			wait->legs++;
+		storec_retain(w->store, p, wait != NULL ? on_retained : NULL, wait);
+	}
+	deliver(w, p, w->slot);
+	if (w->cluster == NULL)
+		return;
+	/* The cluster closes all its legs with one on_kept(). */
+	if (cluster_publish(w->cluster, p, (uint64_t)(uintptr_t)wait) > 0 && wait != NULL)
+		wait->legs++;
+}
+
+void
+publish_on_kept(void *worker, uint64_t cookie)
+{
+	if (cookie != 0)
+		publish_leg_closed((void *)(uintptr_t)cookie, false);
+}
+
+void
+publish_on_neighbour(void *worker, unsigned from, const struct cluster_pub *p, uint64_t kept)
+{
+	struct worker *w = worker;
+
+	METRIC_ADD(link_msgs_in, 1);
+	deliver(w, p, from);
+	if (kept != 0)
+		cluster_kept(w->cluster, from, kept);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/session.h"
+
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/base/rand.h"
+#include "common/metrics/page.h"
+#include "worker/connect.h"
+#include "worker/flow.h"
+#include "worker/move.h"
+#include "worker/retain.h"
+#include "worker/storec.h"
+#include "worker/subs.h"
+#include "worker/worker.h"
+
+void
+sessions_init(struct sessions *s)
+{
+	memset(s, 0, sizeof *s);
+	hmap_init(&s->map);
+}
+
+void
+sessions_fini(struct sessions *s)
+{
+	hmap_fini(&s->map);
+	name_drop(s->last_account);
+}
+
+struct name *
+name_new(struct slice text)
+{
+	struct name *n = mem_alloc(sizeof *n + text.len + 1);
+
+	n->refs = 1;
+	n->len = (uint32_t)text.len;
+	if (text.len > 0)
+		memcpy(n->text, text.p, text.len);
+	n->text[text.len] = '\0';
+	return n;
+}
+
+void
+name_drop(struct name *n)
+{
+	if (n != NULL && --n->refs == 0)
+		mem_free(n);
+}
+
+static struct name *
+account_name(struct sessions *all, struct slice text)
+{
+	struct name *n = all->last_account;
+
+	if (text.len == 0)
+		return NULL;
+	if (n == NULL || !slice_eq(slice_of(n->text, n->len), text)) {
+		name_drop(n);
+		n = all->last_account = name_new(text);
+	}
+	n->refs++;
+	return n;
+}
+
+struct session *
+session_get(const struct sessions *all, struct slice id, uint64_t hash)
+{
+	for (struct hmap_node *n = hmap_first(&all->map, hash); n != NULL; n = hmap_next(n, hash)) {
+		struct session *s = container_of(n, struct session, node);
+
+		if (slice_eq(session_id(s), id))
+			return s;
+	}
+	return NULL;
+}
+
+struct session *
+session_new(struct worker *w, struct slice id, struct slice account, uint8_t flags)
+{
+	struct session *s = mem_zalloc(sizeof *s + id.len);
+
+	s->id_len = (uint16_t)id.len;
+	memcpy(s->id, id.p, id.len);
+	s->flags = flags;
+	s->account = account_name(&w->sessions, account);
+	list_init(&s->subs);
+	hmap_put(&w->sessions.map, &s->node, rand_hash(id.p, id.len));
+	METRIC_ADD(sessions, 1);
+	if (flags & SESSION_DURABLE)
+		METRIC_ADD(sessions_durable, 1);
+	session_announce(w, s);
+	return s;
+}
+
+void
+session_announce(struct worker *w, struct session *s)
+{
+	bool want = w->config.direct && s->id_len > 0 && s->id[0] != '$';
+
+	if (w->cluster == NULL || want == ((s->flags & SESSION_WANTED) != 0))
+		return;
+	s->flags ^= SESSION_WANTED;
+	if (want)
+		cluster_want(w->cluster, session_id(s));
+	else
+		cluster_unwant(w->cluster, session_id(s));
+}
+
+void
+session_forget(struct worker *w, struct session *s)
+{
+	FB_ASSERT(s->conn == NULL);
+	subs_del_all(w, s);
+	if (s->flags & SESSION_WANTED)
+		cluster_unwant(w->cluster, session_id(s));
+	if (s->move != NULL)
+		move_abandon(w, s);
+	if (s->flow != NULL) {
+		loop_timer_cancel(w->loop, &s->flow->expiry);
+		retain_cancel(w, s);
+		flow_free(s->flow);
+	}
+	hmap_del(&w->sessions.map, &s->node);
+	METRIC_SUB(sessions, 1);
+	if (s->flags & SESSION_DURABLE)
+		METRIC_SUB(sessions_durable, 1);
+	name_drop(s->account);
+	mem_free(s);
+}
+
+void
+session_end(struct worker *w, struct session *s)
+{
+	if (s->flags & SESSION_DISOWNED) {
+		session_forget(w, s);
+		return;
+	}
+	if (s->flags & SESSION_DURABLE)
+		storec_session_del(w->store, session_id(s));
+	/* Not while a CONNECT of ours with this id is on its way: the id would be taken from the next session. */
+	if ((s->flags & SESSION_ASSIGNED) == 0 && connect_pending(w, session_id(s)) == NULL)
+		storec_give_up(w->store, session_id(s));
+	session_forget(w, s);
+}
+
+static void
+on_expiry(struct timer *t)
+{
+	struct flow *f = container_of(t, struct flow, expiry);
+
+	METRIC_ADD(sessions_expired, 1);
+	session_end(f->worker, f->session);
+}
+
+void
+session_offline(struct worker *w, struct session *s)
+{
+	s->conn = NULL;
+	if ((s->flags & SESSION_DURABLE) == 0 || (s->flags & SESSION_DISOWNED)) {
+		session_end(w, s);
+		return;
+	}
+	session_flow_trim(s);
+	if (w->config.max_age > 0 && !w->stopping) {
+		session_flow(w, s);
+		timer_init(&s->flow->expiry, on_expiry);
+		loop_timer_in(w->loop, &s->flow->expiry, w->config.max_age * NS_PER_SEC);
+	}
+}
+
+void
+session_online(struct worker *w, struct session *s, struct conn *c)
+{
+	s->conn = c;
+	if (s->flow != NULL)
+		loop_timer_cancel(w->loop, &s->flow->expiry);
+}
+
+struct flow *
+session_flow(struct worker *w, struct session *s)
+{
+	if (s->flow == NULL)
+		s->flow = flow_new(w, s);
+	return s->flow;
+}
+
+void
+session_flow_trim(struct session *s)
+{
+	if (s->flow != NULL && flow_empty(s->flow) && !timer_is_set(&s->flow->expiry)) {
+		flow_free(s->flow);
+		s->flow = NULL;
+	}
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * worker/session.h - one client's state, and the map from client id to it.
+ *
+ * A session of a connected client that holds nothing costs one small block; what queues, windows and timers need is
+ * made when first used (struct flow). Owner: the map, until session_end(). */
+#ifndef WORKER_SESSION_H
+#define WORKER_SESSION_H
+
+#include "common/base/bitmap.h"
+#include "common/base/hmap.h"
+#include "common/base/wheel.h"
+#include "worker/msg.h"
+
+struct conn;
+struct move;
+struct worker;
+struct replay;
+
+enum {
+	SESSION_DURABLE = 1,            /* outlives its connection, has a row in the store */
+	SESSION_ASSIGNED = 2,           /* its id was made here: nobody else can have it */
+	SESSION_DISOWNED = 8,           /* the store knows another owner: it ends without a word to the store */
+	SESSION_WANTED = 4,             /* its id is announced for direct messages */
+};
+
+/* One message on its way to the client: the window's slot. */
+struct inflight {
+	struct msg *msg;                /* NULL: the slot is free, or PUBREC has come */
+	uint8_t qos;                    /* 0: free */
+	bool retain;
+	bool released;                  /* PUBREL was sent, PUBCOMP is awaited */
+};
+
+/* A message that waits for room in the window. */
+struct queued {
+	struct msg *msg;
+	uint8_t qos;
+	bool retain;
+	bool aside;                     /* came after its sender's mark in a move: not shipped */
+};
+
+struct flow {
+	struct worker *worker;
+	struct session *session;
+	/* Window: packet ids are given in sequence, so that slot and id tell each other; head is the oldest not free. */
+	struct inflight *window;
+	uint32_t window_room;           /* a power of two */
+	uint64_t window_head;           /* sequence numbers; id = seq % 65535 + 1 */
+	uint64_t window_tail;           /* the next to be given */
+	uint32_t window_used;           /* slots not free */
+	/* Queue: a ring. */
+	struct queued *queue;
+	uint32_t queue_room;            /* a power of two */
+	uint32_t queue_head;
+	uint32_t queue_tail;
+	uint64_t queue_bytes;
+	struct bitmap received;         /* QoS 2 packet ids from the client, until PUBREL */
+	struct timer expiry;            /* while offline */
+	struct list replays;            /* retained replays under way, in order */
+};
+
+struct name {                           /* an account's name, counted: many sessions share it */
+	uint32_t refs;
+	uint32_t len;
+	char text[];
+};
+
+struct session {
+	struct hmap_node node;
+	struct conn *conn;              /* NULL: offline */
+	struct flow *flow;              /* NULL: nothing waits */
+	struct name *account;           /* NULL: nobody's */
+	struct move *move;              /* coming or going; NULL: neither */
+	struct list subs;
+	uint32_t sub_count;
+	uint32_t match_stamp;           /* of the publish that reached it last */
+	uint32_t match_index;           /* and its place among the recipients */
+	uint16_t id_len;
+	uint8_t flags;
+	char id[];
+};
+
+struct sessions {
+	struct hmap map;
+	struct name *last_account;      /* most clients in a row are of one account: held */
+};
+
+void sessions_init(struct sessions *s);
+void sessions_fini(struct sessions *s);
+struct session *session_get(const struct sessions *s, struct slice id, uint64_t hash);  /* hash: rand_hash(id) */
+
+struct session *session_new(struct worker *w, struct slice id, struct slice account, uint8_t flags);
+/* Ends it for good: subscriptions, queue, announcements, its row in the store. It must have no connection. */
+void session_end(struct worker *w, struct session *s);
+/* The same without telling the store (the row is another's now, or gone). */
+void session_forget(struct worker *w, struct session *s);
+/* Its connection is gone: a durable one stays and ages, a clean one ends. */
+void session_offline(struct worker *w, struct session *s);
+void session_online(struct worker *w, struct session *s, struct conn *c);
+/* Announces its id for direct messages (or takes it back), as features.direct_messaging says. */
+void session_announce(struct worker *w, struct session *s);
+
+struct flow *session_flow(struct worker *w, struct session *s);         /* made if need be */
+void session_flow_trim(struct session *s);      /* gives a flow back that holds nothing */
+
+struct name *name_new(struct slice text);
+void name_drop(struct name *n);                 /* NULL is allowed */
+
+static inline struct slice
+session_id(const struct session *s)
+{
+	return slice_of(s->id, s->id_len);
+}
+
+static inline struct slice
+session_account(const struct session *s)
+{
+	return s->account == NULL ? slice_of(NULL, 0) : slice_of(s->account->text, s->account->len);
+}
+
+#endif

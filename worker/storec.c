@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/storec.h"
+
+#include "cluster/cluster.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
+#include "common/ipc/chan.h"
+#include "worker/ctl.h"
+#include "worker/session.h"
+#include "worker/worker.h"
+
+#define GET_BYTES (64 * 1024)
+
+/* A durable write that was not answered yet: its bytes, to be sent again. */
+struct write {
+	struct list link;
+	uint64_t seq;
+	store_done_fn *done;
+	void *arg;
+	size_t real_size;
+	uint16_t type;
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+struct storec {
+	struct worker *worker;
+	struct chan *chan;              /* NULL: no store now */
+	struct list opens;              /* struct store_open, in order */
+	struct list gets;               /* struct store_get */
+	struct list writes;             /* struct write, by seq */
+	uint64_t next_req;
+	uint64_t next_seq;
+	struct buf scratch;             /* of the write in hand */
+};
+
+static void on_msg(void *arg, enum ipc_type type, struct slice payload, int fd);
+static void on_closed(void *arg);
+
+static const struct chan_ops ops = { .on_msg = on_msg, .on_closed = on_closed };
+
+struct storec *
+storec_new(struct worker *w)
+{
+	struct storec *s = mem_zalloc(sizeof *s);
+
+	s->worker = w;
+	list_init(&s->opens);
+	list_init(&s->gets);
+	list_init(&s->writes);
+	s->next_req = 1;
+	s->next_seq = 1;
+	return s;
+}
+
+void
+storec_free(struct storec *s)
+{
+	LIST_EACH_SAFE(n, tmp, &s->writes) {
+		struct write *wr = container_of(n, struct write, link);
+
+		mem_slab_put(wr, wr->real_size);
+	}
+	buf_fini(&s->scratch);
+	chan_free(s->chan);
+	mem_free(s);
+}
+
+bool
+storec_idle(const struct storec *s)
+{
+	return list_empty(&s->opens) && list_empty(&s->writes);
+}
+
+static void
+send_open(struct storec *s, const struct store_open *o)
+{
+	CHAN_SEND(s->chan, OPEN, open, .req = o->req, .flags = o->flags, .client_id = o->client_id, .user = o->user,
+	    .password = o->password);
+}
+
+static void
+send_get(struct storec *s, const struct store_get *g)
+{
+	CHAN_SEND(s->chan, RETAIN_GET, retain_get, .req = g->req, .max_bytes = GET_BYTES, .filter = g->filter,
+	    .after = g->after, .min = g->min);
+}
+
+static void
+send_write(struct storec *s, const struct write *wr)
+{
+	buf_put(chan_begin(s->chan, (enum ipc_type)wr->type), wr->bytes, wr->len);
+	chan_end(s->chan);
+}
+
+static void
+send_own(struct storec *s, const struct session *se)
+{
+	CHAN_SEND(s->chan, OWN, own, .flags = se->flags & SESSION_DURABLE ? OWN_DURABLE : 0,
+	    .client_id = session_id(se), .account = session_account(se));
+}
+
+void
+storec_own(struct storec *s, const struct session *se)
+{
+	if (s->chan != NULL)
+		send_own(s, se);
+}
+
+static void
+send_sessions(struct storec *s)
+{
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+
+	CHAN_SEND(s->chan, W_HELLO, peer, .slot = (uint16_t)s->worker->slot, .epoch = s->worker->epoch);
+	while ((n = hmap_each(&s->worker->sessions.map, &it)) != NULL) {
+		const struct session *se = container_of(n, struct session, node);
+
+		if (se->flags & SESSION_ASSIGNED)
+			continue;
+		send_own(s, se);
+	}
+	chan_send(s->chan, IPC_OWN_END);
+}
+
+void
+storec_attach(struct storec *s, int fd)
+{
+	chan_free(s->chan);
+	s->chan = chan_new(s->worker->loop, fd, IPC_WORKER, IPC_STORE, &ops, s);
+	send_sessions(s);
+	LIST_EACH(n, &s->writes)
+		send_write(s, container_of(n, struct write, link));
+	LIST_EACH(n, &s->opens)
+		send_open(s, container_of(n, struct store_open, link));
+	LIST_EACH(n, &s->gets)
+		send_get(s, container_of(n, struct store_get, link));
+}
+
+void
+storec_open(struct storec *s, struct store_open *o)
+{
+	o->req = s->next_req++;
+	list_put_last(&s->opens, &o->link);
+	if (s->chan != NULL)
+		send_open(s, o);
+}
+
+void
+storec_give_up(struct storec *s, struct slice client_id)
+{
+	/* A store that comes later learns it by our OWNs. */
+	if (s->chan != NULL)
+		CHAN_SEND(s->chan, GIVE_UP, client, .client_id = client_id);
+}
+
+static uint64_t
+put_write(struct storec *s, enum ipc_type type, store_done_fn *done, void *arg)
+{
+	size_t real;
+	struct slice bytes = buf_slice(&s->scratch);
+	struct write *wr = mem_slab_get(sizeof *wr + bytes.len, &real);
+
+	*wr = (struct write){ .seq = s->next_seq++, .done = done, .arg = arg, .real_size = real,
+		.type = (uint16_t)type, .len = (uint32_t)bytes.len };
+	memcpy(wr->bytes, bytes.p, bytes.len);
+	buf_clear(&s->scratch);
+	list_put_last(&s->writes, &wr->link);
+	if (s->chan != NULL)
+		send_write(s, wr);
+	return wr->seq;
+}
+
+uint64_t
+storec_session_put(struct storec *s, struct slice client_id, struct slice account, store_done_fn *done, void *arg)
+{
+	const struct ipc_session_put p = { .seq = s->next_seq, .client_id = client_id, .account = account };
+
+	ipc_put_session_put(&s->scratch, &p);
+	return put_write(s, IPC_SESSION_PUT, done, arg);
+}
+
+uint64_t
+storec_session_del(struct storec *s, struct slice client_id)
+{
+	const struct ipc_session_del p = { .seq = s->next_seq, .client_id = client_id };
+
+	ipc_put_session_del(&s->scratch, &p);
+	return put_write(s, IPC_SESSION_DEL, NULL, NULL);
+}
+
+uint64_t
+storec_sub_put(struct storec *s, struct slice client_id, struct slice filter, uint8_t qos, uint8_t options,
+    store_done_fn *done, void *arg)
+{
+	const struct ipc_sub_put p = { .seq = s->next_seq, .client_id = client_id, .qos = qos, .options = options,
+		.filter = filter };
+
+	ipc_put_sub_put(&s->scratch, &p);
+	return put_write(s, IPC_SUB_PUT, done, arg);
+}
+
+uint64_t
+storec_sub_del(struct storec *s, struct slice client_id, struct slice filter, store_done_fn *done, void *arg)
+{
+	const struct ipc_sub_del p = { .seq = s->next_seq, .client_id = client_id, .filter = filter };
+
+	ipc_put_sub_del(&s->scratch, &p);
+	return put_write(s, IPC_SUB_DEL, done, arg);
+}
+
+uint64_t
+storec_retain(struct storec *s, const struct cluster_pub *m, store_done_fn *done, void *arg)
+{
+	const struct ipc_retain p = { .seq = s->next_seq, .qos = m->qos, .expires_s = m->expires_s, .topic = m->topic,
+		.props = m->props, .payload = m->payload };
+
+	ipc_put_retain(&s->scratch, &p);
+	return put_write(s, IPC_RETAIN, done, arg);
+}
+
+void
+storec_forget(struct storec *s, const void *arg)
+{
+	LIST_EACH(n, &s->writes) {
+		struct write *wr = container_of(n, struct write, link);
+
+		if (wr->arg == arg)
+			wr->done = NULL;
+	}
+}
+
+uint64_t
+storec_last_seq(const struct storec *s)
+{
+	return s->next_seq - 1;
+}
+
+void
+storec_retain_get(struct storec *s, struct store_get *g)
+{
+	g->req = s->next_req++;
+	list_put_last(&s->gets, &g->link);
+	if (s->chan != NULL)
+		send_get(s, g);
+}
+
+void
+storec_retain_cancel(struct storec *s, struct store_get *g)
+{
+	list_del(&g->link);
+}
+
+/* All writes up to seq are answered; err is of seq alone. */
+static void
+on_done(struct storec *s, uint64_t seq, int err)
+{
+	struct write *wr;
+
+	while ((wr = LIST_FIRST(&s->writes, struct write, link)) != NULL && wr->seq <= seq) {
+		list_del(&wr->link);
+		if (wr->done != NULL)
+			wr->done(wr->arg, wr->seq == seq ? err : 0);
+		mem_slab_put(wr, wr->real_size);
+	}
+}
+
+static void
+on_opened(struct storec *s, const struct ipc_opened *p)
+{
+	LIST_EACH(n, &s->opens) {
+		struct store_open *o = container_of(n, struct store_open, link);
+
+		if (o->req == p->req) {
+			list_del(&o->link);
+			o->done(o, p);
+			return;
+		}
+	}
+	log_error("storec", "answer without a request", "req=%llu", (unsigned long long)p->req);
+}
+
+static void
+on_rows(struct storec *s, const struct ipc_retain_rows *p)
+{
+	LIST_EACH(n, &s->gets) {
+		struct store_get *g = container_of(n, struct store_get, link);
+
+		if (g->req == p->req) {
+			list_del(&g->link);
+			g->done(g, p);
+			return;
+		}
+	}
+}
+
+static void
+on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
+{
+	struct storec *s = arg;
+	struct ipc_done done;
+	struct ipc_opened opened;
+	struct ipc_retain_rows rows;
+
+	(void)fd;
+	if (type == IPC_DONE && ipc_take_done(payload, &done) == 0)
+		on_done(s, done.seq, -(int)done.code);
+	else if (type == IPC_OPENED && ipc_take_opened(payload, &opened) == 0)
+		on_opened(s, &opened);
+	else if (type == IPC_RETAIN_ROWS && ipc_take_retain_rows(payload, &rows) == 0)
+		on_rows(s, &rows);
+	else
+		ctl_on_store(s->worker, type, payload);
+}
+
+static void
+on_closed(void *arg)
+{
+	struct storec *s = arg;
+
+	log_notice("storec", "store gone", "requests wait for its successor");
+	chan_free(s->chan);
+	s->chan = NULL;
+}

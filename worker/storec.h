@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * worker/storec.h - asking the store. Requests outlive a store: what was not answered is sent again to its
+ * successor, and the numbering of writes makes that harmless. Nothing here blocks. */
+#ifndef WORKER_STOREC_H
+#define WORKER_STOREC_H
+
+#include "common/base/hmap.h"
+#include "common/base/list.h"
+#include "common/ipc/codec.h"
+
+struct cluster_pub;
+struct storec;
+struct worker;
+
+struct storec *storec_new(struct worker *w);
+void storec_free(struct storec *s);
+/* A channel to a new store: everything unanswered goes out again. fd is taken. */
+void storec_attach(struct storec *s, int fd);
+/* Everything sent was answered. */
+bool storec_idle(const struct storec *s);
+
+/* May this client in? The caller owns the request and its texts until done; there is no
+ * cancelling: the store has given us the id, so somebody must take it. */
+struct store_open {
+	struct list link;
+	uint64_t req;
+	struct slice client_id, user, password;
+	uint8_t flags;                  /* OPEN_... of chan.h */
+	void (*done)(struct store_open *o, const struct ipc_opened *answer);
+};
+void storec_open(struct storec *s, struct store_open *o);
+void storec_give_up(struct storec *s, struct slice client_id);
+
+/* This session is (still, or again) here: the store corrects its table of owners. */
+struct session;
+void storec_own(struct storec *s, const struct session *se);
+
+/* Durable writes: each returns its number. done may be NULL; it is called with 0 or FB_E... when committed or
+ * refused. */
+typedef void store_done_fn(void *arg, int err);
+uint64_t storec_session_put(struct storec *s, struct slice client_id, struct slice account, store_done_fn *done, void *arg);
+uint64_t storec_session_del(struct storec *s, struct slice client_id);
+uint64_t storec_sub_put(struct storec *s, struct slice client_id, struct slice filter, uint8_t qos, uint8_t options,
+    store_done_fn *done, void *arg);
+uint64_t storec_sub_del(struct storec *s, struct slice client_id, struct slice filter, store_done_fn *done, void *arg);
+uint64_t storec_retain(struct storec *s, const struct cluster_pub *p, store_done_fn *done, void *arg);
+/* All done callbacks with this arg are forgotten. */
+void storec_forget(struct storec *s, const void *arg);
+uint64_t storec_last_seq(const struct storec *s);
+
+/* The next retained messages of a replay: rows is borrowed for the call of done. */
+struct store_get {
+	struct list link;
+	uint64_t req;
+	struct slice filter, after, min;        /* the caller's, until done or cancel */
+	void (*done)(struct store_get *g, const struct ipc_retain_rows *rows);
+};
+void storec_retain_get(struct storec *s, struct store_get *g);
+void storec_retain_cancel(struct storec *s, struct store_get *g);
+
+#endif

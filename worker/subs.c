@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/subs.h"
+
+#include "common/base/log.h"
+#include "common/metrics/page.h"
+#include "common/mqtt/topic.h"
+#include "worker/worker.h"
+
+bool
+subs_put(struct worker *w, struct session *s, struct slice filter, uint8_t qos, uint8_t options)
+{
+	bool is_new;
+	struct sub *sub = trie_put(&w->trie, s, &s->subs, filter, &is_new);
+	bool differs = is_new || sub->qos != qos || sub->options != options;
+
+	sub->qos = qos;
+	sub->options = options;
+	if (is_new) {
+		s->sub_count++;
+		METRIC_ADD(subscriptions, 1);
+		if (w->cluster != NULL)
+			cluster_want(w->cluster, filter);
+	}
+	return differs;
+}
+
+static void
+del(struct worker *w, struct session *s, struct sub *sub)
+{
+	if (w->cluster != NULL)
+		cluster_unwant(w->cluster, filter_text(sub->filter));
+	trie_del(&w->trie, sub);
+	s->sub_count--;
+	METRIC_SUB(subscriptions, 1);
+}
+
+bool
+subs_del(struct worker *w, struct session *s, struct slice filter)
+{
+	struct sub *sub = trie_get(&w->trie, s, filter);
+
+	if (sub == NULL)
+		return false;
+	del(w, s, sub);
+	return true;
+}
+
+void
+subs_del_all(struct worker *w, struct session *s)
+{
+	LIST_EACH_SAFE(n, tmp, &s->subs)
+		del(w, s, container_of(n, struct sub, link));
+}
+
+void
+subs_encode(const struct session *s, struct buf *b)
+{
+	LIST_EACH(n, &s->subs) {
+		const struct sub *sub = container_of(n, struct sub, link);
+
+		buf_put_u8(b, sub->qos);
+		buf_put_u8(b, sub->options);
+		buf_put_le32_bytes(b, filter_text(sub->filter));
+	}
+}
+
+void
+subs_decode(struct worker *w, struct session *s, struct slice subs)
+{
+	while (subs.len > 0) {
+		uint8_t qos;
+		uint8_t options;
+		struct slice filter;
+
+		if (slice_take_u8(&subs, &qos) != 0 || slice_take_u8(&subs, &options) != 0 ||
+		    slice_take_le32_bytes(&subs, &filter) != 0 || qos > 2 || !topic_filter_valid(filter)) {
+			log_error("subs", "damaged subscription skipped", "session of %u bytes id", s->id_len);
+			return;
+		}
+		subs_put(w, s, filter, qos, options);
+	}
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * worker/will.h - the message that a client leaves for the case that its connection ends without DISCONNECT. */
+#ifndef WORKER_WILL_H
+#define WORKER_WILL_H
+
+#include "common/mqtt/packet.h"
+
+struct will;
+struct worker;
+
+struct will *will_new(const struct mqtt_will *from);
+void will_free(struct will *will);
+void will_publish(struct worker *w, const struct will *will);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/worker.h"
+
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/ipc/chan.h"
+#include "common/metrics/page.h"
+#include "worker/ban.h"
+#include "worker/conn.h"
+#include "worker/ctl.h"
+#include "worker/listener.h"
+#include "worker/move.h"
+#include "worker/retain.h"
+#include "worker/storec.h"
+
+#define TICK_NS      (250 * NS_PER_MS)
+#define STOP_WAIT_NS (5 * NS_PER_SEC)
+
+/* The end of a turn: connections that may go on, one write for each that has output, the dead. One may lead to
+ * another, so until all is quiet. */
+static void
+on_turn_end(struct task *t)
+{
+	struct worker *w = container_of(t, struct worker, turn_end);
+
+	while (!list_empty(&w->resumed) || !list_empty(&w->dirty)) {
+		struct conn *c;
+
+		while ((c = LIST_FIRST(&w->resumed, struct conn, link)) != NULL)
+			conn_resume_now(c);
+		while ((c = LIST_FIRST(&w->dirty, struct conn, dirty)) != NULL) {
+			list_del(&c->dirty);
+			conn_flush(c);
+		}
+	}
+	LIST_EACH_SAFE(n, tmp, &w->dead)
+		conn_free(container_of(n, struct conn, link));
+}
+
+static void
+on_tick(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, tick);
+
+	METRIC_SET(heartbeat_ns, loop_now(w->loop).ns);
+	w->wall_offset_ns = clock_wall().ns - loop_now(w->loop).ns;
+	if (w->gates_open)
+		listeners_retry(w->listeners);
+	if (w->stopping && (w->conn_count == 0 && storec_idle(w->store)))
+		loop_stop(w->loop);
+	loop_timer_in(w->loop, t, TICK_NS);
+}
+
+struct worker *
+worker_new(struct loop *l, int sup_fd)
+{
+	struct worker *w = mem_zalloc(sizeof *w);
+
+	w->loop = l;
+	w->sup = chan_new(l, sup_fd, IPC_WORKER, IPC_SUP, &ctl_ops, w);
+	w->slots = 1;
+	config_init(&w->config);
+	config_init(&w->config_next);
+	sessions_init(&w->sessions);
+	hmap_init(&w->opens);
+	list_init(&w->sub_ops);
+	trie_init(&w->trie);
+	list_init(&w->conns);
+	list_init(&w->dirty);
+	list_init(&w->resumed);
+	list_init(&w->dead);
+	arena_init(&w->arena);
+	for (int i = 0; i < 4; i++)
+		buf_init(&w->scratch[i]);
+	w->rbuf = mem_alloc(WORKER_RBUF);
+	w->acl = cidr_table_new();
+	w->store = storec_new(w);
+	w->listeners = listeners_new(w);
+	w->moves = moves_new();
+	w->retains = retains_new();
+	w->bans = bans_new();
+	task_init(&w->turn_end, on_turn_end);
+	timer_init(&w->tick, on_tick);
+	w->wall_offset_ns = clock_wall().ns - loop_now(l).ns;
+	loop_timer_in(l, &w->tick, TICK_NS);
+	return w;
+}
+
+void
+worker_stop(struct worker *w)
+{
+	if (w->stopping)
+		return;
+	w->stopping = true;
+	w->gates_open = false;
+	listeners_close(w->listeners);
+	LIST_EACH_SAFE(n, tmp, &w->conns)
+		conn_close(container_of(n, struct conn, link), "the server is stopping");
+	loop_timer_in(w->loop, &w->tick, 0);
+}
+
+void
+worker_free(struct worker *w)
+{
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+
+	LIST_EACH_SAFE(l, tmp, &w->conns)
+		conn_kill(container_of(l, struct conn, link), CONN_SIDE_SERVER, "the server is stopping");
+	on_turn_end(&w->turn_end);
+	while ((n = hmap_each(&w->sessions.map, &it)) != NULL)
+		session_forget(w, container_of(n, struct session, node));
+	task_cancel(&w->turn_end);
+	loop_timer_cancel(w->loop, &w->tick);
+	listeners_free(w->listeners);
+	if (w->cluster != NULL)
+		cluster_free(w->cluster);
+	storec_free(w->store);
+	(void)chan_drain(w->sup, 100);
+	chan_free(w->sup);
+	moves_free(w->moves);
+	retains_free(w->retains);
+	bans_free(w->bans);
+	cidr_table_free(w->acl);
+	trie_fini(&w->trie);
+	sessions_fini(&w->sessions);
+	hmap_fini(&w->opens);
+	arena_fini(&w->arena);
+	for (int i = 0; i < 4; i++)
+		buf_fini(&w->scratch[i]);
+	mem_free(w->rcpts);
+	mem_free(w->rbuf);
+	config_fini(&w->config);
+	config_fini(&w->config_next);
+	mem_free(w);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * worker/worker.h - what one worker process owns. Passed to everything; nothing of it is global, so that t/sim can
+ * hold several. */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include "cluster/cluster.h"
+#include "common/base/arena.h"
+#include "common/base/buf.h"
+#include "common/base/cidr.h"
+#include "common/base/loop.h"
+#include "common/config/config.h"
+#include "worker/session.h"
+#include "worker/trie.h"
+
+struct chan;
+struct conn;
+struct storec;
+struct listeners;
+struct moves;
+struct retains;
+struct bans;
+
+#define WORKER_RBUF (128 * 1024)
+
+/* A session that a publish reaches, gathered over all filters that match. */
+struct recipient {
+	struct session *session;
+	uint8_t qos;                    /* highest of its matching subscriptions */
+	uint8_t options;
+};
+
+struct worker {
+	struct loop *loop;
+	unsigned slot;
+	unsigned slots;
+	uint64_t epoch;
+	bool gates_open;                /* accept clients */
+	bool stopping;
+	bool loaded;                    /* the store sent all our sessions */
+	bool ready_sent;
+	int64_t wall_offset_ns;         /* wall clock minus loop clock, refreshed each second */
+	struct config config;           /* in force */
+	struct config config_next;      /* held until SETTINGS_END */
+
+	struct chan *sup;
+	struct storec *store;
+	struct cluster *cluster;        /* NULL: the only worker */
+	struct listeners *listeners;
+	struct cidr_table *acl;
+	struct moves *moves;
+	struct retains *retains;
+	struct bans *bans;
+
+	struct sessions sessions;
+	struct hmap opens;              /* struct open: CONNECTs being worked on, by client id */
+	struct list sub_ops;            /* SUBSCRIBEs and UNSUBSCRIBEs being worked on */
+	struct trie trie;
+	struct recipient *rcpts;
+	uint32_t rcpt_count;
+	uint32_t rcpt_room;
+	uint32_t match_stamp;
+
+	struct list conns;              /* all connections */
+	struct list dirty;              /* connections with output to write at the end of the turn */
+	struct list resumed;            /* connections to be parsed on */
+	struct list dead;               /* connections to be freed at the end of the turn */
+	struct task turn_end;
+	struct timer tick;              /* heartbeat, wall clock */
+	uint32_t conn_count;
+	uint32_t conn_limit;
+
+	struct arena arena;             /* of the packet in hand */
+	struct buf scratch[4];          /* encoded QoS 0 packet of the publish in hand, per level kind and retain */
+	uint8_t *rbuf;                  /* WORKER_RBUF bytes that all connections read into */
+};
+
+/* sup_fd: the channel to the supervisor, taken; everything else comes over it. */
+struct worker *worker_new(struct loop *l, int sup_fd);
+void worker_free(struct worker *w);
+/* Graceful: no new clients, the connected ones are closed, writes are waited for, then the loop stops. */
+void worker_stop(struct worker *w);
+
+static inline struct wall
+worker_wall(const struct worker *w)
+{
+	return (struct wall){ loop_now(w->loop).ns + w->wall_offset_ns };
+}
+
+/* Something has to be done at the end of this turn. */
+static inline void
+worker_wake(struct worker *w)
+{
+	loop_defer(w->loop, &w->turn_end);
+}
+
+#endif
