@@ -12,10 +12,17 @@ libfbclient_a_SOURCES = \
 	client/bench_opts.c \
 	client/bench_report.c \
 	client/bench_retained.c \
+	client/cli.c client/cli.h client/cli.def \
 	client/cross.c \
+	client/dial.c client/dial.h \
 	client/flow.c client/flow.h \
+	client/format.c client/format.h \
 	client/hist.c client/hist.h \
 	client/opt.c client/opt.h \
 	client/proc.c client/proc.h \
+	client/property.c client/property.h \
+	client/pub.c client/pub.h \
 	client/seq.c client/seq.h \
-	client/swarm.c client/swarm.h
+	client/sub.c client/sub.h \
+	client/swarm.c client/swarm.h \
+	client/wire.c client/wire.h

@@ -6,12 +6,16 @@
 #include <string.h>
 
 #include "client/bench.h"
+#include "client/pub.h"
+#include "client/sub.h"
 
 static const struct {
 	const char *word;
 	int (*main)(char **argv);
 	const char *help;
 } commands[] = {
+	{ "sub", sub_main, "Print the messages of topics." },
+	{ "pub", pub_main, "Publish messages." },
 	{ "bench", bench_main, "Measure a server: connections, throughput, latency, losses." },
 };
 
