@@ -253,6 +253,7 @@ main(int argc, char **argv)
 		complete_print(stdout);
 	else
 		code = do_words(&o);
+	mem_free(o.words);
 	if (fflush(stdout) != 0 && code == TOOL_DONE) {
 		perror("fubar-admin: standard output");
 		code = TOOL_REFUSED;
