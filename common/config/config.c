@@ -81,9 +81,8 @@ show_words(const char *words, char *out, size_t size)
 	out[used] = '\0';
 }
 
-/* What would be valid, for the end of an error. */
-static void
-show_valid(enum config_key k, char *out, size_t size)
+void
+config_valid(enum config_key k, char *out, size_t size)
 {
 	const struct config_info *i = &info[k];
 	const char *what = "";
@@ -119,7 +118,7 @@ refuse(enum config_key k, const char *text, const char *why, int code, struct co
 {
 	char shown[80], valid[160];
 
-	show_valid(k, valid, sizeof valid);
+	config_valid(k, valid, sizeof valid);
 	snprintf(e->text, sizeof e->text, "%s: \"%s\" %s; valid: %s", info[k].path,
 	    utf8_show(slice_str(text), shown, sizeof shown), why, valid);
 	return code;

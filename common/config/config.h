@@ -64,6 +64,8 @@ int config_set(struct config *c, const char *path, const char *value, enum confi
 /* Back to the value of a weaker source is the caller's: parse again. The text form of a value, which config_set()
  * takes back; out: CONFIG_VALUE_MAX bytes hold every value; returns out. */
 const char *config_get(const struct config *c, enum config_key k, char *out, size_t size);
+/* What the key takes, for people: "a whole number, from 0 to 2". */
+void config_valid(enum config_key k, char *out, size_t size);
 bool config_equal(const struct config *a, const struct config *b, enum config_key k);
 /* Rules that need more than one key. FB_ECONFLICT and *e. */
 int config_check(const struct config *c, struct config_error *e);
