@@ -92,7 +92,8 @@ config_valid(enum config_key k, char *out, size_t size)
 		snprintf(out, size, "true or false");
 		return;
 	case CONFIG_TEXT:
-		show_words(i->min, out, size);
+		show_words(k == CONFIG_K_workers ? "auto|a whole number from 1 to 64" : i->min[0] != '\0' ? i->min : "text",
+		    out, size);
 		return;
 	case CONFIG_NUMBER:
 		what = "a whole number";
