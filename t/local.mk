@@ -63,20 +63,40 @@ check-asan:
 	cd $(ASAN_DIR) && CK_FORK=no UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) $(AM_MAKEFLAGS) check
 .PHONY: check-asan
 distclean-local:
-	rm -rf $(ASAN_DIR)
+	rm -rf $(ASAN_DIR) $(FUZZ_DIR)
 
-# t/fuzz: one libFuzzer harness a source, in a build of their own: configure --enable-fuzz CC=clang. scripts/check
-# runs each for some seconds, `make fuzz FUZZ_SECONDS=3600` for longer. A new one is a name here and its _LDFLAGS.
-FUZZERS = t/fuzz/fuzz_ipc t/fuzz/fuzz_yaml
+# t/fuzz: one libFuzzer harness a source, in a build of their own: configure --enable-fuzz CC=clang, which `make fuzz`
+# does by itself. scripts/check runs each for some seconds, `make fuzz FUZZ_SECONDS=3600` for longer. In every build
+# driver.c also makes each a test, run_NAME, of a fixed number of inputs. A new one is a name in both lists, its
+# _LDFLAGS and its _SOURCES.
+FUZZERS = t/fuzz/fuzz_codec t/fuzz/fuzz_ipc t/fuzz/fuzz_yaml
 EXTRA_PROGRAMS += $(FUZZERS)
-FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_ipc_LDFLAGS = $(FUZZ_LDFLAGS)
-t_fuzz_fuzz_yaml_LDFLAGS = $(FUZZ_LDFLAGS)
+FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
+t_fuzz_fuzz_codec_LDFLAGS = $(FUZZ_LINK)
+t_fuzz_fuzz_ipc_LDFLAGS = $(FUZZ_LINK)
+t_fuzz_fuzz_yaml_LDFLAGS = $(FUZZ_LINK)
 
-FUZZ_SECONDS = 600
+FUZZ_TESTS = t/fuzz/run_codec t/fuzz/run_ipc t/fuzz/run_yaml
+check_PROGRAMS += $(FUZZ_TESTS)
+TESTS += $(FUZZ_TESTS)
+t_fuzz_run_codec_SOURCES = t/fuzz/fuzz_codec.c t/fuzz/driver.c t/fuzz/seeds.h
+t_fuzz_run_ipc_SOURCES = t/fuzz/fuzz_ipc.c t/fuzz/driver.c
+t_fuzz_run_yaml_SOURCES = t/fuzz/fuzz_yaml.c t/fuzz/driver.c
+t_fuzz_run_yaml_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_CORPUS='"$(abs_top_srcdir)/t/fuzz/corpus/yaml"'
+
+FUZZ_SECONDS = 60
+FUZZ_DIR = build-fuzz
+if FUZZ
 fuzz: $(FUZZERS)
 	@for f in $(FUZZERS); do \
 		$(MKDIR_P) corpus/$${f##*/} && \
-		./$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 corpus/$${f##*/} || exit 1; \
+		./$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 corpus/$${f##*/} || exit 1; \
 	done
+else
+fuzz:
+	$(MKDIR_P) $(FUZZ_DIR)
+	test -f $(FUZZ_DIR)/Makefile || { cd $(FUZZ_DIR) && \
+		$(abs_top_srcdir)/configure -q --enable-fuzz CC=clang CFLAGS='-g -O1'; }
+	cd $(FUZZ_DIR) && $(MAKE) $(AM_MAKEFLAGS) fuzz FUZZ_SECONDS=$(FUZZ_SECONDS)
+endif
 .PHONY: fuzz
