@@ -217,7 +217,8 @@ class Broker:
         if self.workers is not None:
             cmd += ["--workers", str(self.workers)]
         for k, v in self.settings.items():
-            cmd += ["--set", "%s=%s" % (k, v)]
+            if v is not None:       # None takes a default of ours away
+                cmd += ["--set", "%s=%s" % (k, v)]
         return cmd + self.args
 
     def spawn(self):
@@ -372,12 +373,14 @@ class Broker:
                     pass
         return out
 
+    def rows(self, *words):
+        """Every row of a command's answer, of all its tables."""
+        got = self.admin_json(*words)
+        return got["rows"] + [r for rows in got["tables"].values() for r in rows]
+
     def sessions(self):
         """{client id: row} of `session list`."""
-        rows = self.admin_json("session", "list")
-        if isinstance(rows, dict):
-            rows = rows.get("rows", rows.get("sessions"))
-        return {r["client"]: r for r in rows}
+        return {r["client"]: r for r in self.rows("session", "list") if "client" in r}
 
     def worker_of(self, client_id):
         return int(self.sessions()[client_id]["worker"])

@@ -180,6 +180,11 @@ class Client:
         self.wait_closed()
         self.close()
 
+    def disconnect_now(self):
+        """DISCONNECT and close, without waiting for the broker."""
+        self.send(packet(DISCONNECT, 0))
+        self.close()
+
     def subscribe(self, *filters, qos=0):
         """filters: names, or (name, qos) pairs. Returns the codes of the SUBACK."""
         pid = self.pid()

@@ -1,0 +1,150 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Direct messages: a client's id as the topic reaches that client, wherever it is."""
+
+import unittest
+
+import fubar
+import mqtt_raw as m
+
+
+class Direct(fubar.TestCase):
+    broker_options = {"workers": 3}
+
+    def pair_on(self, slot_a, slot_b, **kw):
+        a = self.broker.on_worker(slot_a, self.name("a"), **kw)
+        b = self.broker.on_worker(slot_b, self.name("b"), **kw)
+        self._clients += [a, b]
+        return a, b
+
+    def test_online_on_every_worker(self):
+        for slot in range(3):
+            a, b = self.pair_on(0, slot)
+            for qos in (0, 1, 2):
+                a.publish(b.client_id, "m%d" % qos, qos)
+                p = b.get_publish()
+                self.assertEqual((p.topic, p.payload.decode(), p.qos, p.retain), (b.client_id, "m%d" % qos, qos, False))
+            a.ping()
+            self.assertEqual(list(a.inbox), [])
+            a.disconnect()
+            b.disconnect()
+
+    def test_to_itself(self):
+        a = self.connected()
+        for qos in (0, 1, 2):
+            a.publish(a.client_id, "me", qos)
+            self.assertEqual(a.get_publish().qos, qos)
+
+    def test_offline(self):
+        # Waits in the durable session's queue, in order, also with no subscription at all.
+        for slot in range(3):
+            cid = self.name("d%d" % slot)
+            d = self.broker.on_worker(slot, cid, clean=False)
+            d.disconnect()
+            pub = self.connected()
+            for i in range(20):
+                pub.publish(cid, "%d" % i, 1 + i % 2)
+            pub.publish(cid, "qos 0 is not kept", 0)
+            d = self.connected(cid, clean=False)
+            got = [d.get_publish() for _ in range(20)]
+            self.assertEqual([(int(p.payload), p.qos) for p in got], [(i, 1 + i % 2) for i in range(20)])
+            d.disconnect()
+
+    def test_gone_clean_session(self):
+        cid = self.name("c")
+        self.connected(cid).disconnect()
+        pub = self.connected()
+        for qos in (0, 1, 2):
+            pub.publish(cid, "nobody", qos)
+        c = self.connected(cid)
+        c.subscribe(self.name("m"))
+        self.assertEqual(self.nothing_for(c, pub, self.name("m")), [])
+
+    def test_both_meanings_of_a_name(self):
+        # A name that is a client's id and a topic with subscribers reaches both.
+        a = self.connected(self.name("both"))
+        subs = [self.connected() for _ in range(6)]
+        for s in subs:
+            s.subscribe(self.name("both"), qos=1)
+        subs[0].publish(self.name("both"), "x", 1)
+        for c in subs + [a]:
+            self.assertEqual(c.get_publish().payload, b"x")
+
+    def test_own_id_subscribed_too(self):
+        # Once, by the usual rule of overlapping subscriptions.
+        a = self.connected(self.name("a"))
+        a.subscribe((a.client_id, 0), ("+", 1))
+        b = self.connected(self.name("b"))
+        b.publish(a.client_id, "once", 2)
+        b.publish(a.client_id, "end", 2)
+        got = [a.get_publish(), a.get_publish()]
+        self.assertEqual([p.payload for p in got], [b"once", b"end"])
+        a.ping()
+        self.assertEqual([p for p in a.inbox if p.kind == m.PUBLISH and p.topic == a.client_id], [])
+
+    def test_wildcard_subscribers_do_not_see_them(self):
+        # features.direct_public is off: what goes to a client's id by name alone is private.
+        spy = self.connected(self.name("spy"))
+        spy.subscribe("#", qos=1)
+        a = self.connected(self.name("a"))
+        a.publish(a.client_id, "private", 1)
+        self.assertEqual(a.get_publish().payload, b"private")
+        got = self.nothing_for(spy, a, self.name("end/marker"))
+        self.assertNotIn(b"private", [p.payload for p in got])
+
+    def test_dollar_names_are_never_direct(self):
+        a = self.connected("$" + self.name("a"))
+        b = self.connected(self.name("b"))
+        b.publish(a.client_id, "no", 1)
+        a.subscribe(self.name("m"))
+        self.assertEqual(self.nothing_for(a, b, self.name("m")), [])
+
+    def test_names_with_slashes(self):
+        a = self.connected(self.name("a/b/c"))
+        self.connected().publish(a.client_id, "x", 1)
+        self.assertEqual(a.get_publish().topic, a.client_id)
+
+    def test_follows_the_client(self):
+        # The client changes its worker again and again; every message sent between reaches it, in order.
+        cid = self.name("roamer")
+        pub = self.connected(self.name("pub"))
+        got, sent = [], 0
+        for slot in (0, 1, 2, 1, 0, 2):
+            c = self.broker.on_worker(slot, cid, clean=False)
+            for _ in range(5):
+                pub.publish(cid, "%d" % sent, 1)
+                sent += 1
+            while len(got) < sent:
+                got.append(int(c.get_publish().payload))
+            c.disconnect()
+            pub.publish(cid, "%d" % sent, 1)
+            sent += 1
+        c = self.connected(cid, clean=False)
+        while len(got) < sent:
+            got.append(int(c.get_publish().payload))
+        self.assertEqual(got, list(range(sent)))
+
+
+class DirectOff(fubar.TestCase):
+    broker_options = {"settings": {"features.direct_messaging": "false"}}
+
+    def test_off(self):
+        a, b = self.connected(), self.connected()
+        b.publish(a.client_id, "no", 1)
+        a.subscribe(self.name("m"))
+        self.assertEqual(self.nothing_for(a, b, self.name("m")), [])
+
+
+class DirectPublic(fubar.TestCase):
+    broker_options = {"settings": {"features.direct_public": "true"}}
+
+    def test_public(self):
+        spy, a = self.connected(self.name("spy")), self.connected(self.name("a"))
+        spy.subscribe("+", qos=1)
+        a.publish(a.client_id, "seen", 1)
+        self.assertEqual(a.get_publish().payload, b"seen")
+        self.assertEqual(spy.get_publish().payload, b"seen")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
