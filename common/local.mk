@@ -35,7 +35,7 @@ libfbmqtt_a_SOURCES = \
 	common/mqtt/reason.c common/mqtt/reason.h common/mqtt/reasons.def \
 	common/mqtt/topic.c common/mqtt/topic.h
 
-libfbcrypto_a_SOURCES =
+libfbcrypto_a_SOURCES = common/crypto/passwd.c common/crypto/passwd.h
 
 libfbconfig_a_SOURCES = \
 	common/config/check.c \
