@@ -1,0 +1,29 @@
+# store/: the process that owns every durable byte. A library for tests, and a small main.
+noinst_LIBRARIES += libfbstore.a
+libfbstore_a_SOURCES = \
+	store/admin.c store/admin.h \
+	store/auth.c store/auth.h \
+	store/batch.c store/batch.h \
+	store/change.c store/change.h \
+	store/env.c store/env.h store/env_db.h \
+	store/open.c store/open.h \
+	store/opener.c store/opener.h \
+	store/owners.c store/owners.h \
+	store/rec.c store/rec.h \
+	store/reset.c store/reset.h \
+	store/scan.c store/scan.h \
+	store/slots.c store/slots.h \
+	store/st_accounts.c store/st_accounts.h \
+	store/st_acls.c store/st_acls.h \
+	store/st_retained.c store/st_retained.h \
+	store/st_sessions.c store/st_sessions.h \
+	store/st_settings.c store/st_settings.h \
+	store/store.c store/store.h \
+	store/tables.c store/tables.h store/tables.def \
+	store/work.c store/work.h
+
+pkglibexec_PROGRAMS += fubar-store
+fubar_store_SOURCES = store/main.c
+STORE_LIBS = libfbstore.a libfbcrypto.a libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbloop.a libfbbase.a \
+	$(EVENT_LIBS) $(CRYPTO_LIBS) $(DB_LIBS) -lpthread
+fubar_store_LDADD = $(STORE_LIBS)

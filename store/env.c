@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A commit does not wait for the disk (DB_TXN_NOSYNC): its locks are held for as long as the changes take in memory, and
+ * a reader on the loop thread never waits for a flush. What is answered as durable waits for env_flush(). A flush
+ * that fails cannot be taken back, so the process ends and recovery decides what was written.
+ *
+ * The checkpointer sleeps until something was written, then until a reason: 30 s, 100,000 updates, or 128 MiB of log,
+ * which Berkeley DB counts itself. Two checkpoints are at least 5 s apart. */
+#include "store/env.h"
+
+#include <db.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "store/env_db.h"
+
+#define PAGE_BYTES        8192
+#define CHECK_EACH_S      5
+#define CHECK_AFTER_S     30
+#define CHECK_UPDATES     100000
+#define CHECK_LOG_KBYTES  (128u * 1024)
+#define LOG_BUFFER_BYTES  (256u * 1024)
+#define LOG_FILE_BYTES    (16u << 20)
+#define LOCKS_MAX         200000
+#define RETRIES_MAX       1000
+#define ADMIN_FLOOR_BYTES (INT64_C(16) << 20)
+
+static const char *const names[TABLE_COUNT] = {
+#define TABLE(name, version, key, value, help) [TABLE_##name] = #name,
+#include "store/tables.def"
+#undef TABLE
+};
+
+const char *
+table_name(enum table t)
+{
+	return names[t];
+}
+
+_Noreturn static void
+broken(const char *why)
+{
+	log_error("store", "environment broken, exiting for recovery", "why=%s", why);
+	_exit(ENV_BROKEN_EXIT);
+}
+
+int
+env_rc(int rc, const char *what)
+{
+	switch (rc) {
+	case 0:
+		return 0;
+	case DB_NOTFOUND:
+	case DB_KEYEMPTY:
+		return FB_ENOENT;
+	case DB_KEYEXIST:
+		return FB_EEXIST;
+	case DB_LOCK_DEADLOCK:
+	case DB_LOCK_NOTGRANTED:
+	case DB_REP_HANDLE_DEAD:
+	case DB_REP_LOCKOUT:
+		return FB_EAGAIN;
+	case DB_RUNRECOVERY:
+		broken(what);
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		log_error("store", "no room on the disk", "operation=%s", what);
+		return FB_EDISK;
+	default:
+		log_error("store", "database error", "operation=%s why=%s", what, db_strerror(rc));
+		return FB_EIO;
+	}
+}
+
+int
+env_retry(int (*fn)(void *arg), void *arg)
+{
+	int rc = FB_EAGAIN;
+
+	for (int i = 0; i < RETRIES_MAX && rc == FB_EAGAIN; i++)
+		rc = fn(arg);
+	return rc;
+}
+
+static void
+on_error(const DB_ENV *dbenv, const char *prefix, const char *text)
+{
+	(void)dbenv;
+	(void)prefix;
+	log_error("bdb", "said", "%s", text);
+}
+
+static void
+on_message(const DB_ENV *dbenv, const char *text)
+{
+	(void)dbenv;
+	log_notice("bdb", "said", "%s", text);
+}
+
+static void
+on_event(DB_ENV *dbenv, u_int32_t event, void *info)
+{
+	(void)dbenv;
+	(void)info;
+	if (event == DB_EVENT_PANIC)
+		broken("panic");
+}
+
+/* ---- room on the disk ---- */
+
+static int64_t
+free_bytes(const char *dir)
+{
+	struct statvfs v;
+
+	if (statvfs(dir, &v) != 0)
+		return INT64_MAX;       /* unknown is not full: the write itself will tell */
+	return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+}
+
+bool
+env_has_room(struct env *e, enum env_need need)
+{
+	int64_t floor = atomic_load(&e->min_free_bytes);
+
+	switch (need) {
+	case ENV_GROWS:
+		break;
+	case ENV_SHRINKS:
+		floor /= 2;
+		break;
+	case ENV_ADMIN:
+		floor = floor / 2 < ADMIN_FLOOR_BYTES ? floor / 2 : ADMIN_FLOOR_BYTES;
+		break;
+	}
+	return free_bytes(e->dir) >= floor;
+}
+
+void
+env_set_min_free(struct env *e, int64_t bytes)
+{
+	atomic_store(&e->min_free_bytes, bytes);
+}
+
+static void
+path_in(char *out, size_t size, const char *dir, const char *name)
+{
+	snprintf(out, size, "%s/%s", dir, name);
+}
+
+/* Recovery writes too: without room it would fail for ever, so the ballast goes first. */
+static void
+ballast_release(struct env *e)
+{
+	char path[4096];
+
+	if (e->ballast_bytes == 0 || free_bytes(e->dir) >= e->ballast_bytes)
+		return;
+	path_in(path, sizeof path, e->dir, "ballast");
+	if (unlink(path) == 0)
+		log_warn("store", "disk nearly full, ballast released for recovery", "free=%lld",
+		    (long long)free_bytes(e->dir));
+}
+
+static void
+ballast_make(struct env *e)
+{
+	char path[4096];
+	int64_t need = atomic_load(&e->min_free_bytes) + e->ballast_bytes;
+	int fd;
+
+	path_in(path, sizeof path, e->dir, "ballast");
+	if (e->ballast_bytes == 0 || access(path, F_OK) == 0 || free_bytes(e->dir) < need)
+		return;
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	if (posix_fallocate(fd, 0, e->ballast_bytes) != 0)
+		(void)unlink(path);
+	close(fd);
+}
+
+/* ---- opening ---- */
+
+static int
+make_dir(const char *path)
+{
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return 0;
+	log_error("store", "cannot make directory", "path=%s why=%s", path, strerror(errno));
+	return FB_EIO;
+}
+
+/* An OFD lock goes with the descriptor, so with the process, however it ends. */
+static int
+lock_dir(struct env *e)
+{
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char path[4096];
+
+	path_in(path, sizeof path, e->dir, "store.lock");
+	e->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (e->lock_fd < 0) {
+		log_error("store", "cannot open lock file", "path=%s why=%s", path, strerror(errno));
+		return FB_EIO;
+	}
+	if (fcntl(e->lock_fd, F_OFD_SETLK, &fl) == 0)
+		return 0;
+	log_notice("store", "waiting for the lock of another store", "path=%s", path);
+	while (fcntl(e->lock_fd, F_OFD_SETLKW, &fl) != 0) {
+		if (errno != EINTR) {
+			log_error("store", "cannot lock", "path=%s why=%s", path, strerror(errno));
+			return FB_EIO;
+		}
+	}
+	return 0;
+}
+
+static int
+configure(struct env *e, int64_t cache_bytes)
+{
+	DB_ENV *d = e->dbenv;
+	u_int32_t gbytes = (u_int32_t)(cache_bytes >> 30);
+	u_int32_t bytes = (u_int32_t)(cache_bytes & ((INT64_C(1) << 30) - 1));
+	int rc;
+
+	d->set_errcall(d, on_error);
+	d->set_msgcall(d, on_message);
+	rc = d->set_event_notify(d, on_event);
+	rc = rc ? rc : d->set_cachesize(d, gbytes, bytes, 1);
+	rc = rc ? rc : d->set_lg_bsize(d, LOG_BUFFER_BYTES);
+	rc = rc ? rc : d->set_lg_max(d, LOG_FILE_BYTES);
+	rc = rc ? rc : d->set_lk_detect(d, DB_LOCK_MINWRITE);
+	rc = rc ? rc : d->set_lk_max_locks(d, LOCKS_MAX);
+	rc = rc ? rc : d->set_lk_max_objects(d, LOCKS_MAX);
+	rc = rc ? rc : d->log_set_config(d, DB_LOG_AUTO_REMOVE, 1);
+	return env_rc(rc, "configure");
+}
+
+static int
+open_table(struct env *e, enum table t)
+{
+	char file[64];
+	DB *db;
+	int rc;
+
+	snprintf(file, sizeof file, "%s.db", names[t]);
+	rc = db_create(&db, e->dbenv, 0);
+	if (rc != 0)
+		return env_rc(rc, "create handle");
+	e->db[t] = db;
+	rc = db->set_pagesize(db, PAGE_BYTES);
+	rc = rc ? rc : db->open(db, NULL, file, NULL, DB_BTREE, DB_CREATE | DB_THREAD | DB_AUTO_COMMIT, 0600);
+	return env_rc(rc, file);
+}
+
+static int
+open_all(struct env *e, const struct env_config *cfg)
+{
+	char home[4096];
+	int rc;
+
+	path_in(home, sizeof home, e->dir, "state");
+	rc = make_dir(home);
+	if (rc != 0)
+		return rc;
+	rc = env_rc(db_env_create(&e->dbenv, 0), "create environment");
+	if (rc != 0) {
+		e->dbenv = NULL;
+		return rc;
+	}
+	rc = configure(e, cfg->cache_bytes);
+	if (rc == 0)
+		rc = env_rc(e->dbenv->open(e->dbenv, home, DB_CREATE | DB_RECOVER | DB_INIT_TXN | DB_INIT_LOCK |
+		    DB_INIT_LOG | DB_INIT_MPOOL | DB_THREAD | DB_PRIVATE, 0600), "open environment");
+	for (enum table t = 0; t < TABLE_COUNT && rc == 0; t++)
+		rc = open_table(e, t);
+	return rc;
+}
+
+/* ---- checkpoints ---- */
+
+static bool
+wait_until(struct env *e, int64_t seconds)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += seconds;
+	while (!e->stopping && pthread_cond_timedwait(&e->cond, &e->lock, &ts) == 0)
+		;
+	return !e->stopping;
+}
+
+static void
+checkpoint(struct env *e, bool due)
+{
+	uint64_t before = atomic_load(&e->updates);
+	DB_LSN was;
+	DB_TXN_STAT *st = NULL;
+
+	memset(&was, 0, sizeof was);
+	if (!due) {
+		if (e->dbenv->txn_stat(e->dbenv, &st, 0) == 0)
+			was = st->st_last_ckp;
+		free(st);
+	}
+	if (env_rc(e->dbenv->txn_checkpoint(e->dbenv, due ? 0 : CHECK_LOG_KBYTES, 0, 0), "checkpoint") != 0)
+		return;
+	if (!due) {
+		st = NULL;
+		if (e->dbenv->txn_stat(e->dbenv, &st, 0) == 0)
+			due = memcmp(&was, &st->st_last_ckp, sizeof was) != 0;
+		free(st);
+	}
+	if (due) {
+		e->checked_updates = before;
+		e->checked_at = clock_mono();
+		atomic_fetch_add(&e->checkpoints, 1);
+		ballast_make(e);
+	}
+}
+
+static void *
+checkpointer(void *arg)
+{
+	struct env *e = arg;
+
+	pthread_mutex_lock(&e->lock);
+	while (!e->stopping) {
+		uint64_t since = atomic_load(&e->updates) - e->checked_updates;
+
+		if (since == 0) {
+			pthread_cond_wait(&e->cond, &e->lock);
+			continue;
+		}
+		if (!wait_until(e, CHECK_EACH_S))
+			break;
+		since = atomic_load(&e->updates) - e->checked_updates;
+		pthread_mutex_unlock(&e->lock);
+		checkpoint(e, since >= CHECK_UPDATES ||
+		    mono_diff(clock_mono(), e->checked_at) >= CHECK_AFTER_S * NS_PER_SEC);
+		pthread_mutex_lock(&e->lock);
+	}
+	pthread_mutex_unlock(&e->lock);
+	return NULL;
+}
+
+void
+env_count_updates(struct env *e, uint64_t n)
+{
+	uint64_t before = atomic_fetch_add(&e->updates, n);
+
+	/* The first since the last checkpoint wakes the thread; it looks at the rest by itself. */
+	if (before == e->checked_updates) {
+		pthread_mutex_lock(&e->lock);
+		pthread_cond_signal(&e->cond);
+		pthread_mutex_unlock(&e->lock);
+	}
+}
+
+uint64_t
+env_checkpoints(const struct env *e)
+{
+	return atomic_load(&e->checkpoints);
+}
+
+static void
+start_checkpointer(struct env *e)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&e->cond, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&e->lock, NULL);
+	e->checked_at = clock_mono();
+	FB_ASSERT(pthread_create(&e->thread, NULL, checkpointer, e) == 0);
+	e->has_thread = true;
+}
+
+/* ---- life ---- */
+
+int
+env_open(const struct env_config *cfg, struct env **out)
+{
+	struct env *e = mem_zalloc(sizeof *e);
+	int rc;
+
+	e->dir = mem_strdup(cfg->dir);
+	e->lock_fd = -1;
+	e->ballast_bytes = cfg->ballast_bytes;
+	atomic_init(&e->min_free_bytes, cfg->min_free_bytes);
+	rc = make_dir(e->dir);
+	if (rc == 0)
+		rc = lock_dir(e);
+	if (rc == 0) {
+		ballast_release(e);
+		rc = open_all(e, cfg);
+	}
+	if (rc != 0) {
+		env_close(e);
+		return rc;
+	}
+	ballast_make(e);
+	start_checkpointer(e);
+	*out = e;
+	return 0;
+}
+
+void
+env_close(struct env *e)
+{
+	if (e == NULL)
+		return;
+	if (e->has_thread) {
+		pthread_mutex_lock(&e->lock);
+		e->stopping = true;
+		pthread_cond_signal(&e->cond);
+		pthread_mutex_unlock(&e->lock);
+		pthread_join(e->thread, NULL);
+		pthread_cond_destroy(&e->cond);
+		pthread_mutex_destroy(&e->lock);
+		(void)env_rc(e->dbenv->txn_checkpoint(e->dbenv, 0, 0, 0), "checkpoint");
+	}
+	for (enum table t = 0; t < TABLE_COUNT; t++) {
+		if (e->db[t] != NULL)
+			(void)env_rc(e->db[t]->close(e->db[t], 0), "close table");
+	}
+	if (e->dbenv != NULL)
+		(void)env_rc(e->dbenv->close(e->dbenv, 0), "close environment");
+	if (e->lock_fd >= 0)
+		close(e->lock_fd);
+	mem_free(e->dir);
+	mem_free(e);
+}
+
+/* ---- writing ---- */
+
+struct write_call {
+	struct env *env;
+	int (*fn)(struct txn *x, void *arg);
+	void *arg;
+};
+
+static int
+write_once(void *arg)
+{
+	struct write_call *w = arg;
+	struct txn x = { .env = w->env };
+	int rc = env_rc(w->env->dbenv->txn_begin(w->env->dbenv, NULL, &x.txn, DB_TXN_NOSYNC), "begin");
+
+	if (rc != 0)
+		return rc;
+	rc = w->fn(&x, w->arg);
+	if (rc == 0)
+		return env_rc(x.txn->commit(x.txn, DB_TXN_NOSYNC), "commit");
+	(void)env_rc(x.txn->abort(x.txn), "abort");
+	return rc;
+}
+
+int
+env_write(struct env *e, int (*fn)(struct txn *x, void *arg), void *arg)
+{
+	struct write_call w = { .env = e, .fn = fn, .arg = arg };
+
+	return env_retry(write_once, &w);
+}
+
+void
+env_flush(struct env *e)
+{
+	int rc = e->dbenv->log_flush(e->dbenv, NULL);
+
+	if (rc != 0)
+		broken(db_strerror(rc));
+}
+
+struct env *
+txn_env(const struct txn *x)
+{
+	return x->env;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Retained messages are the many: their record has a flags byte instead of fields that are nearly always empty, and the
+ * payload has no length, since it ends the record. */
+#include "store/rec.h"
+
+#include <stdatomic.h>
+
+#include "common/base/log.h"
+#include "common/base/utf8.h"
+
+enum { RETAINED_QOS = 3, RETAINED_EXPIRES = 4, RETAINED_PROPS = 8, RETAINED_ALL = 15 };
+
+static const uint8_t versions[TABLE_COUNT] = {
+#define TABLE(name, version, key, value, help) [TABLE_##name] = (version),
+#include "store/tables.def"
+#undef TABLE
+};
+
+static _Atomic uint64_t bad_count;
+
+static void
+put_version(struct buf *b, enum table t)
+{
+	buf_put_u8(b, versions[t]);
+}
+
+static int
+take_version(struct slice *s, enum table t)
+{
+	uint8_t v = 0;
+
+	if (slice_take_u8(s, &v) != 0)
+		return FB_ECORRUPT;
+	return v == versions[t] ? 0 : FB_EVERSION;
+}
+
+void
+rec_put_account(struct buf *b, const struct rec_account *r)
+{
+	put_version(b, TABLE_accounts);
+	buf_put_le64(b, r->created_s);
+	buf_put_le64(b, r->changed_s);
+	buf_put_slice(b, r->hash);
+}
+
+int
+rec_take_account(struct slice s, struct rec_account *out)
+{
+	struct rec_account r = { 0 };
+	int rc = take_version(&s, TABLE_accounts);
+
+	if (rc != 0)
+		return rc;
+	if (slice_take_le64(&s, &r.created_s) != 0 || slice_take_le64(&s, &r.changed_s) != 0 || s.len == 0)
+		return FB_ECORRUPT;
+	r.hash = s;
+	*out = r;
+	return 0;
+}
+
+void
+rec_put_acl(struct buf *b, const struct rec_acl *r)
+{
+	put_version(b, TABLE_acls);
+	buf_put_u8(b, r->allow);
+}
+
+int
+rec_take_acl(struct slice s, struct rec_acl *out)
+{
+	uint8_t allow = 0;
+	int rc = take_version(&s, TABLE_acls);
+
+	if (rc != 0)
+		return rc;
+	if (slice_take_u8(&s, &allow) != 0 || s.len != 0 || allow > 1)
+		return FB_ECORRUPT;
+	out->allow = allow == 1;
+	return 0;
+}
+
+void
+rec_put_setting(struct buf *b, const struct rec_setting *r)
+{
+	put_version(b, TABLE_settings);
+	buf_put_slice(b, r->value);
+}
+
+int
+rec_take_setting(struct slice s, struct rec_setting *out)
+{
+	int rc = take_version(&s, TABLE_settings);
+
+	if (rc != 0)
+		return rc;
+	out->value = s;
+	return 0;
+}
+
+void
+rec_put_retained(struct buf *b, const struct rec_retained *r)
+{
+	uint8_t flags = r->qos & RETAINED_QOS;
+
+	if (r->expires_s != 0)
+		flags |= RETAINED_EXPIRES;
+	if (r->props.len != 0)
+		flags |= RETAINED_PROPS;
+	put_version(b, TABLE_retained);
+	buf_put_u8(b, flags);
+	if (r->expires_s != 0)
+		buf_put_le64(b, r->expires_s);
+	if (r->props.len != 0)
+		buf_put_le32_bytes(b, r->props);
+	buf_put_slice(b, r->payload);
+}
+
+int
+rec_take_retained(struct slice s, struct rec_retained *out)
+{
+	struct rec_retained r = { 0 };
+	uint8_t flags = 0;
+	int rc = take_version(&s, TABLE_retained);
+
+	if (rc != 0)
+		return rc;
+	if (slice_take_u8(&s, &flags) != 0 || (flags & ~RETAINED_ALL) != 0 || (flags & RETAINED_QOS) > 2)
+		return FB_ECORRUPT;
+	if ((flags & RETAINED_EXPIRES) != 0 && slice_take_le64(&s, &r.expires_s) != 0)
+		return FB_ECORRUPT;
+	if ((flags & RETAINED_PROPS) != 0 && slice_take_le32_bytes(&s, &r.props) != 0)
+		return FB_ECORRUPT;
+	r.qos = flags & RETAINED_QOS;
+	r.payload = s;
+	*out = r;
+	return 0;
+}
+
+void
+rec_put_session(struct buf *b, const struct rec_session *r)
+{
+	put_version(b, TABLE_sessions);
+	buf_put_le16(b, r->slot);
+	buf_put_le32(b, r->expiry_s);
+	buf_put_le64(b, r->offline_since_s);
+	buf_put_slice(b, r->account);
+}
+
+int
+rec_take_session(struct slice s, struct rec_session *out)
+{
+	struct rec_session r = { 0 };
+	int rc = take_version(&s, TABLE_sessions);
+
+	if (rc != 0)
+		return rc;
+	if (slice_take_le16(&s, &r.slot) != 0 || slice_take_le32(&s, &r.expiry_s) != 0 ||
+	    slice_take_le64(&s, &r.offline_since_s) != 0)
+		return FB_ECORRUPT;
+	r.account = s;
+	*out = r;
+	return 0;
+}
+
+void
+rec_put_sub(struct buf *b, const struct rec_sub *r)
+{
+	put_version(b, TABLE_subscriptions);
+	buf_put_u8(b, r->qos);
+	buf_put_u8(b, r->options);
+}
+
+int
+rec_take_sub(struct slice s, struct rec_sub *out)
+{
+	struct rec_sub r = { 0 };
+	int rc = take_version(&s, TABLE_subscriptions);
+
+	if (rc != 0)
+		return rc;
+	if (slice_take_u8(&s, &r.qos) != 0 || slice_take_u8(&s, &r.options) != 0 || s.len != 0 || r.qos > 2)
+		return FB_ECORRUPT;
+	*out = r;
+	return 0;
+}
+
+void
+rec_put_number(struct buf *b, const struct rec_number *r)
+{
+	uint32_t n = r->fail_count < REC_FAILS ? r->fail_count : REC_FAILS;
+
+	put_version(b, TABLE_meta);
+	buf_put_le64(b, r->last);
+	buf_put_le32(b, r->fail_count);
+	for (uint32_t i = 0; i < n; i++) {
+		buf_put_le64(b, r->fails[i].seq);
+		buf_put_le16(b, r->fails[i].code);
+	}
+}
+
+int
+rec_take_number(struct slice s, struct rec_number *out)
+{
+	struct rec_number r = { 0 };
+	uint32_t n;
+	int rc = take_version(&s, TABLE_meta);
+
+	if (rc != 0)
+		return rc;
+	if (slice_take_le64(&s, &r.last) != 0 || slice_take_le32(&s, &r.fail_count) != 0)
+		return FB_ECORRUPT;
+	n = r.fail_count < REC_FAILS ? r.fail_count : REC_FAILS;
+	for (uint32_t i = 0; i < n; i++) {
+		if (slice_take_le64(&s, &r.fails[i].seq) != 0 || slice_take_le16(&s, &r.fails[i].code) != 0)
+			return FB_ECORRUPT;
+	}
+	if (s.len != 0)
+		return FB_ECORRUPT;
+	*out = r;
+	return 0;
+}
+
+void
+rec_put_counts(struct buf *b, const struct rec_counts *r)
+{
+	put_version(b, TABLE_meta);
+	buf_put_le64(b, r->retained);
+	buf_put_le64(b, r->accounts);
+}
+
+int
+rec_take_counts(struct slice s, struct rec_counts *out)
+{
+	struct rec_counts r = { 0 };
+	int rc = take_version(&s, TABLE_meta);
+
+	if (rc != 0)
+		return rc;
+	if (slice_take_le64(&s, &r.retained) != 0 || slice_take_le64(&s, &r.accounts) != 0 || s.len != 0)
+		return FB_ECORRUPT;
+	*out = r;
+	return 0;
+}
+
+void
+rec_put_blob(struct buf *b, const struct rec_blob *r)
+{
+	put_version(b, TABLE_meta);
+	buf_put_slice(b, r->bytes);
+}
+
+int
+rec_take_blob(struct slice s, struct rec_blob *out)
+{
+	int rc = take_version(&s, TABLE_meta);
+
+	if (rc != 0)
+		return rc;
+	out->bytes = s;
+	return 0;
+}
+
+void
+rec_bad(enum table t, struct slice key, int code)
+{
+	char shown[256];
+
+	atomic_fetch_add(&bad_count, 1);
+	log_error("store", "record skipped", "table=%s key=%s why=%s", table_name(t), utf8_show(key, shown, sizeof shown),
+	    err_text(code));
+}
+
+uint64_t
+rec_bad_count(void)
+{
+	return atomic_load(&bad_count);
+}

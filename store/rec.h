@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * store/rec.h - records of the tables, and back: little-endian, a version byte first.
+ *
+ * rec_put_... append to a buf; rec_take_... give slices into the record. A record that cannot be read: FB_ECORRUPT, one
+ * of a version that this program does not know: FB_EVERSION; the caller skips it and says so with rec_bad(). */
+#ifndef STORE_REC_H
+#define STORE_REC_H
+
+#include <stdbool.h>
+
+#include "common/base/buf.h"
+#include "store/tables.h"
+
+struct rec_account {
+	uint64_t created_s, changed_s;  /* wall clock */
+	struct slice hash;              /* text of common/crypto/passwd.h */
+};
+struct rec_acl { bool allow; };
+struct rec_setting { struct slice value; };
+struct rec_retained {
+	uint64_t expires_s;             /* wall clock, 0: never */
+	uint8_t qos;
+	struct slice props, payload;
+};
+struct rec_session {
+	uint64_t offline_since_s;       /* wall clock, 0: online */
+	uint32_t expiry_s;
+	uint16_t slot;                  /* a hint: who had it when the row was written */
+	struct slice account;
+};
+struct rec_sub { uint8_t qos, options; };
+
+/* Numbering of one worker incarnation: the last request applied, and the latest ones that failed, so that a request
+ * which is sent again gets its true answer. */
+#define REC_FAILS 32
+struct rec_fail { uint64_t seq; uint16_t code; };
+struct rec_number {
+	uint64_t last;
+	uint32_t fail_count;            /* ever; the latest REC_FAILS are kept, at index n % REC_FAILS */
+	struct rec_fail fails[REC_FAILS];
+};
+struct rec_counts { uint64_t retained, accounts; };
+struct rec_blob { struct slice bytes; };
+
+void rec_put_account(struct buf *b, const struct rec_account *r);
+void rec_put_acl(struct buf *b, const struct rec_acl *r);
+void rec_put_setting(struct buf *b, const struct rec_setting *r);
+void rec_put_retained(struct buf *b, const struct rec_retained *r);
+void rec_put_session(struct buf *b, const struct rec_session *r);
+void rec_put_sub(struct buf *b, const struct rec_sub *r);
+void rec_put_number(struct buf *b, const struct rec_number *r);
+void rec_put_counts(struct buf *b, const struct rec_counts *r);
+void rec_put_blob(struct buf *b, const struct rec_blob *r);
+
+int rec_take_account(struct slice s, struct rec_account *out);
+int rec_take_acl(struct slice s, struct rec_acl *out);
+int rec_take_setting(struct slice s, struct rec_setting *out);
+int rec_take_retained(struct slice s, struct rec_retained *out);
+int rec_take_session(struct slice s, struct rec_session *out);
+int rec_take_sub(struct slice s, struct rec_sub *out);
+int rec_take_number(struct slice s, struct rec_number *out);
+int rec_take_counts(struct slice s, struct rec_counts *out);
+int rec_take_blob(struct slice s, struct rec_blob *out);
+
+/* Logs a record that cannot be used, with its table and key, and counts it. Any thread. */
+void rec_bad(enum table t, struct slice key, int code);
+uint64_t rec_bad_count(void);
+
+#endif

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/slots.h"
+
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "store/open.h"
+#include "store/st_retained.h"
+#include "store/st_sessions.h"
+#include "store/store.h"
+
+/* After the last channel was given: the supervisor gives those of all living workers in one go. */
+#define GRACE_NS (500 * NS_PER_MS)
+
+static void slot_adopt(struct slot *t);
+
+/* ---- naming ---- */
+
+static void
+all_named(struct store *s)
+{
+	s->slots.all_named = true;
+	loop_timer_cancel(s->loop, &s->slots.grace);
+	open_serve_waiting(s);
+	for (unsigned i = 0; i < s->slot_count; i++) {
+		struct slot *t = &s->slots.slot[i];
+
+		if (t->named && t->load == NULL && !t->loaded)
+			sessions_load_start(t);
+	}
+}
+
+static void
+check_named(struct store *s)
+{
+	bool every = true;
+
+	if (s->slots.all_named || s->env == NULL)
+		return;
+	for (unsigned i = 0; i < s->slot_count; i++) {
+		const struct slot *t = &s->slots.slot[i];
+
+		if (t->chan != NULL && !t->named)
+			return;
+		every = every && t->chan != NULL;
+	}
+	if (every || s->slots.grace_over)
+		all_named(s);
+}
+
+static void
+on_grace(struct timer *tm)
+{
+	struct slots *sl = container_of(tm, struct slots, grace);
+
+	sl->grace_over = true;
+	check_named(container_of(sl, struct store, slots));
+}
+
+/* ---- numbers ---- */
+
+static void
+on_tell(struct task *task)
+{
+	struct slot *t = container_of(task, struct slot, tell);
+
+	if (t->chan != NULL && t->to_tell > t->told) {
+		CHAN_SEND(t->chan, DONE, done, .seq = t->to_tell, .code = 0);
+		t->told = t->to_tell;
+	}
+}
+
+static void
+tell(struct slot *t, uint64_t seq, int code)
+{
+	if (t->chan == NULL)
+		return;
+	if (code == 0) {
+		if (seq > t->to_tell)
+			t->to_tell = seq;
+		loop_defer(t->store->loop, &t->tell);
+		return;
+	}
+	CHAN_SEND(t->chan, DONE, done, .seq = seq, .code = (uint16_t)-code);
+	t->told = seq;
+}
+
+bool
+slot_accept(struct slot *t, uint64_t seq)
+{
+	if (seq > t->seen) {
+		if (seq != t->seen + 1)
+			log_error("store", "gap in the numbers of a worker", "slot=%u seq=%llu expected=%llu", t->number,
+			    (unsigned long long)seq, (unsigned long long)t->seen + 1);
+		t->seen = seq;
+		return true;
+	}
+	if (seq <= t->resumed.last)
+		tell(t, seq, batch_answer(&t->resumed, seq));
+	return false;
+}
+
+void
+slot_put(struct slot *t, struct batch_op *op, uint64_t seq)
+{
+	op->stream = &t->stream;
+	op->seq = seq;
+	t->pending++;
+	batch_put(t->store->batch, op);
+}
+
+bool
+slots_applied(const struct store *s, unsigned number, uint64_t epoch, uint64_t seq)
+{
+	const struct slot *t;
+
+	if (number >= s->slot_count)
+		return true;
+	t = &s->slots.slot[number];
+	if (epoch <= t->gone_epoch || epoch < t->epoch)
+		return true;
+	return epoch == t->epoch && t->hello && t->applied >= seq;
+}
+
+/* ---- the life of an incarnation ---- */
+
+static void
+check_over(struct slot *t)
+{
+	struct store *s = t->store;
+
+	if (t->epoch == 0 || t->chan != NULL || t->pending > 0 || !(t->gone || t->next_fd >= 0))
+		return;
+	log_debug("store", "worker incarnation over", "slot=%u epoch=%llu", t->number, (unsigned long long)t->epoch);
+	if (t->epoch > t->gone_epoch)
+		t->gone_epoch = t->epoch;
+	t->epoch = 0;
+	t->hello = t->named = t->loaded = t->gone = false;
+	owners_slot_gone(&s->owners, t->number);
+	retained_check_waiting(s);
+	if (t->next_fd >= 0)
+		slot_adopt(t);
+}
+
+void
+slot_written(struct slot *t, const struct batch_op *op)
+{
+	t->pending--;
+	t->applied = op->seq;
+	tell(t, op->seq, op->code);
+	check_over(t);
+}
+
+static void
+end_channel(struct slot *t)
+{
+	struct chan *c = t->chan;
+
+	t->chan = NULL;
+	chan_free(c);
+	task_cancel(&t->tell);
+	sessions_load_stop(t);
+	retained_drop_slot(t);
+	while (!list_empty(&t->parked))
+		list_del(t->parked.next);
+	open_drop_slot(t);
+	check_named(t->store);
+	check_over(t);
+}
+
+static void
+on_closed(void *arg)
+{
+	end_channel(arg);
+}
+
+static void
+on_drained(void *arg)
+{
+	struct slot *t = arg;
+
+	while (!list_empty(&t->parked)) {
+		struct work_job *j = container_of(t->parked.next, struct work_job, link);
+
+		list_del(&j->link);
+		work_put(&t->store->work, j);
+	}
+}
+
+void
+slot_park(struct slot *t, struct work_job *j)
+{
+	list_del(&j->link);
+	list_put_last(&t->parked, &j->link);
+}
+
+/* ---- messages ---- */
+
+static void
+do_hello(struct slot *t, struct slice payload)
+{
+	struct ipc_peer p;
+
+	if (ipc_take_peer(payload, &p) != 0 || t->hello)
+		store_bad_message(IPC_W_HELLO);
+	if (p.slot != t->number || p.epoch != t->epoch) {
+		log_error("store", "hello of another worker on this channel", "slot=%u epoch=%llu", p.slot,
+		    (unsigned long long)p.epoch);
+		end_channel(t);
+		return;
+	}
+	if (batch_stream_load(t->store->env, (uint16_t)t->number, t->epoch, &t->stream) != 0) {
+		end_channel(t);
+		return;
+	}
+	t->resumed = t->stream.applied;
+	t->seen = t->applied = t->resumed.last;
+	t->told = t->to_tell = 0;
+	t->hello = true;
+	sessions_forget_numbers(t);
+	retained_check_waiting(t->store);
+}
+
+static void
+do_own(struct slot *t, struct slice payload)
+{
+	struct store *s = t->store;
+	struct ipc_own p;
+	struct owner *w;
+	unsigned flags = OWNER_HELD;
+
+	if (ipc_take_own(payload, &p) != 0 || p.client_id.len > UINT16_MAX)
+		store_bad_message(IPC_OWN);
+	if ((p.flags & OWN_DURABLE) != 0)
+		flags |= OWNER_DURABLE;
+	w = owners_find(&s->owners, p.client_id);
+	if (w == NULL) {
+		owners_add(&s->owners, p.client_id, p.account, t->number, flags);
+		return;
+	}
+	/* A move that one side thinks done and the other one not: who says so last has it, the other one must forget. */
+	if ((w->flags & OWNER_HELD) != 0 && w->slot != t->number && slot_live(&s->slots.slot[w->slot])) {
+		log_notice("store", "a session is named by a second worker", "from=%u to=%u", w->slot, t->number);
+		CHAN_SEND(s->slots.slot[w->slot].chan, DISOWN, client, .client_id = p.client_id);
+	}
+	w->slot = (uint16_t)t->number;
+	w->flags |= (uint8_t)flags;
+	owners_set_account(&s->owners, w, p.account);
+}
+
+static void
+do_own_end(struct slot *t)
+{
+	t->named = true;
+	if (t->store->slots.all_named)
+		sessions_load_start(t);
+	else
+		check_named(t->store);
+}
+
+static void
+do_give_up(struct slot *t, struct slice payload)
+{
+	struct ipc_client p;
+	struct owner *w;
+
+	if (ipc_take_client(payload, &p) != 0)
+		store_bad_message(IPC_GIVE_UP);
+	w = owners_find(&t->store->owners, p.client_id);
+	if (w != NULL && w->slot == t->number && (w->flags & OWNER_DURABLE) == 0)
+		owners_del(&t->store->owners, w);
+}
+
+static void
+on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
+{
+	struct slot *t = arg;
+
+	if (fd >= 0)
+		close(fd);
+	if (!t->hello && type != IPC_W_HELLO)
+		store_bad_message(type);
+	switch ((int)type) {
+	case IPC_W_HELLO:
+		do_hello(t, payload);
+		break;
+	case IPC_OWN:
+		do_own(t, payload);
+		break;
+	case IPC_OWN_END:
+		do_own_end(t);
+		break;
+	case IPC_OPEN:
+		open_do(t, payload);
+		break;
+	case IPC_GIVE_UP:
+		do_give_up(t, payload);
+		break;
+	case IPC_SESSION_PUT:
+		sessions_do_put(t, payload);
+		break;
+	case IPC_SESSION_DEL:
+		sessions_do_del(t, payload);
+		break;
+	case IPC_SUB_PUT:
+		sessions_do_sub_put(t, payload);
+		break;
+	case IPC_SUB_DEL:
+		sessions_do_sub_del(t, payload);
+		break;
+	case IPC_RETAIN:
+		retained_do_put(t, payload);
+		break;
+	case IPC_RETAIN_GET:
+		retained_do_get(t, payload);
+		break;
+	default:
+		store_bad_message(type);
+	}
+}
+
+/* ---- the supervisor's words ---- */
+
+static const struct chan_ops ops = { .on_msg = on_msg, .on_closed = on_closed, .on_drained = on_drained };
+
+static void
+slot_adopt(struct slot *t)
+{
+	struct store *s = t->store;
+
+	t->epoch = t->next_epoch;
+	t->hello = t->named = t->loaded = false;
+	t->gone = t->epoch <= t->gone_epoch;
+	t->stream = (struct batch_stream){ 0 };
+	t->resumed = (struct rec_number){ 0 };
+	t->seen = t->applied = t->told = t->to_tell = 0;
+	t->chan = chan_new(s->loop, t->next_fd, IPC_STORE, IPC_WORKER, &ops, t);
+	t->next_fd = -1;
+	if (!s->slots.all_named) {
+		s->slots.grace_over = false;
+		loop_timer_in(s->loop, &s->slots.grace, GRACE_NS);
+	}
+}
+
+void
+slots_given(struct store *s, unsigned number, uint64_t epoch, int fd)
+{
+	struct slot *t;
+
+	if (number >= s->slot_count || fd < 0)
+		store_bad_message(IPC_WORKER_CHAN);
+	t = &s->slots.slot[number];
+	if (t->next_fd >= 0)
+		close(t->next_fd);
+	t->next_fd = fd;
+	t->next_epoch = epoch;
+	if (s->env != NULL && t->epoch == 0)
+		slot_adopt(t);
+	else
+		check_over(t);
+}
+
+void
+slots_gone(struct store *s, unsigned number, uint64_t epoch)
+{
+	struct slot *t;
+
+	if (number >= s->slot_count)
+		store_bad_message(IPC_WORKER_GONE);
+	t = &s->slots.slot[number];
+	if (t->epoch == epoch)
+		t->gone = true;
+	else if (epoch > t->gone_epoch)
+		t->gone_epoch = epoch;
+	check_over(t);
+	if (s->env != NULL)
+		retained_check_waiting(s);
+}
+
+bool
+slot_live(const struct slot *t)
+{
+	return t->chan != NULL && t->hello;
+}
+
+struct slot *
+slots_next(struct store *s, struct slot *t)
+{
+	for (unsigned i = t == NULL ? 0 : t->number + 1; i < s->slot_count; i++) {
+		if (slot_live(&s->slots.slot[i]))
+			return &s->slots.slot[i];
+	}
+	return NULL;
+}
+
+void
+slots_init(struct store *s)
+{
+	s->slots.slot = mem_zalloc(s->slot_count * sizeof *s->slots.slot);
+	for (unsigned i = 0; i < s->slot_count; i++) {
+		struct slot *t = &s->slots.slot[i];
+
+		t->store = s;
+		t->number = i;
+		t->next_fd = -1;
+		task_init(&t->tell, on_tell);
+		list_init(&t->parked);
+	}
+	timer_init(&s->slots.grace, on_grace);
+	list_init(&s->slots.opens);
+}
+
+void
+slots_start(struct store *s)
+{
+	loop_timer_in(s->loop, &s->slots.grace, GRACE_NS);
+	for (unsigned i = 0; i < s->slot_count; i++) {
+		if (s->slots.slot[i].next_fd >= 0)
+			slot_adopt(&s->slots.slot[i]);
+	}
+}
+
+void
+slots_fini(struct store *s)
+{
+	if (s->slots.slot == NULL)
+		return;
+	loop_timer_cancel(s->loop, &s->slots.grace);
+	for (unsigned i = 0; i < s->slot_count; i++) {
+		struct slot *t = &s->slots.slot[i];
+
+		if (t->next_fd >= 0)
+			close(t->next_fd);
+		t->next_fd = -1;
+		t->gone = false;
+		if (t->chan != NULL)
+			end_channel(t);
+	}
+	mem_free(s->slots.slot);
+	s->slots.slot = NULL;
+}

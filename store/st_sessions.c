@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/st_sessions.h"
+
+#include "common/base/buf.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
+#include "store/change.h"
+#include "store/st_acls.h"
+#include "store/store.h"
+
+/* ---- keys ---- */
+
+/* client id, 0, filter: no id holds a 0, so that the subscriptions of one are contiguous. */
+static void
+put_sub_key(struct buf *b, struct slice id, struct slice filter)
+{
+	buf_put_slice(b, id);
+	buf_put_u8(b, 0);
+	buf_put_slice(b, filter);
+}
+
+/* ---- writing ---- */
+
+/* A write of the row failed: the entry says again what is in the table. */
+static void
+after_row_write(struct change *c)
+{
+	struct owner *w;
+
+	if (c->op.code == 0)
+		return;
+	w = owners_find(&c->store->owners, c->key);
+	if (w == NULL)
+		return;
+	if (table_has(c->store->env, TABLE_sessions, c->key))
+		w->flags |= OWNER_DURABLE;
+	else
+		w->flags &= (uint8_t)~OWNER_DURABLE;
+}
+
+static int
+del_subs(struct txn *x, struct slice id)
+{
+	uint64_t count = 0;
+	struct buf prefix;
+	int rc;
+
+	buf_init(&prefix);
+	put_sub_key(&prefix, id, slice_of(NULL, 0));
+	rc = table_del_prefix(x, TABLE_subscriptions, buf_slice(&prefix), UINT64_MAX, &count);
+	buf_fini(&prefix);
+	return rc;
+}
+
+static void
+refuse(struct slot *t, uint64_t seq, int code)
+{
+	struct slice none = { 0 };
+	struct change *c = change_new(t->store, TABLE_meta, none, none, change_run_refuse);
+
+	c->refusal = code;
+	change_put_numbered(c, t, seq);
+}
+
+/* A session that starts: a row and subscriptions that are still there belong to one that could not be deleted. */
+static int
+run_put_first(struct batch_op *op, struct txn *x, struct rec_counts *counts)
+{
+	const struct change *c = container_of(op, struct change, op);
+	int rc = table_has_in(x, TABLE_sessions, c->key);
+
+	if (rc == 0)
+		rc = del_subs(x, c->key);
+	return rc == 0 || rc == FB_ENOENT ? change_run_put(op, x, counts) : rc;
+}
+
+void
+sessions_do_put(struct slot *t, struct slice payload)
+{
+	struct ipc_session_put p;
+	struct owner *w;
+	struct change *c;
+	struct buf value;
+
+	if (ipc_take_session_put(payload, &p) != 0)
+		store_bad_message(IPC_SESSION_PUT);
+	if (!slot_accept(t, p.seq))
+		return;
+	w = owners_find(&t->store->owners, p.client_id);
+	if (w == NULL || w->slot != t->number) {
+		refuse(t, p.seq, FB_EOWNER);
+		return;
+	}
+	buf_init(&value);
+	rec_put_session(&value, &(struct rec_session){ .slot = (uint16_t)t->number, .expiry_s = p.expiry_s,
+	    .offline_since_s = p.offline_since_s, .account = p.account });
+	c = change_new(t->store, TABLE_sessions, p.client_id, buf_slice(&value),
+	    (w->flags & OWNER_DURABLE) != 0 ? change_run_put : run_put_first);
+	buf_fini(&value);
+	c->after = after_row_write;
+	w->flags |= OWNER_DURABLE;
+	change_put_numbered(c, t, p.seq);
+}
+
+static int
+run_del_session(struct batch_op *op, struct txn *x, struct rec_counts *counts)
+{
+	const struct change *c = container_of(op, struct change, op);
+	int rc = table_del(x, TABLE_sessions, c->key);
+
+	return rc == 0 || rc == FB_ENOENT ? del_subs(x, c->key) : rc;
+}
+
+static struct change *
+del_session(struct store *s, struct slice id)
+{
+	struct change *c = change_new(s, TABLE_sessions, id, slice_of(NULL, 0), run_del_session);
+
+	c->op.need = ENV_SHRINKS;
+	c->after = after_row_write;
+	return c;
+}
+
+void
+sessions_do_del(struct slot *t, struct slice payload)
+{
+	struct ipc_session_del p;
+	struct owner *w;
+
+	if (ipc_take_session_del(payload, &p) != 0)
+		store_bad_message(IPC_SESSION_DEL);
+	if (!slot_accept(t, p.seq))
+		return;
+	w = owners_find(&t->store->owners, p.client_id);
+	if (w != NULL && w->slot != t->number) {
+		refuse(t, p.seq, FB_EOWNER);
+		return;
+	}
+	if (w != NULL)
+		w->flags &= (uint8_t)~OWNER_DURABLE;
+	change_put_numbered(del_session(t->store, p.client_id), t, p.seq);
+}
+
+void
+sessions_del_row(struct store *s, struct slice id)
+{
+	change_put(del_session(s, id));
+}
+
+void
+sessions_do_sub_put(struct slot *t, struct slice payload)
+{
+	struct ipc_sub_put p;
+	struct owner *w;
+	struct buf key, value;
+
+	if (ipc_take_sub_put(payload, &p) != 0)
+		store_bad_message(IPC_SUB_PUT);
+	if (!slot_accept(t, p.seq))
+		return;
+	w = owners_find(&t->store->owners, p.client_id);
+	if (w == NULL || w->slot != t->number || (w->flags & OWNER_DURABLE) == 0) {
+		refuse(t, p.seq, w != NULL && w->slot == t->number ? FB_ENOENT : FB_EOWNER);
+		return;
+	}
+	buf_init(&key);
+	buf_init(&value);
+	put_sub_key(&key, p.client_id, p.filter);
+	rec_put_sub(&value, &(struct rec_sub){ .qos = p.qos, .options = p.options });
+	change_put_numbered(change_new(t->store, TABLE_subscriptions, buf_slice(&key), buf_slice(&value), change_run_put),
+	    t, p.seq);
+	buf_fini(&key);
+	buf_fini(&value);
+}
+
+void
+sessions_do_sub_del(struct slot *t, struct slice payload)
+{
+	struct ipc_sub_del p;
+	struct owner *w;
+	struct change *c;
+	struct buf key;
+
+	if (ipc_take_sub_del(payload, &p) != 0)
+		store_bad_message(IPC_SUB_DEL);
+	if (!slot_accept(t, p.seq))
+		return;
+	w = owners_find(&t->store->owners, p.client_id);
+	if (w != NULL && w->slot != t->number) {
+		refuse(t, p.seq, FB_EOWNER);
+		return;
+	}
+	buf_init(&key);
+	put_sub_key(&key, p.client_id, p.filter);
+	c = change_new(t->store, TABLE_subscriptions, buf_slice(&key), slice_of(NULL, 0), change_run_del);
+	buf_fini(&key);
+	c->op.need = ENV_SHRINKS;
+	change_put_numbered(c, t, p.seq);
+}
+
+struct forget {
+	struct batch_op op;
+	struct slot *slot;
+	uint16_t number;
+	uint64_t epoch;
+};
+
+static int
+run_forget(struct batch_op *op, struct txn *x, struct rec_counts *counts)
+{
+	const struct forget *f = container_of(op, struct forget, op);
+
+	return batch_stream_forget(x, f->number, f->epoch);
+}
+
+static void
+done_forget(struct batch_op *op)
+{
+	mem_free(container_of(op, struct forget, op));
+}
+
+void
+sessions_forget_numbers(struct slot *t)
+{
+	struct forget *f = mem_zalloc(sizeof *f);
+
+	f->op.run = run_forget;
+	f->op.done = done_forget;
+	f->op.need = ENV_SHRINKS;
+	f->number = (uint16_t)t->number;
+	f->epoch = t->epoch;
+	batch_put(t->store->batch, &f->op);
+}
+
+/* ---- reading ---- */
+
+int
+sessions_fill_owners(struct env *e, struct owners *o, unsigned slots)
+{
+	struct cursor *c;
+	int rc = cursor_open(e, NULL, TABLE_sessions, &c);
+
+	if (rc != 0)
+		return rc;
+	for (rc = cursor_seek(c, slice_of(NULL, 0)); rc == 0; rc = cursor_next(c)) {
+		struct slice id = cursor_key(c);
+		struct rec_session r;
+		int bad = id.len <= UINT16_MAX ? rec_take_session(cursor_value(c), &r) : FB_ECORRUPT;
+		unsigned slot;
+
+		if (bad != 0) {
+			rec_bad(TABLE_sessions, id, bad);
+			continue;
+		}
+		/* A hint beyond the workers that there are now: spread, the same way each time. */
+		slot = r.slot < slots ? r.slot : (unsigned)(rand_siphash(&(struct hash_key){ 0 }, id.p, id.len) % slots);
+		owners_add(o, id, r.account, slot, OWNER_DURABLE);
+	}
+	cursor_close(c);
+	return rc == FB_ENOENT ? 0 : rc;
+}
+
+static int
+put_subs_once(struct env *e, struct buf *b, struct slice prefix)
+{
+	struct cursor *c;
+	int rc = cursor_open(e, NULL, TABLE_subscriptions, &c);
+
+	if (rc != 0)
+		return rc;
+	for (rc = cursor_seek(c, prefix); rc == 0; rc = cursor_next(c)) {
+		struct slice key = cursor_key(c);
+		struct rec_sub r;
+		int bad;
+
+		if (key.len <= prefix.len || memcmp(key.p, prefix.p, prefix.len) != 0)
+			break;
+		bad = rec_take_sub(cursor_value(c), &r);
+		if (bad != 0) {
+			rec_bad(TABLE_subscriptions, key, bad);
+			continue;
+		}
+		buf_put_u8(b, r.qos);
+		buf_put_u8(b, r.options);
+		buf_put_le32_bytes(b, slice_of(key.p + prefix.len, key.len - prefix.len));
+	}
+	cursor_close(c);
+	return rc == FB_ENOENT ? 0 : rc;
+}
+
+int
+sessions_put_subs(struct env *e, struct buf *b, struct slice id)
+{
+	uint32_t was = (uint32_t)buf_len(b);
+	struct buf prefix;
+	int rc;
+
+	buf_init(&prefix);
+	put_sub_key(&prefix, id, slice_of(NULL, 0));
+	while ((rc = put_subs_once(e, b, buf_slice(&prefix))) == FB_EAGAIN)
+		b->end = b->start + was;
+	buf_fini(&prefix);
+	return rc;
+}
+
+/* ---- loading ---- */
+
+struct sessions_load {
+	struct work_job job;
+	struct slot *slot;
+	struct buf after;               /* the last id that was looked at, and a 0 */
+	bool acls_sent;
+};
+
+static void
+send_row(struct slot *t, struct owner *w, struct slice value)
+{
+	struct ipc_session_row p = { .client_id = owner_id(w) };
+	struct rec_session r;
+	struct buf subs;
+	int bad = rec_take_session(value, &r);
+
+	if (bad != 0) {
+		rec_bad(TABLE_sessions, owner_id(w), bad);
+		return;
+	}
+	buf_init(&subs);
+	if (sessions_put_subs(t->store->env, &subs, p.client_id) == 0) {
+		p.account = r.account;
+		p.expiry_s = r.expiry_s;
+		p.offline_since_s = r.offline_since_s;
+		p.subs = buf_slice(&subs);
+		ipc_put_session_row(chan_begin(t->chan, IPC_SESSION_ROW), &p);
+		chan_end(t->chan);
+		w->flags |= OWNER_HELD;
+	}
+	buf_fini(&subs);
+}
+
+/* 0: a slice is done; FB_ENOENT: all is. */
+static int
+load_some(struct sessions_load *l)
+{
+	struct slot *t = l->slot;
+	struct mono until = mono_add(clock_mono(), WORK_SLICE_NS);
+	struct cursor *c;
+	int rc = cursor_open(t->store->env, NULL, TABLE_sessions, &c);
+
+	if (rc != 0)
+		return rc;
+	for (rc = cursor_seek(c, buf_slice(&l->after)); rc == 0; rc = cursor_next(c)) {
+		struct slice id = cursor_key(c);
+		struct owner *w = owners_find(&t->store->owners, id);
+
+		buf_clear(&l->after);
+		buf_put_slice(&l->after, id);
+		buf_put_u8(&l->after, 0);
+		if (w != NULL && w->slot == t->number && w->flags == OWNER_DURABLE)
+			send_row(t, w, cursor_value(c));
+		if (chan_full(t->chan) || mono_diff(until, clock_mono()) <= 0)
+			break;
+	}
+	cursor_close(c);
+	return rc;
+}
+
+static bool
+load_step(struct work_job *j)
+{
+	struct sessions_load *l = container_of(j, struct sessions_load, job);
+	struct slot *t = l->slot;
+	int rc;
+
+	if (!l->acls_sent) {
+		if (acls_send_all(t) != 0)
+			return true;
+		l->acls_sent = true;
+	}
+	if (chan_full(t->chan)) {
+		slot_park(t, j);
+		return false;
+	}
+	rc = load_some(l);
+	if (rc != FB_ENOENT)
+		return true;
+	chan_send(t->chan, IPC_LOADED);
+	t->loaded = true;
+	log_info("store", "worker loaded", "slot=%u", t->number);
+	sessions_load_stop(t);
+	return false;
+}
+
+void
+sessions_load_start(struct slot *t)
+{
+	struct sessions_load *l = mem_zalloc(sizeof *l);
+
+	l->job.step = load_step;
+	l->slot = t;
+	buf_init(&l->after);
+	t->load = l;
+	work_put(&t->store->work, &l->job);
+}
+
+void
+sessions_load_stop(struct slot *t)
+{
+	struct sessions_load *l = t->load;
+
+	if (l == NULL)
+		return;
+	t->load = NULL;
+	work_del(&l->job);
+	buf_fini(&l->after);
+	mem_free(l);
+}

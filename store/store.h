@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * store/store.h - the process: its channels, its environment, and what it remembers.
+ *
+ * Threads: the loop (channels, decisions, short reads), the committer (batch.c), the checkpointer (env.c), the hashing
+ * pool (auth.c), and at start the opener. Everything in struct store is the loop's, unless said. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "common/config/config.h"
+#include "common/ipc/chan.h"
+#include "common/ipc/codec.h"
+#include "store/auth.h"
+#include "store/batch.h"
+#include "store/env.h"
+#include "store/opener.h"
+#include "store/owners.h"
+#include "store/slots.h"
+#include "store/st_retained.h"
+#include "store/work.h"
+
+#define STORE_SLOTS_MAX    64
+#define STORE_BALLAST_BYTES (INT64_C(64) << 20)
+#define STORE_ACCOUNT_MAX  256          /* bytes of an account's name */
+
+struct store {
+	struct loop *loop;
+	struct chan *sup;
+	struct config config;           /* in force */
+	struct config held;             /* with the settings that came since SETTINGS_END */
+	char *data_dir;
+	unsigned slot_count;
+	struct env *env;                /* NULL: not open yet */
+	struct batch *batch;
+	struct auth *auth;
+	struct owners owners;
+	struct work work;
+	struct slots slots;
+	struct retained retained;
+	struct list parked;             /* struct work_job that wait for room in the supervisor's channel */
+	struct opener *opener;          /* while it runs */
+	struct timer heartbeat;
+	int exit_code;
+};
+
+/* fd: the channel to the supervisor, taken. Runs by the loop's callbacks from then on; a supervisor that is gone, or
+ * STOP, ends the loop. */
+struct store *store_new(struct loop *l, int fd);
+void store_free(struct store *s);
+
+/* For handlers: a message that cannot be read is our own fault, it is logged and the process dies. */
+_Noreturn void store_bad_message(enum ipc_type type);
+
+#endif
