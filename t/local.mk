@@ -44,6 +44,12 @@ EXTRA_DIST += t/support t/system
 t_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_DIR='"$(abs_top_srcdir)/t/conf"'
 EXTRA_DIST += t/conf
 
+# The store: pure modules, then the real process.
+STORE_TEST_LIBS = libfbstore.a $(UNIT_LIBS) $(DB_LIBS)
+UNIT_TESTS += t/unit/test_store_proc
+t_unit_test_store_proc_SOURCES = t/unit/test_store_proc.c t/support/store_rig.c t/support/store_rig.h
+t_unit_test_store_proc_CPPFLAGS = $(AM_CPPFLAGS) -DSTORE_PROGRAM='"$(abs_top_builddir)/fubar-store"'
+
 # Tables against man pages and etc/fubar.yaml.
 EXTRA_DIST += t/doc/tables.py t/doc/test_tables.sh
 TESTS += t/doc/test_tables.sh

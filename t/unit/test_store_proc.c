@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/admin/words.h"
+#include "common/base/mem.h"
+#include "t/support/store_rig.h"
+#include "t/support/unit.h"
+
+static void
+session_put(struct rig *r, unsigned slot, uint64_t seq, const char *id)
+{
+	CHAN_SEND(r->worker[slot].chan, SESSION_PUT, session_put, .seq = seq, .client_id = slice_str(id),
+	    .account = SLICE_LIT(""));
+}
+
+static void
+sub_put(struct rig *r, unsigned slot, uint64_t seq, const char *id, const char *filter)
+{
+	CHAN_SEND(r->worker[slot].chan, SUB_PUT, sub_put, .seq = seq, .client_id = slice_str(id), .qos = 1,
+	    .filter = slice_str(filter));
+}
+
+static void
+retain(struct rig *r, unsigned slot, uint64_t seq, const char *topic, const char *payload)
+{
+	CHAN_SEND(r->worker[slot].chan, RETAIN, retain, .seq = seq, .qos = 1, .topic = slice_str(topic),
+	    .payload = slice_str(payload));
+}
+
+static void
+own(struct rig *r, unsigned slot, const char *id, bool durable)
+{
+	CHAN_SEND(r->worker[slot].chan, OWN, own, .flags = durable ? OWN_DURABLE : 0, .client_id = slice_str(id),
+	    .account = SLICE_LIT(""));
+}
+
+static void
+start(struct rig *r, unsigned slots)
+{
+	rig_init(r, slots);
+	rig_start(r, NULL);
+	rig_wait_ready(r);
+	for (unsigned i = 0; i < slots; i++)
+		rig_worker(r, i, 0, true);
+	for (unsigned i = 0; i < slots; i++)
+		mem_free(rig_wait(&r->worker[i], IPC_LOADED));
+}
+
+START_TEST(starts_and_stops)
+{
+	struct rig r;
+
+	start(&r, 1);
+	ck_assert_int_eq(rig_stop(&r), 0);
+	rig_fini(&r);
+}
+END_TEST
+
+START_TEST(ids_have_one_owner)
+{
+	struct rig_opened o;
+	struct rig r;
+
+	start(&r, 2);
+	o = rig_open(&r, 0, OPEN_CLEAN, "c", NULL, NULL);
+	ck_assert_int_eq(o.code, 0);
+	ck_assert_uint_eq(o.prev_slot, OPEN_NOBODY);
+	o = rig_open(&r, 1, OPEN_CLEAN, "c", NULL, NULL);
+	ck_assert_uint_eq(o.prev_slot, 0);
+	/* No longer the owner: has nothing to give up. */
+	CHAN_SEND(r.worker[0].chan, GIVE_UP, client, .client_id = SLICE_LIT("c"));
+	o = rig_open(&r, 0, OPEN_CLEAN, "c", NULL, NULL);
+	ck_assert_uint_eq(o.prev_slot, 1);
+	CHAN_SEND(r.worker[0].chan, GIVE_UP, client, .client_id = SLICE_LIT("c"));
+	o = rig_open(&r, 0, OPEN_CLEAN, "c", NULL, NULL);
+	ck_assert_uint_eq(o.prev_slot, OPEN_NOBODY);
+	rig_worker_gone(&r, 0);
+	o = rig_open(&r, 1, OPEN_CLEAN, "d", NULL, NULL);
+	rig_worker(&r, 0, 0, true);
+	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
+	o = rig_open(&r, 1, OPEN_CLEAN, "c", NULL, NULL);
+	ck_assert_uint_eq(o.prev_slot, OPEN_NOBODY);
+	rig_fini(&r);
+}
+END_TEST
+
+START_TEST(rows_of_a_dead_worker_go_to_its_successor)
+{
+	struct ipc_session_row row;
+	struct rig_opened o;
+	struct rig_msg *m;
+	struct rig r;
+
+	start(&r, 2);
+	o = rig_open(&r, 0, 0, "d", NULL, NULL);
+	session_put(&r, 0, 1, "d");
+	sub_put(&r, 0, 2, "d", "a/b");
+	sub_put(&r, 0, 3, "d", "a/#");
+	ck_assert_int_eq(rig_wait_done(&r, 0, 3), 0);
+	rig_worker_gone(&r, 0);
+	rig_worker(&r, 0, 0, true);
+	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
+	m = rig_peek(&r.worker[0], IPC_SESSION_ROW);
+	ck_assert_ptr_nonnull(m);
+	ck_assert_int_eq(ipc_take_session_row(m->payload, &row), 0);
+	ck_assert(slice_eq(row.client_id, SLICE_LIT("d")));
+	ck_assert_uint_gt(row.subs.len, 0);
+	o = rig_open(&r, 1, 0, "d", NULL, NULL);
+	ck_assert_uint_eq(o.prev_slot, 0);
+	ck_assert(o.durable);
+	/* The owner died and another one asks before there is a successor: the rows come with the answer. */
+	rig_worker_gone(&r, 1);
+	do {
+		o = rig_open(&r, 0, 0, "d", NULL, NULL);
+	} while (o.prev_slot == 1);
+	ck_assert_uint_eq(o.subs, 2);
+	rig_fini(&r);
+}
+END_TEST
+
+START_TEST(a_clean_open_deletes_the_row)
+{
+	struct rig_opened o;
+	struct rig r;
+
+	start(&r, 1);
+	o = rig_open(&r, 0, 0, "d", NULL, NULL);
+	session_put(&r, 0, 1, "d");
+	sub_put(&r, 0, 2, "d", "x");
+	ck_assert_int_eq(rig_wait_done(&r, 0, 2), 0);
+	rig_kill(&r);
+	rig_start(&r, NULL);
+	rig_wait_ready(&r);
+	/* Its channel comes with another incarnation, which opens before anything is loaded. */
+	rig_worker(&r, 0, 0, false);
+	CHAN_SEND(r.worker[0].chan, OPEN, open, .req = 1, .flags = OPEN_CLEAN, .client_id = SLICE_LIT("d"));
+	chan_send(r.worker[0].chan, IPC_OWN_END);
+	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
+	ck_assert_ptr_null(rig_peek(&r.worker[0], IPC_SESSION_ROW));
+	mem_free(rig_wait(&r.worker[0], IPC_OPENED));
+	CHAN_SEND(r.worker[0].chan, GIVE_UP, client, .client_id = SLICE_LIT("d"));
+	o = rig_open(&r, 0, 0, "d", NULL, NULL);
+	ck_assert(!o.durable);
+	rig_fini(&r);
+}
+END_TEST
+
+/* The numbering: everything unanswered is sent again, and is applied once. */
+START_TEST(writes_are_applied_once_over_a_kill)
+{
+	enum { COUNT = 2000 };
+	uint64_t seq = 0;
+	uint64_t answered = 0;
+	uint64_t epoch;
+	char topic[32];
+	struct rig r;
+
+	start(&r, 1);
+	epoch = r.worker[0].epoch;
+	for (unsigned round = 0; round < 4; round++) {
+		for (unsigned i = 0; i < COUNT; i++) {
+			/* The last of each pair deletes what the first has put, but for one in ten. */
+			snprintf(topic, sizeof topic, "t/%u", round * COUNT + i - i % 2);
+			retain(&r, 0, ++seq, topic, i % 2 == 0 || i % 20 == 1 ? "x" : "");
+		}
+		while (rig_peek(&r.worker[0], IPC_DONE) == NULL)
+			rig_turn(&r);
+		while (rig_peek(&r.worker[0], IPC_DONE) != NULL) {
+			struct rig_msg *m = rig_wait(&r.worker[0], IPC_DONE);
+			struct ipc_done p;
+
+			ck_assert_int_eq(ipc_take_done(m->payload, &p), 0);
+			ck_assert_uint_eq(p.code, 0);
+			answered = p.seq;
+			mem_free(m);
+		}
+		rig_kill(&r);
+		rig_start(&r, NULL);
+		rig_wait_ready(&r);
+		rig_worker(&r, 0, epoch, true);
+		for (uint64_t s = answered + 1; s <= seq; s++) {
+			unsigned i = (unsigned)(s - 1);
+
+			snprintf(topic, sizeof topic, "t/%u", i - i % 2);
+			retain(&r, 0, s, topic, i % 2 == 0 || i % COUNT % 20 == 1 ? "x" : "");
+		}
+		ck_assert_int_eq(rig_wait_done(&r, 0, seq), 0);
+		answered = seq;
+		mem_free(rig_wait(&r.worker[0], IPC_LOADED));
+	}
+	ck_assert_uint_eq(rig_retained(&r, 0, "t/#", 1000), 4 * COUNT / 20);
+	ck_assert_uint_eq(rig_retained(&r, 0, "#", 1 << 20), 4 * COUNT / 20);
+	rig_fini(&r);
+}
+END_TEST
+
+START_TEST(a_living_worker_keeps_what_it_names)
+{
+	struct rig_opened o;
+	struct rig r;
+	uint64_t e0, e1;
+
+	start(&r, 2);
+	e0 = r.worker[0].epoch;
+	e1 = r.worker[1].epoch;
+	o = rig_open(&r, 0, 0, "moved", NULL, NULL);
+	session_put(&r, 0, 1, "moved");
+	ck_assert_int_eq(rig_wait_done(&r, 0, 1), 0);
+	o = rig_open(&r, 0, 0, "stays", NULL, NULL);
+	session_put(&r, 0, 2, "stays");
+	ck_assert_int_eq(rig_wait_done(&r, 0, 2), 0);
+	o = rig_open(&r, 1, 0, "moved", NULL, NULL);
+	ck_assert_uint_eq(o.prev_slot, 0);
+	rig_kill(&r);
+	rig_start(&r, NULL);
+	rig_wait_ready(&r);
+	/* Worker 0 has lost it to 1, whose channel comes late: the row's hint says 0 all the same. */
+	rig_worker(&r, 0, e0, false);
+	own(&r, 0, "clean", false);
+	own(&r, 0, "stays", true);
+	chan_send(r.worker[0].chan, IPC_OWN_END);
+	for (int i = 0; i < 20; i++)
+		(void)loop_turn(r.loop, false);
+	ck_assert_ptr_null(rig_peek(&r.worker[0], IPC_LOADED));
+	rig_worker(&r, 1, e1, false);
+	own(&r, 1, "moved", true);
+	chan_send(r.worker[1].chan, IPC_OWN_END);
+	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
+	mem_free(rig_wait(&r.worker[1], IPC_LOADED));
+	ck_assert_ptr_null(rig_peek(&r.worker[0], IPC_SESSION_ROW));
+	ck_assert_ptr_null(rig_peek(&r.worker[1], IPC_SESSION_ROW));
+	o = rig_open(&r, 0, 0, "moved", NULL, NULL);
+	ck_assert_uint_eq(o.prev_slot, 1);
+	o = rig_open(&r, 1, OPEN_CLEAN, "clean", NULL, NULL);
+	ck_assert_uint_eq(o.prev_slot, 0);
+	rig_fini(&r);
+}
+END_TEST
+
+START_TEST(a_session_named_twice_is_taken_from_the_first)
+{
+	struct rig_opened o;
+	struct rig r;
+
+	start(&r, 2);
+	o = rig_open(&r, 0, 0, "c", NULL, NULL);
+	own(&r, 1, "c", true);
+	mem_free(rig_wait(&r.worker[0], IPC_DISOWN));
+	o = rig_open(&r, 0, 0, "c", NULL, NULL);
+	ck_assert_uint_eq(o.prev_slot, 1);
+	/* Only the owner writes. */
+	session_put(&r, 1, 1, "c");
+	ck_assert_int_eq(rig_wait_done(&r, 1, 1), FB_EOWNER);
+	session_put(&r, 0, 1, "c");
+	ck_assert_int_eq(rig_wait_done(&r, 0, 1), 0);
+	rig_fini(&r);
+}
+END_TEST
+
+UNIT_MAIN("store_proc", starts_and_stops, ids_have_one_owner, rows_of_a_dead_worker_go_to_its_successor,
+    a_clean_open_deletes_the_row, writes_are_applied_once_over_a_kill, a_living_worker_keeps_what_it_names,
+    a_session_named_twice_is_taken_from_the_first)
