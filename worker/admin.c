@@ -25,21 +25,23 @@ struct answer {
 	const char *text;
 };
 
+/* table: NULL if the command answers with one kind of row. */
 static struct buf *
 row_begin(struct answer *a, const char *table)
 {
 	struct buf *b = chan_begin(a->w->sup, IPC_ADMIN_ROW);
 
 	buf_put_le64(b, a->id);
-	row_put_str(b, "_table", table);
+	if (table != NULL)
+		row_put_str(b, "_table", table);
 	row_put_number(b, "worker", a->w->slot);
 	return b;
 }
 
 static void
-put_session(struct answer *a, const struct session *s)
+put_session(struct answer *a, const struct session *s, const char *table)
 {
-	struct buf *b = row_begin(a, "sessions");
+	struct buf *b = row_begin(a, table);
 	char text[SHOW_MAX];
 	const struct conn *c = s->conn;
 
@@ -68,7 +70,7 @@ session_list(struct answer *a)
 
 		if (a->arg.len > 0 && fnmatch(pattern, utf8_show(session_id(s), id, sizeof id), 0) != 0)
 			continue;
-		put_session(a, s);
+		put_session(a, s, NULL);
 	}
 }
 
@@ -86,7 +88,7 @@ session_show(struct answer *a)
 
 	if (s == NULL)
 		return;
-	put_session(a, s);
+	put_session(a, s, "sessions");
 	b = row_begin(a, "session");
 	row_put_text(b, "client", session_id(s));
 	row_put_number(b, "queued_bytes", s->flow != NULL ? (int64_t)s->flow->queue_bytes : 0);
@@ -120,7 +122,7 @@ session_kick(struct answer *a)
 
 	if (s == NULL)
 		return;
-	b = row_begin(a, "kicked");
+	b = row_begin(a, NULL);
 	row_put_text(b, "client", session_id(s));
 	row_put_bool(b, "connected", s->conn != NULL);
 	chan_end(a->w->sup);
@@ -140,7 +142,7 @@ topic_list(struct answer *a)
 
 		if (a->arg.len > 0 && !slice_eq(a->arg, filter_text(f)) && !topic_matches(a->arg, filter_text(f)))
 			continue;
-		b = row_begin(a, "topics");
+		b = row_begin(a, NULL);
 		row_put_text(b, "filter", filter_text(f));
 		row_put_number(b, "subscriptions", f->count);
 		chan_end(a->w->sup);

@@ -29,6 +29,7 @@
 #define REF_BYTES     (8 * 1024)        /* payloads from here on are sent by reference */
 #define LINGER_NS     (2 * NS_PER_SEC)
 #define IOV_MAX_COUNT 32
+#define EARLY_BYTES   (64 * 1024)       /* output beyond this does not wait for the end of the turn */
 
 static void on_ready(void *arg, unsigned ready);
 static void on_timer(struct timer *t);
@@ -239,12 +240,24 @@ conn_pending(const struct conn *c)
 	return buf_len(&c->out) + c->out_refs_bytes;
 }
 
+static int write_some(struct conn *c);
+
+/* There is more output. A lot is written at once: it is still in the processor's cache, and buffers stay small. The
+ * caller may be going through recipients, so an error is left for the end of the turn to find. */
+static void
+added(struct conn *c)
+{
+	conn_touch(c);
+	if (conn_pending(c) >= EARLY_BYTES && (c->flags & CONN_WANT_WRITE) == 0)
+		(void)write_some(c);
+}
+
 void
 conn_put_encoded(struct conn *c, struct slice packet)
 {
 	METRIC_ADD(packets_out, 1);
 	buf_put_slice(&c->out, packet);
-	conn_touch(c);
+	added(c);
 }
 
 void
@@ -255,7 +268,7 @@ conn_put_publish(struct conn *c, const struct mqtt_publish *p, struct msg *m)
 	METRIC_ADD(packets_out, 1);
 	if (m == NULL || p->payload.len < REF_BYTES) {
 		encode_publish(&c->out, c->level, p);
-		conn_touch(c);
+		added(c);
 		return;
 	}
 	encode_publish_head(&c->out, c->level, p);
@@ -269,7 +282,7 @@ conn_put_publish(struct conn *c, const struct mqtt_publish *p, struct msg *m)
 	c->out_marked += r->before;
 	c->out_refs_bytes += (uint32_t)p->payload.len;
 	list_put_last(c->refs, &r->link);
-	conn_touch(c);
+	added(c);
 }
 
 /* The output as pieces in the order of the stream. */
@@ -344,17 +357,22 @@ out_empty(struct conn *c)
 		deliver_pump(c->worker, c->session);
 }
 
-void
-conn_flush(struct conn *c)
+static void
+want_write(struct conn *c)
+{
+	c->flags |= CONN_WANT_WRITE;
+	loop_fd_want(c->lfd, LOOP_READ | LOOP_WRITE);
+}
+
+/* Writes until nothing is left or the socket is full (then it is watched): 0. FB_EIO: errno says why. */
+static int
+write_some(struct conn *c)
 {
 	struct iovec iov[IOV_MAX_COUNT];
+	size_t pending;
 	ssize_t n;
 
-	if (c->state == CONN_DEAD || (c->flags & CONN_WANT_WRITE))
-		return;
-	while (conn_pending(c) > 0) {
-		size_t pending = conn_pending(c);
-
+	while ((pending = conn_pending(c)) > 0) {
 		if (c->out_refs_bytes == 0 && c->out_marked == 0) {
 			iov[0] = (struct iovec){ c->out.base + c->out.start, buf_len(&c->out) };
 			n = tcp_writev(c->fd, iov, 1);
@@ -362,26 +380,33 @@ conn_flush(struct conn *c)
 			n = tcp_writev(c->fd, iov, gather(c, iov));
 		}
 		if (n == FB_EAGAIN) {
-			c->flags |= CONN_WANT_WRITE;
-			loop_fd_want(c->lfd, LOOP_READ | LOOP_WRITE);
-			return;
+			want_write(c);
+			return 0;
 		}
-		if (n < 0) {
-			conn_kill(c, CONN_SIDE_NETWORK, strerror(errno));
-			return;
-		}
+		if (n < 0)
+			return FB_EIO;
 		METRIC_ADD(writes, 1);
 		METRIC_ADD(bytes_out, n);
 		c->bytes_out += (uint64_t)n;
 		written(c, (size_t)n);
 		/* A short write: the socket is full; ask no more, wait for room. */
 		if ((size_t)n < pending && c->refs == NULL) {
-			c->flags |= CONN_WANT_WRITE;
-			loop_fd_want(c->lfd, LOOP_READ | LOOP_WRITE);
-			return;
+			want_write(c);
+			return 0;
 		}
 	}
-	out_empty(c);
+	return 0;
+}
+
+void
+conn_flush(struct conn *c)
+{
+	if (c->state == CONN_DEAD || (c->flags & CONN_WANT_WRITE))
+		return;
+	if (write_some(c) != 0)
+		conn_kill(c, CONN_SIDE_NETWORK, strerror(errno));
+	else if (conn_pending(c) == 0)
+		out_empty(c);
 }
 
 /* Handles whole packets at the start of *in, as far as the connection's state lets it. */
