@@ -3,3 +3,4 @@ EXTRA_DIST += scripts/check scripts/clang-format scripts/common.sh scripts/run
 
 EXTRA_DIST += scripts/check-includes
 TESTS += scripts/check-includes
+EXTRA_DIST += scripts/check-statements

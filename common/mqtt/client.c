@@ -545,7 +545,7 @@ handle_ack(struct client *c, const struct frame *f)
 		if (s != NULL && a.reason >= 0x80) {            /* [MQTT-4.4.0-2] */
 			sent(c, a.packet_id, a.reason);
 		} else if (s != NULL) {
-			slot_drop_copy(s);                      /* [MQTT-4.3.3-6] */
+			slot_drop_copy(s);                      /* [MQTT-4.3.3-1] */
 			s->kind = SLOT_RELEASED;
 			answer(c, MQTT_PUBREL, a.packet_id, 0);
 		} else if (a.reason < 0x80) {

@@ -6,7 +6,7 @@
 #include "common/mqtt/topic.h"
 
 /* At level 3 the flags of most packets are "not used", and SUBSCRIBE, UNSUBSCRIBE and PUBREL go with QoS 1 and may
- * have DUP set. From level 4 on each packet has one valid value. */
+ * have DUP set. From level 4 on each packet has one valid value [MQTT-2.2.2-1]. */
 static inline bool
 flags_ok(const struct frame *f, uint8_t level, uint8_t want)
 {

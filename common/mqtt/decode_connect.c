@@ -63,7 +63,7 @@ check_flags(uint8_t flags, bool recursion, struct mqtt_connect *c, struct violat
 		c->will.retain = (flags & FLAG_RETAIN) != 0;
 		if (c->will.qos == 3)
 			return malformed(v, "MQTT-3.1.2-14");
-	} else if (strict && (flags & 0x18) != 0) {
+	} else if (strict && (flags & 0x18) != 0) {             /* [MQTT-3.1.2-11] has both */
 		return malformed(v, "MQTT-3.1.2-13");
 	} else if (strict && (flags & FLAG_RETAIN) != 0) {
 		return malformed(v, "MQTT-3.1.2-15");
@@ -118,7 +118,8 @@ take_connect(struct slice in, const struct decode_opts *opts, struct mqtt_connec
 		return FB_EPROTO;
 	if (c->level >= MQTT_50 && take_props(&in, MQTT_CONNECT, &c->props, v) != 0)
 		return FB_EPROTO;
-	/* [MQTT-3.1.3-1]: the order of the fields; [MQTT-3.1.3-3] [MQTT-3.1.3-4]: the client id first */
+	/* [MQTT-3.1.3-1]: the order of the fields; [MQTT-3.1.3-3] [MQTT-3.1.3-4]: the client id first,
+	 * of any length [MQTT-3.1.3-5] */
 	if (take_string(&in, &c->client_id, "MQTT-3.1.3-3", "MQTT-3.1.3-4", v) != 0)
 		return FB_EPROTO;
 	if (c->has_will && take_will(&in, c, v) != 0)
@@ -132,7 +133,7 @@ take_connect(struct slice in, const struct decode_opts *opts, struct mqtt_connec
 	/* last, so that what is malformed is never answered with a CONNACK */
 	if (c->client_id.len == 0 && c->level == MQTT_31)
 		return bad(v, MQTT_R_BAD_CLIENT_ID, "empty client id at level 3");
-	if (c->client_id.len == 0 && c->level == MQTT_311 && !c->clean)
+	if (c->client_id.len == 0 && c->level == MQTT_311 && !c->clean)         /* [MQTT-3.1.3-7] */
 		return bad(v, MQTT_R_BAD_CLIENT_ID, "MQTT-3.1.3-8");
 	return 0;
 }

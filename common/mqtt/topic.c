@@ -51,7 +51,8 @@ topic_levels(struct slice topic)
 	return n;
 }
 
-/* One walk over both: wildcards stand only where a level starts, so no step back is ever needed. */
+/* Byte by byte, nothing normalised [MQTT-4.7.3-4]. One walk over both: wildcards stand only where a level starts, so
+ * no step back is ever needed. */
 bool
 topic_matches(struct slice filter, struct slice topic)
 {

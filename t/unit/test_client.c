@@ -269,7 +269,7 @@ START_TEST(receives)
 	ck_assert_int_eq(receive(&c, "30 03 <t>  32 05 <t> 0007  34 05 <t> 0008", SEC(1)), 0);
 	expect_seen("publish t 0 0;publish t 1 7;publish t 2 8;");
 	expect_out(&c, "40 02 0007 50 02 0008");
-	/* a repeat before PUBREL is answered and not shown [MQTT-4.3.3-10], one after it is new [MQTT-4.3.3-12] */
+	/* a repeat before PUBREL is answered and not shown and one after it is new [MQTT-4.3.3-2] */
 	ck_assert_int_eq(receive(&c, "3c 05 <t> 0008", SEC(1)), 0);
 	expect_seen("");
 	expect_out(&c, "50 02 0008");
@@ -292,6 +292,12 @@ START_TEST(receives_with_manual_ack)
 	expect_out(&c, "");
 	ck_assert_int_eq(client_ack(&c, 8, 2, 0x97), 0);
 	expect_out(&c, "50 03 0008 97");
+	expect_seen("publish t 1 7;publish t 2 8;");
+	/* so the id is free, and the same again is a new message [MQTT-4.3.3-9] */
+	c.manual_ack = false;
+	ck_assert_int_eq(receive(&c, "34 06 <t> 0008 00", SEC(1)), 0);
+	expect_seen("publish t 2 8;");
+	expect_out(&c, "50 02 0008");
 	ck_assert_int_eq(client_ack(&c, 7, 1, 0), 0);
 	expect_out(&c, "40 02 0007");
 	client_fini(&c);
@@ -361,7 +367,7 @@ START_TEST(the_server_s_keep_alive)
 }
 END_TEST
 
-/* [MQTT-4.4.0-1] [MQTT-4.6.0-1]: in order, with DUP, PUBREL where PUBREC had come. */
+/* [MQTT-4.4.0-1] [MQTT-4.6.0-1]: in order, with DUP [MQTT-3.3.1-1], PUBREL where PUBREC had come [MQTT-4.3.3-1]. */
 START_TEST(resends)
 {
 	struct client c;
@@ -447,7 +453,7 @@ START_TEST(qos2_ids_outlive_a_connection)
 }
 END_TEST
 
-START_TEST(topic_aliases)
+START_TEST(topic_aliases)                               /* [MQTT-3.1.2-26] [MQTT-3.1.2-27] */
 {
 	static const uint8_t alias_max[] = { PROP_TOPIC_ALIAS_MAXIMUM, 0, 2 };
 	struct client c;
@@ -458,6 +464,9 @@ START_TEST(topic_aliases)
 	    SEC(1)), 0);
 	expect_seen("connack 0 0;publish ab 0 0;publish ab 0 0;publish c 0 0;publish c 0 0;");
 	ck_assert_int_eq(receive(&c, "30 06 <> {23 0001}", SEC(1)), FB_EPROTO);
+	client_closed(&c);                                      /* the next connection has none [MQTT-3.3.2-7] */
+	connect_as(&c, (struct mqtt_connect){ .level = 5, .props = slice_of(alias_max, 3) }, "20 03 00 00 00");
+	ck_assert_int_eq(receive(&c, "30 06 <> {23 0002}", SEC(1)), FB_EPROTO);
 	client_fini(&c);
 	up(&c, 5);
 	ck_assert_int_eq(receive(&c, "30 07 <c> {23 0001}", SEC(1)), FB_EPROTO);

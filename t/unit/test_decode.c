@@ -67,7 +67,7 @@ take(uint8_t level, uint8_t first, const char *body, union any_packet *p)
 
 /* ---- CONNECT ---- */
 
-START_TEST(connect_fields)
+START_TEST(connect_fields)                              /* [MQTT-3.1.3-1] */
 {
 	union any_packet p;
 
