@@ -339,6 +339,7 @@ struct cluster *
 cluster_new(struct loop *l, const struct cluster_config *cfg, const struct cluster_ops *ops, void *arg)
 {
 	struct cluster *c = mem_zalloc(sizeof *c);
+	uint64_t neighbours = cfg->slots == 64 ? UINT64_MAX : (UINT64_C(1) << cfg->slots) - 1;
 
 	FB_ASSERT(cfg->slots <= CLUSTER_MAX && cfg->slot < cfg->slots);
 	c->loop = l;
@@ -349,7 +350,7 @@ cluster_new(struct loop *l, const struct cluster_config *cfg, const struct clust
 	link_set_init(&c->links, l, cfg->dir, cfg->slot, cfg->epoch, BIG_MAX);
 	c->routes = routes_new(&cfg->route_key);
 	wants_init(&c->wants, &cfg->route_key);
-	c->forward = forward_new(l, c->routes, ops, arg);
+	c->forward = forward_new(l, c->routes, neighbours & ~(UINT64_C(1) << cfg->slot), ops, arg);
 	list_init(&c->barriers);
 	for (unsigned i = 0; i < CLUSTER_MAX; i++) {
 		c->n[i].cluster = c;

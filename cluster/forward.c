@@ -62,7 +62,7 @@ struct forward {
 static void run_done(struct task *t);
 
 struct forward *
-forward_new(struct loop *l, const struct routes *r, const struct cluster_ops *ops, void *arg)
+forward_new(struct loop *l, const struct routes *r, uint64_t neighbours, const struct cluster_ops *ops, void *arg)
 {
 	struct forward *f = mem_zalloc(sizeof *f);
 
@@ -70,6 +70,7 @@ forward_new(struct loop *l, const struct routes *r, const struct cluster_ops *op
 	f->routes = r;
 	f->ops = ops;
 	f->arg = arg;
+	f->loading = neighbours;
 	task_init(&f->task, run_done);
 	for (unsigned i = 0; i < CLUSTER_MAX; i++)
 		f->side[i].legs.first = f->side[i].legs.next = 1;

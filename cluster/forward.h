@@ -4,7 +4,7 @@
  * A publish of QoS 1 or 2 has a leg for each neighbour that it goes to. It is held until every leg is closed by KEPT.
  * While a neighbour is between two incarnations its last routes stand: what matches them gets a leg that waits. When
  * the successor's routes are complete all open legs are matched against them, in their order, and sent again or
- * closed; while its routes are coming in everything gets a leg, since nobody knows yet. */
+ * closed. While its routes are coming in, and before any ever came, everything gets a leg, since nobody knows yet. */
 #ifndef CLUSTER_FORWARD_H
 #define CLUSTER_FORWARD_H
 
@@ -16,7 +16,9 @@
 #define FORWARD_CONGESTED_LEGS  ((size_t)1 << 20)       /* from the oldest leg that is not kept to the newest */
 
 struct forward;
-struct forward *forward_new(struct loop *l, const struct routes *r, const struct cluster_ops *ops, void *arg);
+/* neighbours: the set of all slots but our own. */
+struct forward *forward_new(struct loop *l, const struct routes *r, uint64_t neighbours, const struct cluster_ops *ops,
+    void *arg);
 void forward_free(struct forward *f);
 
 unsigned forward_publish(struct forward *f, const struct cluster_pub *p, uint64_t cookie);
