@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/owners.h"
+
+#include <malloc.h>
+#include <stdio.h>
+
+#include "t/support/unit.h"
+
+START_TEST(finds_what_was_added)
+{
+	struct owners o;
+	struct owner *w;
+
+	owners_init(&o);
+	ck_assert_ptr_null(owners_find(&o, SLICE_LIT("a")));
+	w = owners_add(&o, SLICE_LIT("a"), SLICE_LIT("ann"), 3, OWNER_HELD);
+	ck_assert_ptr_eq(owners_find(&o, SLICE_LIT("a")), w);
+	ck_assert(slice_eq(owner_id(w), SLICE_LIT("a")) && slice_eq(owner_account(w), SLICE_LIT("ann")));
+	ck_assert(w->slot == 3 && w->flags == OWNER_HELD);
+	owners_set_account(&o, w, SLICE_LIT("bob"));
+	owners_set_account(&o, w, SLICE_LIT("bob"));
+	ck_assert(slice_eq(owner_account(w), SLICE_LIT("bob")));
+	owners_del(&o, w);
+	ck_assert_ptr_null(owners_find(&o, SLICE_LIT("a")));
+	ck_assert_uint_eq(o.accounts.count, 0);
+	owners_fini(&o);
+}
+END_TEST
+
+START_TEST(a_dead_slot_keeps_its_rows_alone)
+{
+	struct owners o;
+	char id[16];
+
+	owners_init(&o);
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(id, sizeof id, "c%u", i);
+		owners_add(&o, slice_str(id), SLICE_LIT("x"), i % 2, i % 3 == 0 ? OWNER_HELD | OWNER_DURABLE : OWNER_HELD);
+	}
+	owners_slot_gone(&o, 1);
+	for (unsigned i = 0; i < 1000; i++) {
+		struct owner *w;
+
+		snprintf(id, sizeof id, "c%u", i);
+		w = owners_find(&o, slice_str(id));
+		if (i % 2 == 0)
+			ck_assert(w != NULL && (w->flags & OWNER_HELD) != 0);
+		else if (i % 3 == 0)
+			ck_assert(w != NULL && w->flags == OWNER_DURABLE && w->slot == 1);
+		else
+			ck_assert_ptr_null(w);
+	}
+	owners_clear(&o);
+	ck_assert_uint_eq(owners_count(&o), 0);
+	ck_assert_uint_eq(o.accounts.count, 0);
+	owners_fini(&o);
+}
+END_TEST
+
+START_TEST(an_id_is_cheap)
+{
+	enum { COUNT = 100000 };
+	size_t before = mallinfo2().uordblks;
+	struct owners o;
+	char id[32];
+	size_t each;
+
+	owners_init(&o);
+	for (unsigned i = 0; i < COUNT; i++) {
+		snprintf(id, sizeof id, "client-id-of-20-%05u", i % 100000);
+		owners_add(&o, slice_str(id), SLICE_LIT("fleet"), 0, OWNER_HELD);
+	}
+	each = (mallinfo2().uordblks - before) / COUNT;
+	/* A sanitizer's malloc says 0. */
+	ck_assert_uint_le(each, 80);
+	owners_fini(&o);
+}
+END_TEST
+
+UNIT_MAIN("store_owners", finds_what_was_added, a_dead_slot_keeps_its_rows_alone, an_id_is_cheap)
