@@ -28,3 +28,8 @@ libfbworker_a_SOURCES = \
 	worker/will.c worker/will.h \
 	worker/worker.c worker/worker.h
 
+
+pkglibexec_PROGRAMS += fubar-worker
+fubar_worker_SOURCES = worker/main.c cluster/sysconf.c
+fubar_worker_LDADD = libfbworker.a $(CLUSTER_LIBS) libfbipc.a libfbadmin.a libfbmetrics.a libfbconfig.a libfbmqtt.a \
+	libfbloop.a libfbbase.a $(EVENT_LIBS) $(CLUSTER_SYSTEM_LIBS)
