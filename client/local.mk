@@ -26,3 +26,8 @@ libfbclient_a_SOURCES = \
 	client/sub.c client/sub.h \
 	client/swarm.c client/swarm.h \
 	client/wire.c client/wire.h
+
+# What connections and messages cost without a broker: see t/bench.
+check_PROGRAMS += t/bench/bare
+t_bench_bare_SOURCES = t/bench/bare.c
+t_bench_bare_LDADD = libfbbase.a
