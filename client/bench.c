@@ -58,7 +58,7 @@ bench_sample(struct bench *b, struct bench_sample *s)
 	s->at = clock_mono();
 	s->broker_cpu_ns = proc_cpu_ns(&b->o.procs);
 	s->own_cpu_ns = proc_own_cpu_ns();
-	s->n = b->flow.n;
+	s->n = b->traffic.n;
 }
 
 int64_t
@@ -102,17 +102,17 @@ connect_roles(struct bench *b, struct peer **pubs, struct peer **subs)
 static bool
 run_until(struct bench *b, struct mono end, bool drain)
 {
-	struct flow *f = &b->flow;
+	struct traffic *f = &b->traffic;
 	uint64_t seen = f->n.delivered + f->n.acked;
 	struct mono moved = clock_mono();
 
 	for (;;) {
-		if (drain ? flow_unacked(f) == 0 && flow_missing(f) == 0 : mono_diff(end, b->swarm.now) <= 0)
+		if (drain ? traffic_unacked(f) == 0 && traffic_missing(f) == 0 : mono_diff(end, b->swarm.now) <= 0)
 			return true;
-		if (!drain && flow_sent_all(f))
+		if (!drain && traffic_sent_all(f))
 			return true;
 		/* An interrupt ends sending; what is under way still arrives. */
-		if (!bench_turn(b, flow_wait_ns(f), "delivered", f->n.delivered) && (swarm_failed(&b->swarm) || !drain))
+		if (!bench_turn(b, traffic_wait_ns(f), "delivered", f->n.delivered) && (swarm_failed(&b->swarm) || !drain))
 			return !swarm_failed(&b->swarm);
 		if (seen != f->n.delivered + f->n.acked || f->n.sent == 0) {
 			seen = f->n.delivered + f->n.acked;
@@ -130,13 +130,13 @@ after(double s)
 }
 
 static bool
-run_flow(struct bench *b)
+run_traffic(struct bench *b)
 {
-	struct flow *f = &b->flow;
+	struct traffic *f = &b->traffic;
 	bool ok = true;
 
 	b->swarm.now = clock_mono();
-	flow_start(f);
+	traffic_start(f);
 	if (b->o.warmup_s > 0)
 		ok = run_until(b, after(b->o.warmup_s), false);
 	hist_clear(&f->latency_ns);
@@ -144,21 +144,21 @@ run_flow(struct bench *b)
 	ok = ok && run_until(b, b->o.messages > 0 ? (struct mono){ INT64_MAX } : after(b->o.duration_s), false);
 	if (b->o.messages == 0)
 		bench_sample(b, &b->to);
-	flow_stop(f);
+	traffic_stop(f);
 	if (!ok && !swarm_failed(&b->swarm))
 		swarm_fail(&b->swarm, "nothing moved for 5 s");
 	ok = ok && run_until(b, (struct mono){ 0 }, true);
 	if (b->o.messages > 0)
 		bench_sample(b, &b->to);
-	b->missing = flow_missing(f);
-	b->unacked = flow_unacked(f);
+	b->missing = traffic_missing(f);
+	b->unacked = traffic_unacked(f);
 	return ok;
 }
 
 static bool
-bench_flow(struct bench *b)
+bench_traffic(struct bench *b)
 {
-	struct flow *f = &b->flow;
+	struct traffic *f = &b->traffic;
 	struct peer **pubs = mem_zalloc(b->o.pubs * sizeof(struct peer *));
 	struct peer **subs = mem_zalloc(b->o.subs * sizeof(struct peer *));
 	bool ok;
@@ -173,18 +173,18 @@ bench_flow(struct bench *b)
 	f->shared_topic = b->o.mode != BENCH_1TO1;
 	ok = bench_idle(b) && connect_roles(b, pubs, subs);
 	if (ok) {
-		b->swarm.on_turn = flow_turn;
+		b->swarm.on_turn = traffic_turn;
 		b->swarm.arg = f;
-		flow_init(f, pubs, b->o.pubs, subs, b->o.subs);
+		traffic_init(f, pubs, b->o.pubs, subs, b->o.subs);
 		ok = bench_subacks(b);
 		b->pss_before = b->o.procs.count > 0 ? proc_pss(&b->o.procs) : -1;
-		ok = ok && run_flow(b);
+		ok = ok && run_traffic(b);
 		b->pss_after = b->o.procs.count > 0 ? proc_pss(&b->o.procs) : -1;
 		if (f->retain && ok) {
-			flow_clear_retained(f);
+			traffic_clear_retained(f);
 			swarm_turn(&b->swarm, 0);
 		}
-		flow_fini(f);
+		traffic_fini(f);
 	}
 	mem_free(pubs);
 	mem_free(subs);
@@ -258,7 +258,7 @@ bench_main(char **argv)
 	else if (ok && b.o.mode == BENCH_RETAINED)
 		ok = bench_idle(&b) && bench_retained(&b);
 	else if (ok)
-		ok = bench_flow(&b);
+		ok = bench_traffic(&b);
 	if (b.tty)
 		fprintf(stderr, "\r\033[K");
 	ok = ok && bench_clean(&b);

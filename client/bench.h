@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "client/flow.h"
+#include "client/traffic.h"
 #include "client/opt.h"
 #include "client/proc.h"
 #include "client/swarm.h"
@@ -51,7 +51,7 @@ struct bench_sample {
 	struct mono at;
 	int64_t broker_cpu_ns;
 	int64_t own_cpu_ns;
-	struct flow_totals n;
+	struct traffic_totals n;
 };
 
 enum bench_slope { SLOPE_CONNECTION, SLOPE_SUBSCRIPTION, SLOPE_RETAINED, SLOPE_COUNT };
@@ -59,7 +59,7 @@ enum bench_slope { SLOPE_CONNECTION, SLOPE_SUBSCRIPTION, SLOPE_RETAINED, SLOPE_C
 struct bench {
 	struct bench_opts o;
 	struct swarm swarm;
-	struct flow flow;
+	struct traffic traffic;
 	struct bench_sample from, to;   /* what is measured lies between */
 	int64_t pss_before, pss_after;  /* -1: unknown */
 	uint64_t missing;               /* 1to1, fanin, fanout: lost; retained: not fetched */

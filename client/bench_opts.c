@@ -118,7 +118,7 @@ take_option(struct bench_opts *o, struct opt *opt, int row, const char *value)
 			return false;
 		o->qos = (uint8_t)v;
 		return true;
-	case OPT_SIZE: return take_u32(opt, row, value, FLOW_MIN_SIZE, 64 << 20, &o->size);
+	case OPT_SIZE: return take_u32(opt, row, value, TRAFFIC_MIN_SIZE, 64 << 20, &o->size);
 	case OPT_PAIRS:
 	case OPT_PUBS: return take_u32(opt, row, value, 1, 1000000, &o->pubs);
 	case OPT_SUBS: return take_u32(opt, row, value, 1, 1000000, &o->subs);

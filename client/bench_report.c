@@ -47,7 +47,7 @@ units(const struct bench *b)
 bool
 bench_clean(const struct bench *b)
 {
-	const struct flow_totals *n = &b->flow.n;
+	const struct traffic_totals *n = &b->traffic.n;
 
 	if (b->missing > 0 && !(b->o.allow_loss && b->o.qos == 0))
 		return false;
@@ -57,7 +57,7 @@ bench_clean(const struct bench *b)
 static const struct hist *
 latencies(const struct bench *b)
 {
-	return b->o.mode == BENCH_CONN ? &b->swarm.connect_ns : &b->flow.latency_ns;
+	return b->o.mode == BENCH_CONN ? &b->swarm.connect_ns : &b->traffic.latency_ns;
 }
 
 static const char *
@@ -115,7 +115,7 @@ static const char *const slope_names[] = { "connection", "subscription", "retain
 static void
 report_text(const struct bench *b, const struct span *s, const struct span *fetch)
 {
-	const struct flow_totals *n = &b->flow.n;
+	const struct traffic_totals *n = &b->traffic.n;
 
 	text_setup(b);
 	text_span(b->o.mode == BENCH_CONN ? "connected" : b->o.mode == BENCH_RETAINED ? "set" : "delivered", s,
@@ -165,7 +165,7 @@ static void
 report_json(const struct bench *b, bool ok, const struct span *s, const struct span *fetch)
 {
 	static const char *const keys[] = { "bytes_per_connection", "bytes_per_subscription", "bytes_per_retained" };
-	const struct flow_totals *n = &b->flow.n;
+	const struct traffic_totals *n = &b->traffic.n;
 	json_t *j = json_pack("{s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:b}", "mode", bench_mode_name(b->o.mode), "ok",
 	    ok, "qos", b->o.qos, "size", (int)b->o.size, "level", b->o.level, "publishers", (int)b->o.pubs,
 	    "subscribers", (int)b->o.subs, "window", (int)b->o.window, "rate", b->o.rate, "cross", b->o.cross);

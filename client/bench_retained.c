@@ -248,7 +248,7 @@ fetch_all(struct retained *r)
 	bench_sample(b, &b->fetch_to);
 	b->fetch_from.n.delivered = 0;
 	b->fetch_to.n.delivered = r->fetched;
-	b->flow.n.again = r->again;
+	b->traffic.n.again = r->again;
 	b->missing = r->target - r->fetched;
 	peer_close(p);
 	return true;

@@ -15,7 +15,7 @@ libfbclient_a_SOURCES = \
 	client/cli.c client/cli.h client/cli.def \
 	client/cross.c \
 	client/dial.c client/dial.h \
-	client/flow.c client/flow.h \
+	client/traffic.c client/traffic.h \
 	client/format.c client/format.h \
 	client/hist.c client/hist.h \
 	client/opt.c client/opt.h \

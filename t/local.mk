@@ -112,3 +112,5 @@ fuzz:
 	cd $(FUZZ_DIR) && $(MAKE) $(AM_MAKEFLAGS) fuzz FUZZ_SECONDS=$(FUZZ_SECONDS)
 endif
 .PHONY: fuzz
+
+EXTRA_DIST += t/bench/brokers.py t/bench/compare t/bench/memory t/bench/reconnect

@@ -26,6 +26,7 @@ struct end {
 	int fd;
 	bool touched;
 	bool blocked;
+	bool subscribed;
 };
 
 static struct end *ends[FD_MAX];
@@ -58,7 +59,7 @@ reply(struct end *e, const void *p, size_t len)
 static void
 end_free(struct end *e)
 {
-	for (size_t i = 0; i < TOPICS; i++)
+	for (size_t i = 0; i < TOPICS && e->subscribed; i++)
 		if (topics[i] == e)
 			topics[i] = NULL;
 	for (int i = 0; i < touched_count; i++)
@@ -88,6 +89,7 @@ packet(struct end *e, const uint8_t *whole, size_t size, const uint8_t *body)
 			reply(to, whole, size);
 		break;
 	case 8:
+		e->subscribed = true;
 		*topic_slot(body + 4, (size_t)(body[2] << 8 | body[3])) = e;
 		memcpy(answer, "\x90\x03", 2);
 		memcpy(answer + 2, body, 2);
@@ -191,6 +193,7 @@ listen_on(uint16_t port)
 	int one = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);       /* several of us share a port */
 	if (bind(fd, (struct sockaddr *)&a, len) != 0 || listen(fd, 4096) != 0) {
 		perror("bare");
 		exit(1);

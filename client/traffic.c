@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * client/flow.c - sending a message is a copy of a ready-made packet with three fields changed; receiving one is a
+ * client/traffic.c - sending a message is a copy of a ready-made packet with three fields changed; receiving one is a
  * comparison of its number, a step of the histogram and a credit. One clock call for each read and each write. */
-#include "client/flow.h"
+#include "client/traffic.h"
 
 #include <stdio.h>
 
@@ -13,7 +13,7 @@
 
 enum id_state { ID_FREE, ID_SENT, ID_RELEASED };
 
-struct flow_pub {
+struct traffic_pub {
 	struct peer *peer;
 	uint8_t *packet;                /* a whole PUBLISH; owned */
 	uint8_t *ids;                   /* enum id_state of packet ids 1 .. id_count, at [id - 1]; owned; QoS 1 and 2 */
@@ -31,7 +31,7 @@ struct flow_pub {
 	bool ready;
 };
 
-struct flow_sub {
+struct traffic_sub {
 	struct peer *peer;
 	struct seq *from;               /* of each publisher that it hears; owned */
 	uint32_t first;                 /* the publisher of from[0] */
@@ -63,13 +63,13 @@ take_time(const uint8_t *p)
 }
 
 static uint32_t
-topic_of(const struct flow *f, uint32_t pub, char *out, size_t size)
+topic_of(const struct traffic *f, uint32_t pub, char *out, size_t size)
 {
 	return (uint32_t)snprintf(out, size, "%.60s/%u", f->swarm->prefix, f->shared_topic ? 0 : pub);
 }
 
 static void
-make_packet(struct flow *f, struct flow_pub *pub)
+make_packet(struct traffic *f, struct traffic_pub *pub)
 {
 	char topic[80];
 	struct buf b;
@@ -80,7 +80,7 @@ make_packet(struct flow *f, struct flow_pub *pub)
 	if (f->qos == 0)
 		p.packet_id = 0;
 	put_le32(filler, pub->index);
-	for (uint32_t i = FLOW_MIN_SIZE; i < f->size; i++)
+	for (uint32_t i = TRAFFIC_MIN_SIZE; i < f->size; i++)
 		filler[i] = (uint8_t)('a' + i % 26);
 	buf_init(&b);
 	encode_publish(&b, f->swarm->level, &p);
@@ -93,7 +93,7 @@ make_packet(struct flow *f, struct flow_pub *pub)
 }
 
 static void
-make_pub(struct flow *f, struct flow_pub *pub)
+make_pub(struct traffic *f, struct traffic_pub *pub)
 {
 	uint32_t span = 1;
 
@@ -116,7 +116,7 @@ make_pub(struct flow *f, struct flow_pub *pub)
 
 /* The publisher may send more than it could a moment ago. */
 static inline void
-pub_ready(struct flow *f, struct flow_pub *pub)
+pub_ready(struct traffic *f, struct traffic_pub *pub)
 {
 	if (pub->ready)
 		return;
@@ -126,7 +126,7 @@ pub_ready(struct flow *f, struct flow_pub *pub)
 
 /* One subscriber has, or will never have, the message. */
 static inline void
-settle(struct flow *f, struct flow_pub *pub, uint32_t number)
+settle(struct traffic *f, struct traffic_pub *pub, uint32_t number)
 {
 	if (pub->left == NULL) {
 		pub->done = number + 1;
@@ -141,7 +141,7 @@ settle(struct flow *f, struct flow_pub *pub, uint32_t number)
 }
 
 static void
-take_odd(struct flow *f, struct flow_sub *sub, struct flow_pub *pub, uint32_t number, uint32_t expected)
+take_odd(struct traffic *f, struct traffic_sub *sub, struct traffic_pub *pub, uint32_t number, uint32_t expected)
 {
 	switch (seq_see(&sub->from[pub->index - sub->first], number)) {
 	case SEQ_NEXT:
@@ -162,11 +162,11 @@ take_odd(struct flow *f, struct flow_sub *sub, struct flow_pub *pub, uint32_t nu
 }
 
 static inline bool
-take_message(struct flow *f, struct flow_sub *sub, const uint8_t *payload, int64_t now)
+take_message(struct traffic *f, struct traffic_sub *sub, const uint8_t *payload, int64_t now)
 {
 	uint32_t index = take_le32(payload);
 	uint32_t number = take_le32(payload + 4);
-	struct flow_pub *pub;
+	struct traffic_pub *pub;
 	struct seq *seq;
 
 	if (index - sub->first >= sub->count)
@@ -201,7 +201,7 @@ answer(struct peer *p, uint8_t first, const uint8_t *id)
 
 /* A PUBLISH that arrived: *body is what follows the fixed header. */
 static inline bool
-take_publish(struct flow *f, struct peer *p, uint8_t first, struct slice body, int64_t now)
+take_publish(struct traffic *f, struct peer *p, uint8_t first, struct slice body, int64_t now)
 {
 	uint32_t qos = first >> 1 & 3;
 	size_t at;
@@ -236,9 +236,9 @@ take_publish(struct flow *f, struct peer *p, uint8_t first, struct slice body, i
 }
 
 static bool
-take_ack(struct flow *f, struct peer *p, uint8_t type, struct slice body)
+take_ack(struct traffic *f, struct peer *p, uint8_t type, struct slice body)
 {
-	struct flow_pub *pub = p->owner;
+	struct traffic_pub *pub = p->owner;
 	bool failed;
 	uint32_t id;
 	uint8_t *state;
@@ -271,7 +271,7 @@ take_ack(struct flow *f, struct peer *p, uint8_t type, struct slice body)
 }
 
 static inline bool
-take_packet(struct flow *f, struct peer *p, bool is_sub, uint8_t first, struct slice body, int64_t now)
+take_packet(struct traffic *f, struct peer *p, bool is_sub, uint8_t first, struct slice body, int64_t now)
 {
 	uint8_t type = first >> 4;
 
@@ -284,7 +284,7 @@ take_packet(struct flow *f, struct peer *p, bool is_sub, uint8_t first, struct s
 }
 
 static size_t
-take_bytes(struct flow *f, struct peer *p, bool is_sub, const uint8_t *bytes, size_t len)
+take_bytes(struct traffic *f, struct peer *p, bool is_sub, const uint8_t *bytes, size_t len)
 {
 	int64_t now = clock_mono().ns;
 	size_t taken = 0;
@@ -316,7 +316,7 @@ sub_bytes(struct peer *p, const uint8_t *bytes, size_t len)
 
 /* Appends one message; the caller has seen to window, id and room. */
 static inline void
-put_message(struct flow *f, struct flow_pub *pub, int64_t time)
+put_message(struct traffic *f, struct traffic_pub *pub, int64_t time)
 {
 	uint8_t *out = buf_room(&pub->peer->out, pub->packet_size);
 
@@ -340,7 +340,7 @@ put_message(struct flow *f, struct flow_pub *pub, int64_t time)
 
 /* How many messages one publisher may send, without looking at packet ids. */
 static inline uint32_t
-allowance(const struct flow *f, const struct flow_pub *pub)
+allowance(const struct traffic *f, const struct traffic_pub *pub)
 {
 	uint32_t window = pub->left != NULL && f->rate > 0 ? pub->ring + 1 : f->window;
 	uint32_t busy = pub->sent - pub->done;
@@ -356,13 +356,13 @@ allowance(const struct flow *f, const struct flow_pub *pub)
 }
 
 static inline bool
-id_free(const struct flow_pub *pub)
+id_free(const struct traffic_pub *pub)
 {
 	return pub->ids == NULL || pub->ids[pub->id_next] == ID_FREE;
 }
 
 static void
-fill(struct flow *f, struct flow_pub *pub)
+fill(struct traffic *f, struct traffic_pub *pub)
 {
 	uint32_t n = allowance(f, pub);
 	int64_t now;
@@ -377,12 +377,12 @@ fill(struct flow *f, struct flow_pub *pub)
 
 /* All that is due; what cannot go for want of room stays due, with its time, so that the delay shows. */
 static void
-send_due(struct flow *f)
+send_due(struct traffic *f)
 {
 	int64_t now = clock_mono().ns;
 
 	for (;;) {
-		struct flow_pub *pub = &f->pubs[f->due_next % f->pub_count];
+		struct traffic_pub *pub = &f->pubs[f->due_next % f->pub_count];
 		int64_t due = f->due_start + (int64_t)((double)f->due_next * (double)NS_PER_SEC / f->rate);
 
 		if (due > now || (f->messages > 0 && f->n.sent >= f->messages))
@@ -398,9 +398,9 @@ send_due(struct flow *f)
 }
 
 void
-flow_turn(void *arg)
+traffic_turn(void *arg)
 {
-	struct flow *f = arg;
+	struct traffic *f = arg;
 	uint32_t n = f->ready_count;
 
 	if (f->rate > 0 && f->sending)
@@ -415,11 +415,11 @@ flow_turn(void *arg)
 }
 
 int64_t
-flow_wait_ns(const struct flow *f)
+traffic_wait_ns(const struct traffic *f)
 {
 	int64_t due;
 
-	if (f->rate <= 0 || !f->sending || flow_sent_all(f))
+	if (f->rate <= 0 || !f->sending || traffic_sent_all(f))
 		return 100 * NS_PER_MS;
 	due = f->due_start + (int64_t)((double)f->due_next * (double)NS_PER_SEC / f->rate);
 	due -= clock_mono().ns;
@@ -427,7 +427,7 @@ flow_wait_ns(const struct flow *f)
 }
 
 void
-flow_init(struct flow *f, struct peer **pubs, uint32_t pub_count, struct peer **subs, uint32_t sub_count)
+traffic_init(struct traffic *f, struct peer **pubs, uint32_t pub_count, struct peer **subs, uint32_t sub_count)
 {
 	char topic[80];
 	struct slice filter;
@@ -436,7 +436,7 @@ flow_init(struct flow *f, struct peer **pubs, uint32_t pub_count, struct peer **
 	f->sub_count = sub_count;
 	f->pubs = mem_zalloc(pub_count * sizeof *f->pubs);
 	f->subs = mem_zalloc(sub_count * sizeof *f->subs);
-	f->ready = mem_zalloc(pub_count * sizeof(struct flow_pub *));
+	f->ready = mem_zalloc(pub_count * sizeof(struct traffic_pub *));
 	for (uint32_t i = 0; i < pub_count; i++) {
 		f->pubs[i].peer = pubs[i];
 		f->pubs[i].index = i;
@@ -445,7 +445,7 @@ flow_init(struct flow *f, struct peer **pubs, uint32_t pub_count, struct peer **
 		make_pub(f, &f->pubs[i]);
 	}
 	for (uint32_t i = 0; i < sub_count; i++) {
-		struct flow_sub *sub = &f->subs[i];
+		struct traffic_sub *sub = &f->subs[i];
 
 		sub->peer = subs[i];
 		sub->first = f->shared_topic ? 0 : i;
@@ -459,7 +459,7 @@ flow_init(struct flow *f, struct peer **pubs, uint32_t pub_count, struct peer **
 }
 
 void
-flow_fini(struct flow *f)
+traffic_fini(struct traffic *f)
 {
 	for (uint32_t i = 0; i < f->pub_count; i++) {
 		mem_free(f->pubs[i].packet);
@@ -477,7 +477,7 @@ flow_fini(struct flow *f)
 }
 
 void
-flow_start(struct flow *f)
+traffic_start(struct traffic *f)
 {
 	hist_clear(&f->latency_ns);
 	f->sending = true;
@@ -488,13 +488,13 @@ flow_start(struct flow *f)
 }
 
 void
-flow_stop(struct flow *f)
+traffic_stop(struct traffic *f)
 {
 	f->sending = false;
 }
 
 uint64_t
-flow_missing(const struct flow *f)
+traffic_missing(const struct traffic *f)
 {
 	uint64_t n = 0;
 
@@ -505,19 +505,19 @@ flow_missing(const struct flow *f)
 }
 
 uint64_t
-flow_unacked(const struct flow *f)
+traffic_unacked(const struct traffic *f)
 {
 	return f->qos == 0 ? 0 : f->n.sent - f->n.acked;
 }
 
 bool
-flow_sent_all(const struct flow *f)
+traffic_sent_all(const struct traffic *f)
 {
 	return f->messages > 0 && f->n.sent >= f->messages;
 }
 
 void
-flow_clear_retained(struct flow *f)
+traffic_clear_retained(struct traffic *f)
 {
 	for (uint32_t i = 0; i < (f->shared_topic ? 1 : f->pub_count); i++) {
 		char topic[80];
