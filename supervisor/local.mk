@@ -1,3 +1,29 @@
+# fubard: the process table, privileges, the admin socket. No NNG, OpenSSL or Berkeley DB: what it does not link it
+# cannot misuse.
+noinst_LIBRARIES += libfbsupervisor.a
+libfbsupervisor_a_SOURCES = \
+	supervisor/admin.c supervisor/admin.h \
+	supervisor/admin_do.c \
+	supervisor/admin_fan.c \
+	supervisor/death.c supervisor/death.h \
+	supervisor/doctor.c supervisor/doctor.h \
+	supervisor/listeners.c supervisor/listeners.h \
+	supervisor/logs.c supervisor/logs.h \
+	supervisor/notify.c supervisor/notify.h \
+	supervisor/options.c supervisor/options.h \
+	supervisor/paths.c supervisor/paths.h \
+	supervisor/proctab.c supervisor/proctab.h \
+	supervisor/reload.c supervisor/reload.h \
+	supervisor/restart.c supervisor/restart.h \
+	supervisor/spawn.c supervisor/spawn.h \
+	supervisor/stats.c \
+	supervisor/watch.c supervisor/watch.h
+
+sbin_PROGRAMS += fubard
+fubard_SOURCES = supervisor/main.c
+fubard_LDADD = libfbsupervisor.a libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbloop.a libfbbase.a \
+	$(EVENT_LIBS) $(YAML_LIBS)
+
 # fubar-admin: words out, rows back. libjansson is its alone.
 bin_PROGRAMS += fubar-admin
 fubar_admin_SOURCES = \

@@ -27,6 +27,7 @@ UNIT_TESTS += t/unit/test_metrics
 UNIT_TESTS += t/unit/test_props
 UNIT_TESTS += t/unit/test_rand
 UNIT_TESTS += t/unit/test_reason
+UNIT_TESTS += t/unit/test_restart
 UNIT_TESTS += t/unit/test_slice
 UNIT_TESTS += t/unit/test_topic
 UNIT_TESTS += t/unit/test_utf8
@@ -55,6 +56,8 @@ t_unit_test_store_scan_LDADD = $(STORE_TEST_LIBS)
 UNIT_TESTS += t/unit/test_store_proc
 t_unit_test_store_proc_SOURCES = t/unit/test_store_proc.c t/support/store_rig.c t/support/store_rig.h
 t_unit_test_store_proc_CPPFLAGS = $(AM_CPPFLAGS) -DSTORE_PROGRAM='"$(abs_top_builddir)/fubar-store"'
+
+t_unit_test_restart_LDADD = libfbsupervisor.a $(UNIT_LIBS)
 
 # Tables against man pages and etc/fubar.yaml.
 EXTRA_DIST += t/doc/tables.py t/doc/test_tables.sh

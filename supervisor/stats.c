@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * supervisor/stats.c - what the shared pages and /proc say: for state and stats. Nobody is asked, so a child that hangs
+ * does not hold this up. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "config.h"
+#include "supervisor/admin.h"
+#include "supervisor/watch.h"
+
+static void
+put_time(struct buf *b, const char *name, struct wall t)
+{
+	time_t s = (time_t)(t.ns / NS_PER_SEC);
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&s, &tm);
+	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	row_put_str(b, name, text);
+}
+
+static uint64_t
+value_of(const struct proc *p, enum metric m)
+{
+	return p->page != NULL ? p->page->value[m] : 0;
+}
+
+/* Is it for the sum the greatest that counts? */
+static bool
+is_peak(enum metric m)
+{
+	return m == METRIC_heartbeat_ns || m == METRIC_turn_max_us;
+}
+
+/* Counters include the processes that are gone, so that they only grow. */
+static uint64_t
+total_of(struct node *n, enum metric m)
+{
+	uint64_t sum = n->ended[m];
+
+	EACH_PROC(p, n) {
+		uint64_t v = value_of(p, m);
+
+		if (!is_peak(m))
+			sum += v;
+		else if (v > sum)
+			sum = v;
+	}
+	return sum;
+}
+
+static int64_t
+messages_in(const struct proc *p)
+{
+	return (int64_t)(value_of(p, METRIC_publish_in_qos0) + value_of(p, METRIC_publish_in_qos1) +
+	    value_of(p, METRIC_publish_in_qos2));
+}
+
+static int64_t
+messages_out(const struct proc *p)
+{
+	return (int64_t)(value_of(p, METRIC_publish_out_qos0) + value_of(p, METRIC_publish_out_qos1) +
+	    value_of(p, METRIC_publish_out_qos2));
+}
+
+struct usage {
+	double cpu_s, load;
+	uint64_t memory_kb;
+};
+
+static struct usage
+usage_of(pid_t pid, double load)
+{
+	struct usage u = { .load = load };
+	uint64_t ticks;
+
+	if (pid > 0 && watch_usage(pid, &ticks, &u.memory_kb))
+		u.cpu_s = (double)ticks / (double)sysconf(_SC_CLK_TCK);
+	return u;
+}
+
+static void
+put_process(struct admin_call *c, const char *role, const struct proc *p, pid_t pid, const struct usage *u)
+{
+	struct mono now = loop_now(c->node->loop);
+	struct buf *b = admin_row(c);
+
+	row_put_str(b, "_table", "processes");
+	row_put_str(b, "role", role);
+	if (p != NULL && p->role == IPC_WORKER)
+		row_put_number(b, "slot", p->slot);
+	row_put_number(b, "pid", pid);
+	row_put_str(b, "state", p == NULL ? "ready" : proc_state_text(p));
+	put_time(b, "since", p == NULL ? c->node->since : p->since);
+	row_put_number(b, "restarts", p == NULL ? 0 : p->restarts);
+	if (p != NULL && p->page != NULL && p->beat != 0)
+		row_put_number(b, "heartbeat_ms", (now.ns - (int64_t)value_of(p, METRIC_heartbeat_ns)) / NS_PER_MS);
+	row_put_number(b, "memory_kb", (int64_t)u->memory_kb);
+	row_put_real(b, "cpu_s", u->cpu_s);
+	row_put_real(b, "load", u->load);
+	if (p != NULL && p->role == IPC_WORKER) {
+		row_put_number(b, "connections", (int64_t)value_of(p, METRIC_connections));
+		row_put_number(b, "clients", (int64_t)value_of(p, METRIC_clients));
+		row_put_number(b, "messages_in", messages_in(p));
+		row_put_number(b, "messages_out", messages_out(p));
+	}
+	admin_row_end(c);
+}
+
+static void
+put_listeners(struct admin_call *c)
+{
+	struct node *n = c->node;
+
+	for (unsigned row = 0; row < n->listeners.addresses; row++) {
+		struct buf *b = admin_row(c);
+
+		row_put_str(b, "_table", "listeners");
+		row_put_str(b, "listener", n->listeners.row[row].name);
+		row_put_number(b, "port", n->listeners.port);
+		row_put_number(b, "sockets", n->workers);
+		row_put_number(b, "connections", (int64_t)total_of(n, METRIC_connections));
+		admin_row_end(c);
+	}
+}
+
+static const char *
+node_state_text(const struct node *n)
+{
+	switch (n->state) {
+	case NODE_STARTING:
+		return "starting";
+	case NODE_RUNNING:
+		return "running";
+	case NODE_STOPPING:
+		return "stopping";
+	}
+	return "?";
+}
+
+static void
+put_node(struct admin_call *c, const struct usage *all)
+{
+	static const struct { const char *name; enum metric metric; } totals[] = {
+		{ "connections", METRIC_connections },
+		{ "clients", METRIC_clients },
+		{ "sessions", METRIC_sessions },
+		{ "sessions_durable", METRIC_sessions_durable },
+		{ "subscriptions", METRIC_subscriptions },
+		{ "retained", METRIC_retained },
+		{ "routes", METRIC_routes },
+		{ "queued", METRIC_queued },
+		{ "queued_bytes", METRIC_queued_bytes },
+	};
+	struct node *n = c->node;
+	char waiting[CONFIG_ERROR_MAX];
+	struct buf *b = admin_row(c);
+	int64_t in = 0, out = 0;
+
+	EACH_WORKER(w, n) {
+		in += messages_in(w);
+		out += messages_out(w);
+	}
+	for (enum metric m = METRIC_publish_in_qos0; m <= METRIC_publish_in_qos2; m++)
+		in += (int64_t)n->ended[m];
+	for (enum metric m = METRIC_publish_out_qos0; m <= METRIC_publish_out_qos2; m++)
+		out += (int64_t)n->ended[m];
+	row_put_str(b, "node", n->reload.running.node);
+	row_put_str(b, "version", PACKAGE_VERSION);
+	row_put_str(b, "state", node_state_text(n));
+	row_put_number(b, "pid", getpid());
+	put_time(b, "since", n->since);
+	row_put_number(b, "uptime_s", mono_diff(loop_now(n->loop), n->started) / NS_PER_SEC);
+	row_put_str(b, "config", n->options.file != NULL ? n->options.file : "");
+	row_put_str(b, "data_dir", n->paths.data_dir);
+	row_put_str(b, "run_dir", n->paths.run_dir);
+	row_put_str(b, "needs_restart", reload_waiting(&n->reload, waiting, sizeof waiting));
+	row_put_number(b, "workers", n->workers);
+	for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++)
+		row_put_number(b, totals[i].name, (int64_t)total_of(n, totals[i].metric));
+	row_put_number(b, "messages_in", in);
+	row_put_number(b, "messages_out", out);
+	row_put_number(b, "memory_kb", (int64_t)all->memory_kb);
+	row_put_real(b, "cpu_s", all->cpu_s);
+	row_put_real(b, "load", all->load);
+	admin_row_end(c);
+}
+
+void
+stats_state(struct admin_call *c)
+{
+	struct node *n = c->node;
+	struct usage u[LISTENERS_WORKERS + 1];
+	struct usage own = usage_of(getpid(), 0);
+	struct usage all = own;
+
+	EACH_PROC(p, n) {
+		struct usage *one = &u[p == &n->store ? 0 : p->slot + 1];
+
+		*one = usage_of(p->pid, p->load);
+		all.cpu_s += one->cpu_s;
+		all.load += one->load;
+		all.memory_kb += one->memory_kb;
+	}
+	put_node(c, &all);
+	put_process(c, "supervisor", NULL, getpid(), &own);
+	EACH_PROC(p, n)
+		put_process(c, p->name, p, p->pid, &u[p == &n->store ? 0 : p->slot + 1]);
+	put_listeners(c);
+}
+
+void
+stats_all(struct admin_call *c)
+{
+	struct node *n = c->node;
+
+	for (enum metric m = 0; m < METRIC_COUNT; m++) {
+		const struct metric_info *i = metric_info(m);
+		struct buf *b = admin_row(c);
+
+		row_put_str(b, "name", i->name);
+		row_put_str(b, "kind", i->kind[0] == 'C' ? "counter" : "gauge");
+		row_put_str(b, "unit", i->unit);
+		row_put_number(b, "total", (int64_t)total_of(n, m));
+		EACH_PROC(p, n) {
+			char name[32];
+
+			if (p->role == IPC_STORE)
+				snprintf(name, sizeof name, "store");
+			else
+				snprintf(name, sizeof name, "worker_%u", p->slot);
+			row_put_number(b, name, (int64_t)value_of(p, m));
+		}
+		admin_row_end(c);
+	}
+}
