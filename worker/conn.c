@@ -52,7 +52,6 @@ conn_new(struct worker *w, int fd, const uint8_t peer[16], uint16_t port, bool a
 	c->flags = allowed ? CONN_ALLOWED : 0;
 	c->since_s = (uint32_t)(loop_now(w->loop).ns / NS_PER_SEC);
 	c->last_in_ms = now_ms(c);
-	list_init(&c->waiting);
 	list_put_last(&w->conns, &c->link);
 	w->conn_count++;
 	timer_init(&c->timer, on_timer);
@@ -69,7 +68,7 @@ drop_refs(struct conn *c)
 {
 	if (c->refs == NULL)
 		return;
-	LIST_EACH_SAFE(n, tmp, c->refs) {
+	LIST_EACH_SAFE(n, tmp, &c->refs->list) {
 		struct outref *r = container_of(n, struct outref, link);
 
 		msg_drop(r->msg);
@@ -77,7 +76,24 @@ drop_refs(struct conn *c)
 	}
 	mem_free(c->refs);
 	c->refs = NULL;
-	c->out_refs_bytes = c->out_marked = 0;
+}
+
+/* Nobody waits for these acknowledgements any more; their legs still close. */
+static void
+drop_waiting(struct conn *c)
+{
+	if (c->waiting == NULL)
+		return;
+	LIST_EACH_SAFE(n, tmp, &c->waiting->list) {
+		struct waiting *w = container_of(n, struct waiting, link);
+
+		list_del(n);
+		w->conn = NULL;
+		if (w->legs == 0)
+			mem_slab_put(w, w->real_size);
+	}
+	mem_free(c->waiting);
+	c->waiting = NULL;
 }
 
 void
@@ -85,16 +101,12 @@ conn_free(struct conn *c)
 {
 	struct worker *w = c->worker;
 
-	FB_ASSERT(c->session == NULL && c->open == NULL);
-	LIST_EACH_SAFE(n, tmp, &c->waiting) {
-		container_of(n, struct waiting, link)->conn = NULL;
-		list_del(n);
-	}
+	FB_ASSERT(c->session == NULL && (c->flags & CONN_DIRTY) == 0);
+	drop_waiting(c);
 	loop_timer_cancel(w->loop, &c->timer);
 	loop_fd_free(c->lfd);
 	close(c->fd);
 	list_del(&c->link);
-	list_del(&c->dirty);
 	drop_refs(c);
 	buf_fini(&c->in);
 	buf_fini(&c->out);
@@ -138,7 +150,7 @@ detach(struct conn *c)
 {
 	struct session *s = c->session;
 
-	if (c->open != NULL)
+	if (c->state == CONN_OPENING && c->open != NULL)
 		connect_conn_gone(c);
 	if (c->flags & CONN_HAS_OPS)
 		subscribe_conn_gone(c);
@@ -148,7 +160,7 @@ detach(struct conn *c)
 			METRIC_SUB(clients, 1);
 		session_offline(c->worker, s);
 	}
-	if (c->will != NULL) {
+	if (c->state == CONN_READY && c->will != NULL) {
 		struct will *will = c->will;
 
 		c->will = NULL;
@@ -228,16 +240,19 @@ conn_violate(struct conn *c, const struct violation *v)
 void
 conn_touch(struct conn *c)
 {
-	if (!list_linked(&c->dirty)) {
-		list_put_last(&c->worker->dirty, &c->dirty);
-		worker_wake(c->worker);
-	}
+	if (c->flags & CONN_DIRTY)
+		return;
+	c->flags |= CONN_DIRTY;
+	c->next_dirty = NULL;
+	*c->worker->dirty_end = c;
+	c->worker->dirty_end = &c->next_dirty;
+	worker_wake(c->worker);
 }
 
 size_t
 conn_pending(const struct conn *c)
 {
-	return buf_len(&c->out) + c->out_refs_bytes;
+	return buf_len(&c->out) + (c->refs != NULL ? c->refs->bytes : 0);
 }
 
 static int write_some(struct conn *c);
@@ -273,15 +288,15 @@ conn_put_publish(struct conn *c, const struct mqtt_publish *p, struct msg *m)
 	}
 	encode_publish_head(&c->out, c->level, p);
 	if (c->refs == NULL) {
-		c->refs = mem_alloc(sizeof *c->refs);
-		list_init(c->refs);
+		c->refs = mem_zalloc(sizeof *c->refs);
+		list_init(&c->refs->list);
 	}
 	r = mem_zalloc(sizeof *r);
 	r->msg = msg_hold(m);
-	r->before = (uint32_t)buf_len(&c->out) - c->out_marked;
-	c->out_marked += r->before;
-	c->out_refs_bytes += (uint32_t)p->payload.len;
-	list_put_last(c->refs, &r->link);
+	r->before = (uint32_t)buf_len(&c->out) - c->refs->marked;
+	c->refs->marked += r->before;
+	c->refs->bytes += (uint32_t)p->payload.len;
+	list_put_last(&c->refs->list, &r->link);
 	added(c);
 }
 
@@ -294,7 +309,7 @@ gather(const struct conn *c, struct iovec iov[IOV_MAX_COUNT])
 	int n = 0;
 
 	if (c->refs != NULL) {
-		LIST_EACH(l, c->refs) {
+		LIST_EACH(l, &c->refs->list) {
 			const struct outref *r = container_of(l, struct outref, link);
 			struct cluster_pub p = msg_pub(r->msg);
 
@@ -316,28 +331,29 @@ gather(const struct conn *c, struct iovec iov[IOV_MAX_COUNT])
 static void
 written(struct conn *c, size_t n)
 {
-	struct list *l;
+	struct outref *r;
 
-	while (c->refs != NULL && (l = c->refs->next) != c->refs) {
-		struct outref *r = container_of(l, struct outref, link);
+	while (c->refs != NULL && (r = LIST_FIRST(&c->refs->list, struct outref, link)) != NULL) {
 		size_t part = n < r->before ? n : r->before;
 		size_t rest = r->msg->payload_len - r->done;
 
 		buf_eat(&c->out, part);
 		r->before -= (uint32_t)part;
-		c->out_marked -= (uint32_t)part;
+		c->refs->marked -= (uint32_t)part;
 		n -= part;
 		if (r->before > 0)
 			return;
 		part = n < rest ? n : rest;
 		r->done += (uint32_t)part;
-		c->out_refs_bytes -= (uint32_t)part;
+		c->refs->bytes -= (uint32_t)part;
 		n -= part;
 		if (part < rest)
 			return;
 		list_del(&r->link);
 		msg_drop(r->msg);
 		mem_free(r);
+		if (list_empty(&c->refs->list))
+			drop_refs(c);
 	}
 	buf_eat(&c->out, n);
 }
@@ -346,7 +362,6 @@ static void
 out_empty(struct conn *c)
 {
 	buf_shrink(&c->out);
-	drop_refs(c);
 	if (c->flags & CONN_WANT_WRITE) {
 		c->flags = (uint8_t)(c->flags & ~CONN_WANT_WRITE);
 		loop_fd_want(c->lfd, LOOP_READ);
@@ -373,7 +388,7 @@ write_some(struct conn *c)
 	ssize_t n;
 
 	while ((pending = conn_pending(c)) > 0) {
-		if (c->out_refs_bytes == 0 && c->out_marked == 0) {
+		if (c->refs == NULL) {
 			iov[0] = (struct iovec){ c->out.base + c->out.start, buf_len(&c->out) };
 			n = tcp_writev(c->fd, iov, 1);
 		} else {

@@ -34,6 +34,7 @@ enum {
 	CONN_WAIT_KEPT = 8,             /* too many unacknowledged publishes: not parsed */
 	CONN_ALLOWED = 16,              /* an IP rule allows it: no login */
 	CONN_IN_RESUMED = 32,
+	CONN_DIRTY = 128,               /* has output to be written at the end of the turn */
 	CONN_HAS_OPS = 64,              /* a SUBSCRIBE or UNSUBSCRIBE waits for the store or the neighbours */
 };
 
@@ -45,37 +46,48 @@ struct outref {
 	uint32_t done;                  /* bytes of the payload already written */
 };
 
+struct outrefs {
+	struct list list;               /* struct outref */
+	uint32_t bytes;                 /* of payloads not yet written */
+	uint32_t marked;                /* bytes of the output buffer that stand before some ref */
+};
+
 /* A publish from this client whose acknowledgement must wait; in the order received. [MQTT-4.6.0-2] */
 struct waiting {
 	struct list link;
 	struct conn *conn;              /* NULL: it is gone, nobody waits */
 	uint32_t legs;                  /* still open */
+	uint32_t real_size;             /* of this block, for mem_slab_put() */
 	uint16_t packet_id;
 	uint8_t qos;
 	bool failed;                    /* a leg failed: not kept, so not acknowledged */
+};
+
+struct waitings {
+	struct list list;
+	uint32_t count;
 };
 
 struct conn {
 	struct worker *worker;
 	struct loop_fd *lfd;
 	struct session *session;        /* borrowed; NULL before CONNACK and after the end */
-	struct open *open;              /* CONNECT being worked on; NULL: none */
-	struct will *will;              /* owned; NULL: none */
+	union {
+		struct open *open;      /* CONN_OPENING: the CONNECT being worked on */
+		struct will *will;      /* CONN_READY: owned; NULL: none */
+	};
 	struct list link;               /* in worker->conns, or ->dead */
-	struct list dirty;              /* in worker->dirty */
-	struct list waiting;            /* struct waiting */
+	struct conn *next_dirty;        /* in worker->dirty; see CONN_DIRTY */
+	struct waitings *waiting;       /* NULL: every publish is acknowledged */
 	struct timer timer;             /* CONNECT time-out, keep-alive, linger */
 	struct buf in;                  /* a packet that is half there */
 	struct buf out;
-	struct list *refs;              /* struct outref; NULL: none ever */
-	uint32_t out_refs_bytes;        /* payload bytes in refs not yet written */
-	uint32_t out_marked;            /* bytes of out that stand before some ref */
-	uint32_t waiting_count;
+	struct outrefs *refs;           /* NULL: none */
 	uint32_t last_in_ms;            /* loop clock, wraps */
 	uint32_t since_s;               /* loop clock */
+	int fd;
 	uint64_t bytes_in;
 	uint64_t bytes_out;
-	int fd;
 	uint16_t keep_alive_s;
 	uint16_t peer_port;
 	uint8_t peer[16];               /* as struct cidr has it */

@@ -309,9 +309,9 @@ last_step(struct open *o)
 		open_done(o, s);
 		return;
 	}
+	c->open = NULL;
 	c->state = CONN_READY;
 	c->session = s;
-	c->open = NULL;
 	c->keep_alive_s = o->keep_alive_s;
 	c->will = o->will;
 	o->will = NULL;

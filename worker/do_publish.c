@@ -25,18 +25,25 @@ send_ready_acks(struct conn *c)
 {
 	struct waiting *w;
 
-	while ((w = LIST_FIRST(&c->waiting, struct waiting, link)) != NULL && w->legs == 0) {
+	while (c->waiting != NULL && (w = LIST_FIRST(&c->waiting->list, struct waiting, link)) != NULL && w->legs == 0) {
+		bool failed = w->failed;
+
+		if (!failed && c->state == CONN_READY)
+			send_ack(c, w->qos, w->packet_id);
 		list_del(&w->link);
-		c->waiting_count--;
-		if (w->failed) {
-			mem_slab_put(w, sizeof *w);
+		c->waiting->count--;
+		mem_slab_put(w, w->real_size);
+		if (list_empty(&c->waiting->list)) {
+			mem_free(c->waiting);
+			c->waiting = NULL;
+		}
+		if (failed) {
 			conn_close(c, "a message could not be kept");
 			return;
 		}
-		send_ack(c, w->qos, w->packet_id);
-		mem_slab_put(w, sizeof *w);
 	}
-	if ((c->flags & CONN_WAIT_KEPT) && c->waiting_count <= c->worker->config.max_wait / 2) {
+	if ((c->flags & CONN_WAIT_KEPT) && (c->waiting == NULL ||
+	    c->waiting->count <= c->worker->config.max_wait / 2)) {
 		c->flags = (uint8_t)(c->flags & ~CONN_WAIT_KEPT);
 		conn_resume(c);
 	}
@@ -52,32 +59,58 @@ publish_leg_closed(void *arg, bool failed)
 	if (--w->legs > 0)
 		return;
 	if (w->conn == NULL)
-		mem_slab_put(w, sizeof *w);
-	else if (w->link.prev == &w->conn->waiting)
+		mem_slab_put(w, w->real_size);
+	else if (w->link.prev == &w->conn->waiting->list)
 		send_ready_acks(w->conn);
+}
+
+static struct waiting *
+waiting_new(struct conn *c, const struct cluster_pub *pub, uint16_t packet_id)
+{
+	size_t real;
+	struct waiting *w = mem_slab_get(sizeof *w, &real);
+
+	*w = (struct waiting){ .conn = c, .qos = pub->qos, .packet_id = packet_id, .legs = 1, .real_size = (uint32_t)real };
+	if (c->waiting == NULL) {
+		c->waiting = mem_zalloc(sizeof *c->waiting);
+		list_init(&c->waiting->list);
+	}
+	list_put_last(&c->waiting->list, &w->link);
+	c->waiting->count++;
+	return w;
 }
 
 static void
 publish_acked(struct conn *c, const struct cluster_pub *pub, uint16_t packet_id)
 {
 	struct worker *w = c->worker;
-	struct waiting *wait = NULL;
-	size_t real;
+	struct waiting *wait;
 
 	/* The only worker and nothing to store: kept when this call returns. */
-	if (w->cluster == NULL && !pub->retain && list_empty(&c->waiting)) {
+	if (w->cluster == NULL && !pub->retain && c->waiting == NULL) {
 		publish(w, pub, NULL);
 		send_ack(c, pub->qos, packet_id);
 		return;
 	}
-	wait = mem_slab_get(sizeof *wait, &real);
-	*wait = (struct waiting){ .conn = c, .qos = pub->qos, .packet_id = packet_id, .legs = 1 };
-	list_put_last(&c->waiting, &wait->link);
-	c->waiting_count++;
+	wait = waiting_new(c, pub, packet_id);
 	publish(w, pub, wait);
 	publish_leg_closed(wait, false);
-	if (c->waiting_count >= (uint32_t)w->config.max_wait)
+	if (c->waiting != NULL && c->waiting->count >= (uint32_t)w->config.max_wait)
 		c->flags |= CONN_WAIT_KEPT;
+}
+
+static bool
+is_waiting(const struct conn *c, uint16_t packet_id)
+{
+	if (c->waiting == NULL)
+		return false;
+	LIST_EACH(l, &c->waiting->list) {
+		const struct waiting *w = container_of(l, struct waiting, link);
+
+		if (w->qos == 2 && w->packet_id == packet_id)
+			return true;
+	}
+	return false;
 }
 
 int
@@ -108,13 +141,8 @@ do_publish(struct conn *c, const struct frame *f, struct violation *v)
 	METRIC_ADD(publish_in_qos2, 1);
 	/* A repeat is not delivered again [MQTT-4.3.3-2]; its PUBREC goes out again unless the first is still awaited. */
 	if (!bitmap_put(&session_flow(w, c->session)->received, p.packet_id)) {
-		LIST_EACH(l, &c->waiting) {
-			const struct waiting *wait = container_of(l, struct waiting, link);
-
-			if (wait->qos == 2 && wait->packet_id == p.packet_id)
-				return 0;
-		}
-		send_ack(c, 2, p.packet_id);
+		if (!is_waiting(c, p.packet_id))
+			send_ack(c, 2, p.packet_id);
 		return 0;
 	}
 	publish_acked(c, &pub, p.packet_id);

@@ -25,13 +25,16 @@ on_turn_end(struct task *t)
 {
 	struct worker *w = container_of(t, struct worker, turn_end);
 
-	while (!list_empty(&w->resumed) || !list_empty(&w->dirty)) {
+	while (!list_empty(&w->resumed) || w->dirty != NULL) {
 		struct conn *c;
 
 		while ((c = LIST_FIRST(&w->resumed, struct conn, link)) != NULL)
 			conn_resume_now(c);
-		while ((c = LIST_FIRST(&w->dirty, struct conn, dirty)) != NULL) {
-			list_del(&c->dirty);
+		while ((c = w->dirty) != NULL) {
+			w->dirty = c->next_dirty;
+			if (w->dirty == NULL)
+				w->dirty_end = &w->dirty;
+			c->flags = (uint8_t)(c->flags & ~CONN_DIRTY);
 			conn_flush(c);
 		}
 	}
@@ -68,7 +71,7 @@ worker_new(struct loop *l, int sup_fd)
 	list_init(&w->sub_ops);
 	trie_init(&w->trie);
 	list_init(&w->conns);
-	list_init(&w->dirty);
+	w->dirty_end = &w->dirty;
 	list_init(&w->resumed);
 	list_init(&w->dead);
 	arena_init(&w->arena);

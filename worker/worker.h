@@ -62,7 +62,8 @@ struct worker {
 	uint32_t match_stamp;
 
 	struct list conns;              /* all connections */
-	struct list dirty;              /* connections with output to write at the end of the turn */
+	struct conn *dirty;             /* connections with output to write at the end of the turn, in order */
+	struct conn **dirty_end;
 	struct list resumed;            /* connections to be parsed on */
 	struct list dead;               /* connections to be freed at the end of the turn */
 	struct task turn_end;
