@@ -12,7 +12,9 @@
 static const char *
 row_show(const struct opt_row *r, char *out, size_t size)
 {
-	if (r->name != NULL)
+	if (r->name != NULL && r->letter != 0)
+		snprintf(out, size, "-%c (--%s)", r->letter, r->name);
+	else if (r->name != NULL)
 		snprintf(out, size, "--%s", r->name);
 	else
 		snprintf(out, size, "-%c", r->letter);

@@ -8,6 +8,7 @@ UNIT_TESTS += t/unit/test_bucket
 UNIT_TESTS += t/unit/test_buf
 UNIT_TESTS += t/unit/test_chan
 UNIT_TESTS += t/unit/test_cidr
+UNIT_TESTS += t/unit/test_cli
 UNIT_TESTS += t/unit/test_client
 UNIT_TESTS += t/unit/test_clock
 UNIT_TESTS += t/unit/test_conf
@@ -17,6 +18,7 @@ UNIT_TESTS += t/unit/test_encode
 UNIT_TESTS += t/unit/test_err
 UNIT_TESTS += t/unit/test_frame
 UNIT_TESTS += t/unit/test_heap
+UNIT_TESTS += t/unit/test_hist
 UNIT_TESTS += t/unit/test_hmap
 UNIT_TESTS += t/unit/test_ipc
 UNIT_TESTS += t/unit/test_list
@@ -26,9 +28,11 @@ UNIT_TESTS += t/unit/test_mem
 UNIT_TESTS += t/unit/test_metrics
 UNIT_TESTS += t/unit/test_props
 UNIT_TESTS += t/unit/test_rand
+UNIT_TESTS += t/unit/test_seq
 UNIT_TESTS += t/unit/test_reason
 UNIT_TESTS += t/unit/test_restart
 UNIT_TESTS += t/unit/test_slice
+UNIT_TESTS += t/unit/test_traffic
 UNIT_TESTS += t/unit/test_topic
 UNIT_TESTS += t/unit/test_utf8
 UNIT_TESTS += t/unit/test_wheel
@@ -40,6 +44,13 @@ UNIT_LIBS = libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbmqtt.a lib
 LDADD = $(UNIT_LIBS)
 
 EXTRA_DIST += t/support t/system
+
+# fubar-client's parts.
+CLIENT_TEST_LIBS = libfbclient.a $(UNIT_LIBS) $(JANSSON_LIBS)
+t_unit_test_cli_LDADD = $(CLIENT_TEST_LIBS)
+t_unit_test_hist_LDADD = $(CLIENT_TEST_LIBS)
+t_unit_test_seq_LDADD = $(CLIENT_TEST_LIBS)
+t_unit_test_traffic_LDADD = $(CLIENT_TEST_LIBS)
 
 # t/conf/NAME.yaml is read; t/conf/NAME.ok is the error, or the values that it set.
 t_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_DIR='"$(abs_top_srcdir)/t/conf"'
