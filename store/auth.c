@@ -239,8 +239,10 @@ auth_check_fast(struct auth *a, struct slice name, struct slice password)
 		rc = passwd_check_keyed(a->mac, hash, name, password);
 		return rc == 0 ? 0 : failed(rc);
 	}
-	if (rc == 0 && (passwd_kind(hash) != PASSWD_SCRYPT || hash.len >= PASSWD_TEXT_MAX))
+	if (rc == 0 && (passwd_kind(hash) != PASSWD_SCRYPT || hash.len >= PASSWD_TEXT_MAX)) {
 		rc = FB_ECORRUPT;
+		rec_bad(TABLE_accounts, name, rc);
+	}
 	if (rc != 0)
 		return failed(rc);
 	d = digest_of(a, name, password, hash);

@@ -423,6 +423,21 @@ on_task(struct task *t)
 	finish(b);
 }
 
+static uint64_t
+count_records(struct env *e, enum table t)
+{
+	struct cursor *c;
+	uint64_t n = 0;
+	int rc = cursor_open(e, NULL, t, &c);
+
+	if (rc != 0)
+		return 0;
+	for (rc = cursor_seek(c, slice_of(NULL, 0)); rc == 0; rc = cursor_next(c))
+		n++;
+	cursor_close(c);
+	return n;
+}
+
 static void
 load_counts(struct batch *b)
 {
@@ -432,8 +447,11 @@ load_counts(struct batch *b)
 	if (table_get(b->env, NULL, TABLE_meta, counts_key, &v) == 0) {
 		int rc = rec_take_counts(buf_slice(&v), &b->counts);
 
-		if (rc != 0)
+		if (rc != 0) {
 			rec_bad(TABLE_meta, counts_key, rc);
+			b->counts.retained = count_records(b->env, TABLE_retained);
+			b->counts.accounts = count_records(b->env, TABLE_accounts);
+		}
 	}
 	buf_fini(&v);
 	b->finished_counts = b->shown_counts = b->counts;

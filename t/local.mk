@@ -67,6 +67,14 @@ t_unit_test_store_scan_LDADD = $(STORE_TEST_LIBS)
 UNIT_TESTS += t/unit/test_store_proc
 t_unit_test_store_proc_SOURCES = t/unit/test_store_proc.c t/support/store_rig.c t/support/store_rig.h
 t_unit_test_store_proc_CPPFLAGS = $(AM_CPPFLAGS) -DSTORE_PROGRAM='"$(abs_top_builddir)/fubar-store"'
+UNIT_TESTS += t/unit/test_store_admin
+t_unit_test_store_admin_SOURCES = t/unit/test_store_admin.c t/support/store_rig.c t/support/store_rig.h
+t_unit_test_store_admin_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)
+t_unit_test_store_admin_LDADD = $(STORE_TEST_LIBS)
+# make t/bench/bench_store && t/bench/bench_store
+EXTRA_PROGRAMS += t/bench/bench_store
+t_bench_bench_store_SOURCES = t/bench/bench_store.c t/support/store_rig.c t/support/store_rig.h
+t_bench_bench_store_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)
 
 t_unit_test_restart_LDADD = libfbsupervisor.a $(UNIT_LIBS)
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "t/support/store_rig.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/admin/words.h"
+#include "common/base/err.h"
 #include "common/base/mem.h"
 
 #define DEADLINE_S 30
@@ -21,7 +21,7 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 	struct rig_end *e = arg;
 	struct rig_msg *m = mem_alloc(sizeof *m + payload.len);
 
-	ck_assert_int_eq(fd, -1);
+	FB_ASSERT(fd == -1);
 	*m = (struct rig_msg){ .type = type };
 	m->payload = slice_of(m->bytes, payload.len);
 	if (payload.len > 0)
@@ -57,7 +57,7 @@ rig_init(struct rig *r, unsigned slots)
 {
 	*r = (struct rig){ .slots = slots };
 	snprintf(r->dir, sizeof r->dir, "/tmp/fubar-store-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(r->dir));
+	FB_ASSERT(mkdtemp(r->dir) != NULL);
 	r->loop = loop_new();
 	timer_init(&r->deadline, on_deadline);
 	end_init(r, &r->sup);
@@ -76,14 +76,14 @@ void
 rig_turn(struct rig *r)
 {
 	(void)loop_turn(r->loop, true);
-	ck_assert_msg(!r->late, "nothing came in time");
+	FB_ASSERT(!r->late);
 }
 
 static void
 spawn(struct rig *r, int fd)
 {
 	r->pid = fork();
-	ck_assert_int_ge(r->pid, 0);
+	FB_ASSERT(r->pid >= 0);
 	if (r->pid > 0)
 		return;
 	if (fd == 3)
@@ -101,7 +101,7 @@ rig_start(struct rig *r, const char *const *settings)
 	int fd[2];
 
 	rig_deadline(r, DEADLINE_S);
-	ck_assert_int_eq(chan_pair(fd), 0);
+	FB_ASSERT(chan_pair(fd) == 0);
 	spawn(r, fd[1]);
 	close(fd[1]);
 	r->sup.closed = false;
@@ -139,7 +139,7 @@ rig_worker(struct rig *r, unsigned slot, uint64_t epoch, bool end)
 		end_close(w);
 	w->epoch = epoch != 0 ? epoch : ++r->epochs;
 	w->closed = false;
-	ck_assert_int_eq(chan_pair(fd), 0);
+	FB_ASSERT(chan_pair(fd) == 0);
 	w->chan = chan_new(r->loop, fd[0], IPC_WORKER, IPC_STORE, &ops, w);
 	{
 		struct buf b = { 0 };
@@ -175,8 +175,8 @@ close_all(struct rig *r)
 void
 rig_kill(struct rig *r)
 {
-	ck_assert_int_eq(kill(r->pid, SIGKILL), 0);
-	ck_assert_int_eq(waitpid(r->pid, NULL, 0), r->pid);
+	FB_ASSERT(kill(r->pid, SIGKILL) == 0);
+	FB_ASSERT(waitpid(r->pid, NULL, 0) == r->pid);
 	r->pid = 0;
 	close_all(r);
 }
@@ -188,7 +188,7 @@ rig_stop(struct rig *r)
 
 	(void)chan_drain(r->sup.chan, 1000);
 	close_all(r);
-	ck_assert_int_eq(waitpid(r->pid, &status, 0), r->pid);
+	FB_ASSERT(waitpid(r->pid, &status, 0) == r->pid);
 	r->pid = 0;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -203,7 +203,7 @@ rig_fini(struct rig *r)
 	loop_timer_cancel(r->loop, &r->deadline);
 	loop_free(r->loop);
 	snprintf(cmd, sizeof cmd, "rm -rf %s", r->dir);
-	ck_assert_int_eq(system(cmd), 0);
+	FB_ASSERT(system(cmd) == 0);
 }
 
 struct rig_msg *
@@ -224,7 +224,7 @@ rig_wait(struct rig_end *e, enum ipc_type type)
 	struct rig_msg *m;
 
 	while ((m = rig_peek(e, type)) == NULL) {
-		ck_assert_msg(!e->closed, "channel closed while waiting for %s", ipc_name(type));
+		FB_ASSERT(!e->closed);
 		rig_turn(e->rig);
 	}
 	list_del(&m->link);
@@ -256,17 +256,17 @@ rig_open(struct rig *r, unsigned slot, unsigned flags, const char *id, const cha
 	CHAN_SEND(r->worker[slot].chan, OPEN, open, .req = ++req, .flags = (uint8_t)flags, .client_id = slice_str(id),
 	    .user = slice_str(user != NULL ? user : ""), .password = slice_str(password != NULL ? password : ""));
 	m = rig_wait(&r->worker[slot], IPC_OPENED);
-	ck_assert_int_eq(ipc_take_opened(m->payload, &p), 0);
-	ck_assert_uint_eq(p.req, req);
+	FB_ASSERT(ipc_take_opened(m->payload, &p) == 0);
+	FB_ASSERT(p.req == req);
 	o.code = -(int)p.code;
 	o.prev_slot = p.prev_slot;
 	o.durable = p.durable;
 	while (p.subs.len > 0) {
 		struct slice filter;
 
-		ck_assert_int_eq(slice_take_u8(&p.subs, &skip), 0);
-		ck_assert_int_eq(slice_take_u8(&p.subs, &skip), 0);
-		ck_assert_int_eq(slice_take_le32_bytes(&p.subs, &filter), 0);
+		FB_ASSERT(slice_take_u8(&p.subs, &skip) == 0);
+		FB_ASSERT(slice_take_u8(&p.subs, &skip) == 0);
+		FB_ASSERT(slice_take_le32_bytes(&p.subs, &filter) == 0);
 		o.subs++;
 	}
 	mem_free(m);
@@ -280,7 +280,7 @@ rig_wait_done(struct rig *r, unsigned slot, uint64_t seq)
 		struct rig_msg *m = rig_wait(&r->worker[slot], IPC_DONE);
 		struct ipc_done p;
 
-		ck_assert_int_eq(ipc_take_done(m->payload, &p), 0);
+		FB_ASSERT(ipc_take_done(m->payload, &p) == 0);
 		mem_free(m);
 		if (p.seq >= seq)
 			return p.seq == seq ? -(int)p.code : 0;
@@ -307,8 +307,8 @@ rig_admin(struct rig *r, unsigned command, unsigned *rows, ...)
 	    .words = buf_slice(&words));
 	buf_fini(&words);
 	m = rig_wait(&r->sup, IPC_ADMIN_DONE);
-	ck_assert_int_eq(ipc_take_admin_done(m->payload, &p), 0);
-	ck_assert_uint_eq(p.id, id);
+	FB_ASSERT(ipc_take_admin_done(m->payload, &p) == 0);
+	FB_ASSERT(p.id == id);
 	code = -(int)p.code;
 	mem_free(m);
 	while ((m = rig_peek(&r->sup, IPC_ADMIN_ROW)) != NULL) {
@@ -331,10 +331,10 @@ count_rows(struct slice rows)
 		uint64_t expires;
 		uint8_t qos;
 
-		ck_assert_int_eq(slice_take_u8(&rows, &qos), 0);
-		ck_assert_int_eq(slice_take_le64(&rows, &expires), 0);
+		FB_ASSERT(slice_take_u8(&rows, &qos) == 0);
+		FB_ASSERT(slice_take_le64(&rows, &expires) == 0);
 		for (int i = 0; i < 3; i++)
-			ck_assert_int_eq(slice_take_le32_bytes(&rows, &s), 0);
+			FB_ASSERT(slice_take_le32_bytes(&rows, &s) == 0);
 		n++;
 	}
 	return n;
@@ -354,9 +354,9 @@ rig_retained(struct rig *r, unsigned slot, const char *filter, uint32_t max_byte
 		CHAN_SEND(r->worker[slot].chan, RETAIN_GET, retain_get, .req = ++req, .max_bytes = max_bytes,
 		    .filter = slice_str(filter), .after = buf_slice(&after));
 		m = rig_wait(&r->worker[slot], IPC_RETAIN_ROWS);
-		ck_assert_int_eq(ipc_take_retain_rows(m->payload, &p), 0);
-		ck_assert_uint_eq(p.req, req);
-		ck_assert_uint_eq(p.code, 0);
+		FB_ASSERT(ipc_take_retain_rows(m->payload, &p) == 0);
+		FB_ASSERT(p.req == req);
+		FB_ASSERT(p.code == 0);
 		n += count_rows(p.rows);
 		buf_clear(&after);
 		buf_put_slice(&after, p.next);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * t/support/store_rig.h - the real fubar-store as a child, with the test as its supervisor and workers.
  *
- * Everything is one loop; rig_wait_...() turn it until what is wanted came, or fail after 30 s. */
+ * Everything is one loop; rig_wait_...() turn it until what is wanted came, or abort after 30 s. */
 #ifndef T_SUPPORT_STORE_RIG_H
 #define T_SUPPORT_STORE_RIG_H
 
