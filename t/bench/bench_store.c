@@ -170,6 +170,10 @@ main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	rig_init(&r, 2);
+	rig_start(&r, NULL);
+	rig_wait_ready(&r);
+	printf("idle, with default settings: %lld KiB\n", (long long)pss_kb(r.pid));
+	(void)rig_stop(&r);
 	rig_start(&r, settings);
 	rig_deadline(&r, 600);
 	rig_wait_ready(&r);
@@ -177,7 +181,6 @@ main(int argc, char **argv)
 		rig_worker(&r, i, 0, true);
 	for (unsigned i = 0; i < 2; i++)
 		mem_free(rig_wait(&r.worker[i], IPC_LOADED));
-	printf("idle: %lld KiB\n", (long long)pss_kb(r.pid));
 	(void)rig_admin(&r, ADMIN_account_set, NULL, "fleet", GENERATED, "generated", NULL);
 	open_many(&r, opens);
 	load_retained(&r, 0, messages / 10);
