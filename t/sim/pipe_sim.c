@@ -33,7 +33,7 @@ struct conn {
 	unsigned under_way[2];
 };
 
-enum flight_type { FL_UP, FL_FRAME, FL_DOWN };
+enum flight_type { FL_UP, FL_FRAME, FL_TWIN, FL_DOWN };
 
 struct flight {
 	struct sim_event event;
@@ -96,7 +96,7 @@ on_arrival(struct sim_event *e)
 
 	if (f->type == FL_FRAME)
 		c->under_way[f->to]--;
-	if (p == NULL || (f->type == FL_FRAME && (c->broken || c->cut))) {
+	if (p == NULL || ((f->type == FL_FRAME || f->type == FL_TWIN) && (c->broken || c->cut))) {
 		flight_free(f);
 		return;
 	}
@@ -200,6 +200,7 @@ handle(struct flight *f)
 		p->ops->on_up(p->arg);
 		break;
 	case FL_FRAME:
+	case FL_TWIN:
 		if (p->conn == f->conn)
 			p->ops->on_frame(p->arg, slice_of(f->bytes, f->len));
 		break;
@@ -302,6 +303,8 @@ pipe_send(struct pipe *p, struct slice frame)
 		return;
 	}
 	launch(c, to, FL_FRAME, frame);
+	if (sim_one_in(sim_pipe_faults.twin_one_in))
+		launch(c, to, FL_TWIN, frame);
 	if (sim_one_in(sim_pipe_faults.break_one_in))
 		break_conn(c);
 	else if (sim_one_in(sim_pipe_faults.cut_one_in))

@@ -51,6 +51,7 @@ struct sim_pipe_faults {
 	int64_t delay_min_ns, delay_max_ns;     /* of a frame */
 	uint64_t break_one_in;                  /* frames: the connection ends; 0: never */
 	uint64_t cut_one_in;                    /* frames: whatever is sent vanishes, nobody is told; 0: never */
+	uint64_t twin_one_in;                   /* frames: it arrives twice; 0: never */
 	int64_t reconnect_max_ns;
 };
 extern struct sim_pipe_faults sim_pipe_faults;

@@ -460,7 +460,7 @@ calm_down(void)
 {
 	struct sim_pipe_faults *f = &sim_pipe_faults;
 
-	f->break_one_in = f->cut_one_in = 0;
+	f->break_one_in = f->cut_one_in = f->twin_one_in = 0;
 	for (unsigned i = 0; i < WORKERS; i++) {
 		struct worker *w = &sim.w[i];
 
@@ -521,6 +521,7 @@ run_seed(uint64_t seed)
 	f->delay_max_ns = sim_between(50 * NS_PER_US, 5 * NS_PER_MS);
 	f->break_one_in = sim_one_in(3) ? 0 : 20 + sim_below(2000);
 	f->cut_one_in = sim_one_in(2) ? 0 : 100 + sim_below(5000);
+	f->twin_one_in = sim_one_in(2) ? 0 : 20 + sim_below(500);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		sim.w[i].slot = i;
 		worker_start(&sim.w[i]);
