@@ -82,6 +82,9 @@ t_unit_test_restart_LDADD = libfbsupervisor.a $(UNIT_LIBS)
 CLUSTER_TEST_LIBS = libfbcluster.a libfbpipe.a $(UNIT_LIBS) $(NNG_LIBS) -lpthread -ldl
 UNIT_TESTS += t/unit/test_routes
 t_unit_test_routes_LDADD = $(CLUSTER_TEST_LIBS)
+UNIT_TESTS += t/unit/test_link t/unit/test_cluster
+t_unit_test_link_LDADD = libfbcluster.a libfbsim.a $(UNIT_LIBS)
+t_unit_test_cluster_LDADD = libfbcluster.a libfbsim.a $(UNIT_LIBS)
 
 # Tables against man pages and etc/fubar.yaml.
 EXTRA_DIST += t/doc/tables.py t/doc/test_tables.sh
