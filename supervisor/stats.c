@@ -91,8 +91,7 @@ put_process(struct admin_call *c, const char *role, const struct proc *p, pid_t 
 
 	row_put_str(b, "_table", "processes");
 	row_put_str(b, "role", role);
-	if (p != NULL && p->role == IPC_WORKER)
-		row_put_number(b, "slot", p->slot);
+	row_put_number(b, "slot", p == NULL ? 0 : p->slot);
 	row_put_number(b, "pid", pid);
 	row_put_str(b, "state", p == NULL ? "ready" : proc_state_text(p));
 	put_time(b, "since", p == NULL ? c->node->since : p->since);

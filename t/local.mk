@@ -76,7 +76,11 @@ EXTRA_PROGRAMS += t/bench/bench_store
 t_bench_bench_store_SOURCES = t/bench/bench_store.c t/support/store_rig.c t/support/store_rig.h
 t_bench_bench_store_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)
 
+# The supervisor: its rules, and (t/system/test_supervisor.py) fubard with children that are this program.
 t_unit_test_restart_LDADD = libfbsupervisor.a $(UNIT_LIBS)
+noinst_PROGRAMS += t/support/fake_child
+t_support_fake_child_SOURCES = t/support/fake_child.c
+t_support_fake_child_LDADD = libfbipc.a libfbadmin.a libfbmetrics.a libfbloop.a libfbbase.a $(EVENT_LIBS)
 
 # The message plane.
 CLUSTER_TEST_LIBS = libfbcluster.a libfbpipe.a $(UNIT_LIBS) $(NNG_LIBS) -lpthread -ldl
