@@ -78,9 +78,35 @@ drop_refs(struct conn *c)
 	c->refs = NULL;
 }
 
-/* Nobody waits for these acknowledgements any more; their legs still close. */
+void
+waiting_free(struct waiting *w)
+{
+	mem_slab_put(w, w->real_size);
+}
+
+void
+conn_add_waiting(struct conn *c, struct waiting *w)
+{
+	if (c->waiting == NULL) {
+		c->waiting = mem_zalloc(sizeof *c->waiting);
+		list_init(&c->waiting->list);
+	}
+	w->conn = c;
+	list_put_last(&c->waiting->list, &w->link);
+	c->waiting->count++;
+}
+
+void
+conn_adopt(struct conn *c, struct waiting *orphan)
+{
+	list_del(&orphan->link);
+	orphan->orphan_of = NULL;
+	conn_add_waiting(c, orphan);
+}
+
+/* These acknowledgements go nowhere any more; their legs still close. s: the session that lives on, or NULL. */
 static void
-drop_waiting(struct conn *c)
+drop_waiting(struct conn *c, struct session *s)
 {
 	if (c->waiting == NULL)
 		return;
@@ -89,8 +115,12 @@ drop_waiting(struct conn *c)
 
 		list_del(n);
 		w->conn = NULL;
-		if (w->legs == 0)
-			mem_slab_put(w, w->real_size);
+		if (w->legs == 0) {
+			waiting_free(w);
+		} else if (s != NULL && w->qos == 2) {
+			w->orphan_of = s;
+			list_put_last(&session_flow(c->worker, s)->orphans, &w->link);
+		}
 	}
 	mem_free(c->waiting);
 	c->waiting = NULL;
@@ -102,7 +132,7 @@ conn_free(struct conn *c)
 	struct worker *w = c->worker;
 
 	FB_ASSERT(c->session == NULL && (c->flags & CONN_DIRTY) == 0);
-	drop_waiting(c);
+	FB_ASSERT(c->waiting == NULL);
 	loop_timer_cancel(w->loop, &c->timer);
 	loop_fd_free(c->lfd);
 	close(c->fd);
@@ -154,6 +184,7 @@ detach(struct conn *c)
 		connect_conn_gone(c);
 	if (c->flags & CONN_HAS_OPS)
 		subscribe_conn_gone(c);
+	drop_waiting(c, s != NULL && (s->flags & SESSION_DURABLE) ? s : NULL);
 	if (s != NULL) {
 		c->session = NULL;
 		if (c->state == CONN_READY)
@@ -593,6 +624,7 @@ on_timer(struct timer *t)
 		conn_kill(c, CONN_SIDE_SERVER, c->state == CONN_NEW ? "no CONNECT in time" : "CONNECT took too long");
 		break;
 	case CONN_READY:
+		session_flow_trim(c->session);
 		/* One and a half times the keep-alive. [MQTT-3.1.2-24] */
 		if (idle_ms < limit_ms) {
 			loop_timer_in(c->worker->loop, t, (limit_ms - idle_ms) * NS_PER_MS);

@@ -52,10 +52,13 @@ struct outrefs {
 	uint32_t marked;                /* bytes of the output buffer that stand before some ref */
 };
 
-/* A publish from this client whose acknowledgement must wait; in the order received. [MQTT-4.6.0-2] */
+/* A publish from this client whose acknowledgement must wait; in the order received. [MQTT-4.6.0-2]
+ * If the connection ends first, one of QoS 2 stays in its session's flow->orphans, so that the client's repeat finds
+ * it and is neither delivered again nor acknowledged too early. */
 struct waiting {
-	struct list link;
-	struct conn *conn;              /* NULL: it is gone, nobody waits */
+	struct list link;               /* in conn->waiting, or flow->orphans, or none */
+	struct conn *conn;              /* NULL: it is gone */
+	struct session *orphan_of;      /* set while in flow->orphans */
 	uint32_t legs;                  /* still open */
 	uint32_t real_size;             /* of this block, for mem_slab_put() */
 	uint16_t packet_id;
@@ -99,6 +102,10 @@ struct conn {
 /* fd is taken; allowed: an IP rule said so. */
 struct conn *conn_new(struct worker *w, int fd, const uint8_t peer[16], uint16_t port, bool allowed);
 void conn_free(struct conn *c);         /* the end of the turn's */
+void waiting_free(struct waiting *w);
+/* An orphan's client is back and has sent it again: its acknowledgement will go to c. */
+void conn_adopt(struct conn *c, struct waiting *orphan);
+void conn_add_waiting(struct conn *c, struct waiting *w);
 
 /* Why it ends, for the one log line. side: who decided. */
 enum conn_side { CONN_SIDE_CLIENT, CONN_SIDE_SERVER, CONN_SIDE_NETWORK };

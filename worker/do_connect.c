@@ -383,7 +383,9 @@ connect_taken(struct open *o, struct session *s)
 void
 connect_gone(struct open *o)
 {
-	o->durable_row = false;
+	/* A clean CONNECT still has to delete the row. */
+	if (!o->clean)
+		o->durable_row = false;
 	connect_taken(o, NULL);
 }
 

@@ -5,6 +5,7 @@
 #include "common/mqtt/encode.h"
 #include "common/mqtt/topic.h"
 #include "worker/dispatch.h"
+#include "worker/move.h"
 #include "worker/publish.h"
 #include "worker/session.h"
 #include "worker/worker.h"
@@ -30,9 +31,12 @@ send_ready_acks(struct conn *c)
 
 		if (!failed && c->state == CONN_READY)
 			send_ack(c, w->qos, w->packet_id);
+		/* Not kept: if it comes again it is a new one. */
+		if (failed && w->qos == 2 && c->session != NULL)
+			bitmap_del(&session_flow(c->worker, c->session)->received, w->packet_id);
 		list_del(&w->link);
 		c->waiting->count--;
-		mem_slab_put(w, w->real_size);
+		waiting_free(w);
 		if (list_empty(&c->waiting->list)) {
 			mem_free(c->waiting);
 			c->waiting = NULL;
@@ -49,6 +53,20 @@ send_ready_acks(struct conn *c)
 	}
 }
 
+/* Its connection is gone, its session is not. */
+static void
+orphan_closed(struct waiting *w)
+{
+	struct session *s = w->orphan_of;
+
+	if (w->failed)
+		bitmap_del(&s->flow->received, w->packet_id);
+	list_del(&w->link);
+	waiting_free(w);
+	if (s->move != NULL)
+		move_on_orphan_closed(s->move);
+}
+
 void
 publish_leg_closed(void *arg, bool failed)
 {
@@ -58,8 +76,10 @@ publish_leg_closed(void *arg, bool failed)
 	w->failed = w->failed || failed;
 	if (--w->legs > 0)
 		return;
-	if (w->conn == NULL)
-		mem_slab_put(w, w->real_size);
+	if (w->orphan_of != NULL)
+		orphan_closed(w);
+	else if (w->conn == NULL)
+		waiting_free(w);
 	else if (w->link.prev == &w->conn->waiting->list)
 		send_ready_acks(w->conn);
 }
@@ -71,12 +91,7 @@ waiting_new(struct conn *c, const struct cluster_pub *pub, uint16_t packet_id)
 	struct waiting *w = mem_slab_get(sizeof *w, &real);
 
 	*w = (struct waiting){ .conn = c, .qos = pub->qos, .packet_id = packet_id, .legs = 1, .real_size = (uint32_t)real };
-	if (c->waiting == NULL) {
-		c->waiting = mem_zalloc(sizeof *c->waiting);
-		list_init(&c->waiting->list);
-	}
-	list_put_last(&c->waiting->list, &w->link);
-	c->waiting->count++;
+	conn_add_waiting(c, w);
 	return w;
 }
 
@@ -99,18 +114,29 @@ publish_acked(struct conn *c, const struct cluster_pub *pub, uint16_t packet_id)
 		c->flags |= CONN_WAIT_KEPT;
 }
 
-static bool
-is_waiting(const struct conn *c, uint16_t packet_id)
+static struct waiting *
+waiting_of(struct list *list, uint16_t packet_id)
 {
-	if (c->waiting == NULL)
-		return false;
-	LIST_EACH(l, &c->waiting->list) {
-		const struct waiting *w = container_of(l, struct waiting, link);
+	LIST_EACH(l, list) {
+		struct waiting *w = container_of(l, struct waiting, link);
 
 		if (w->qos == 2 && w->packet_id == packet_id)
-			return true;
+			return w;
 	}
-	return false;
+	return NULL;
+}
+
+/* A QoS 2 publish that came before is not delivered again [MQTT-4.3.3-2]. Its PUBREC goes out again, unless the first
+ * is still to come. */
+static void
+repeated(struct conn *c, uint16_t packet_id)
+{
+	struct waiting *orphan = waiting_of(&c->session->flow->orphans, packet_id);
+
+	if (orphan != NULL)
+		conn_adopt(c, orphan);
+	else if (c->waiting == NULL || waiting_of(&c->waiting->list, packet_id) == NULL)
+		send_ack(c, 2, packet_id);
 }
 
 int
@@ -139,10 +165,8 @@ do_publish(struct conn *c, const struct frame *f, struct violation *v)
 		return 0;
 	}
 	METRIC_ADD(publish_in_qos2, 1);
-	/* A repeat is not delivered again [MQTT-4.3.3-2]; its PUBREC goes out again unless the first is still awaited. */
 	if (!bitmap_put(&session_flow(w, c->session)->received, p.packet_id)) {
-		if (!is_waiting(c, p.packet_id))
-			send_ack(c, 2, p.packet_id);
+		repeated(c, p.packet_id);
 		return 0;
 	}
 	publish_acked(c, &pub, p.packet_id);

@@ -6,6 +6,7 @@
 
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
+#include "worker/conn.h"
 
 #define PACKET_IDS 65535u
 
@@ -18,6 +19,7 @@ flow_new(struct worker *w, struct session *s)
 	f->session = s;
 	bitmap_init(&f->received);
 	list_init(&f->replays);
+	list_init(&f->orphans);
 	return f;
 }
 
@@ -33,6 +35,10 @@ flow_free(struct flow *f)
 		METRIC_ADD(dropped_session_end, 1);
 		msg_drop(flow_pop(f).msg);
 	}
+	LIST_EACH_SAFE(n, tmp, &f->orphans) {
+		container_of(n, struct waiting, link)->orphan_of = NULL;
+		list_del(n);
+	}
 	mem_free(f->window);
 	mem_free(f->queue);
 	bitmap_fini(&f->received);
@@ -42,7 +48,8 @@ flow_free(struct flow *f)
 bool
 flow_empty(const struct flow *f)
 {
-	return f->window_used == 0 && f->queue_head == f->queue_tail && f->received.used == 0 && list_empty(&f->replays);
+	return f->window_used == 0 && f->queue_head == f->queue_tail && f->received.used == 0 &&
+	    list_empty(&f->orphans) && list_empty(&f->replays);
 }
 
 uint16_t

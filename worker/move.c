@@ -339,9 +339,19 @@ ship_if_marked(struct move *m)
 
 	if (m->sent || m->marked != ~UINT64_C(0))
 		return;
+	/* The received QoS 2 ids that go along must be of kept messages. */
+	if (m->session->flow != NULL && !list_empty(&m->session->flow->orphans))
+		return;
 	m->sent = true;
 	ship_encode(w, m->session, m->peer, SHIP);
 	send_id(w, m->peer, SHIP_END, session_id(m->session));
+}
+
+void
+move_on_orphan_closed(struct move *m)
+{
+	if (m->open == NULL)
+		ship_if_marked(m);
 }
 
 static struct move *

@@ -31,6 +31,8 @@ void move_take(struct worker *w, struct open *o, unsigned from_slot);
 bool move_takes(const struct move *m, unsigned from, bool *aside);
 /* The session ends with its move under way. */
 void move_abandon(struct worker *w, struct session *s);
+/* A QoS 2 publish of the session, not kept when its connection ended, is kept now (or failed). */
+void move_on_orphan_closed(struct move *m);
 /* From cluster_ops. */
 void move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body);
 void move_on_neighbour(struct worker *w, unsigned slot, bool up);

@@ -180,7 +180,7 @@ send_rows(struct replay *r)
 		if (slice_take_u8(&rest, &p.qos) != 0 || slice_take_le64(&rest, &p.expires_s) != 0 ||
 		    slice_take_le32_bytes(&rest, &p.topic) != 0 || slice_take_le32_bytes(&rest, &p.props) != 0 ||
 		    slice_take_le32_bytes(&rest, &p.payload) != 0 || p.qos > 2)
-			FB_ASSERT(!"rows of the store are well-formed");
+			FB_ASSERT(rest.len == SIZE_MAX);        /* the store's rows are well-formed */
 		if (!was_live(r, p.topic))
 			deliver_one(w, r->session, &p, p.qos < r->qos ? p.qos : r->qos, true);  /* [MQTT-3.3.1-8] */
 	}

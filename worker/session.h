@@ -56,6 +56,7 @@ struct flow {
 	uint64_t queue_bytes;
 	struct bitmap received;         /* QoS 2 packet ids from the client, until PUBREL */
 	struct timer expiry;            /* while offline */
+	struct list orphans;            /* struct waiting: QoS 2 publishes whose connection ended before PUBREC */
 	struct list replays;            /* retained replays under way, in order */
 };
 
