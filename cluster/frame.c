@@ -24,8 +24,8 @@ int
 frame_get(struct slice whole, struct frame *f, struct slice *body)
 {
 	struct slice s = whole;
-	uint8_t version;
-	uint32_t length;
+	uint8_t version = 0;
+	uint32_t length = 0;
 
 	if (whole.len < FRAME_HEADER || whole.len > FRAME_MAX)
 		return FB_EPROTO;
