@@ -86,7 +86,9 @@ t_support_fake_child_LDADD = libfbipc.a libfbadmin.a libfbmetrics.a libfbloop.a 
 CLUSTER_TEST_LIBS = libfbcluster.a libfbpipe.a $(UNIT_LIBS) $(NNG_LIBS) -lpthread -ldl
 UNIT_TESTS += t/unit/test_routes
 t_unit_test_routes_LDADD = $(CLUSTER_TEST_LIBS)
-UNIT_TESTS += t/unit/test_link t/unit/test_cluster
+UNIT_TESTS += t/unit/test_link t/unit/test_cluster t/unit/test_pipe
+t_unit_test_pipe_SOURCES = t/unit/test_pipe.c cluster/sysconf.c
+t_unit_test_pipe_LDADD = $(CLUSTER_TEST_LIBS)
 t_unit_test_link_LDADD = libfbcluster.a libfbsim.a $(UNIT_LIBS)
 t_unit_test_cluster_LDADD = libfbcluster.a libfbsim.a $(UNIT_LIBS)
 
