@@ -213,12 +213,13 @@ patterns_free(struct patterns *t)
 static inline uint32_t
 child(const struct patterns *t, uint32_t parent, uint64_t level)
 {
+	const struct node *from = node_at(t, parent);
 	uint32_t i;
 
 	if (level == PATTERN_PLUS)
-		return node_at(t, parent)->plus;
-	if (node_at(t, parent)->kids == 0)
-		return NONE;
+		return from->plus;
+	if (from->kids == (from->plus != NONE ? 1u : 0u))
+		return NONE;            /* no literal ones */
 	for (i = *head_at(t, head_of(t, parent, level)); i != NONE; i = node_at(t, i)->next) {
 		const struct node *n = node_at(t, i);
 

@@ -118,7 +118,7 @@ sim_loop_del(struct loop *l)
 		memmove(world.loops + i, world.loops + i + 1, (world.loop_count - i) * sizeof world.loops[0]);
 		return;
 	}
-	FB_ASSERT(!"loop is unknown");
+	FB_ASSERT(l == NULL);           /* it is unknown */
 }
 
 static bool
