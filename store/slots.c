@@ -148,6 +148,7 @@ slot_written(struct slot *t, const struct batch_op *op)
 {
 	t->pending--;
 	t->applied = op->seq;
+	retained_check_waiting(t->store);
 	tell(t, op->seq, op->code);
 	check_over(t);
 }
