@@ -14,7 +14,6 @@
 #include "common/base/err.h"
 #include "common/base/mem.h"
 
-#define STALL_NS (5 * NS_PER_SEC)
 #define PROGRESS_NS (500 * NS_PER_MS)
 
 static volatile sig_atomic_t interrupted;
@@ -117,7 +116,7 @@ run_until(struct bench *b, struct mono end, bool drain)
 		if (seen != f->n.delivered + f->n.acked || f->n.sent == 0) {
 			seen = f->n.delivered + f->n.acked;
 			moved = b->swarm.now;
-		} else if (mono_diff(b->swarm.now, moved) > STALL_NS && (drain || f->rate <= 0)) {
+		} else if (mono_diff(b->swarm.now, moved) > (int64_t)(b->o.stall_s * (double)NS_PER_SEC) && (drain || f->rate <= 0)) {
 			return drain;   /* the report says what is missing */
 		}
 	}
@@ -146,7 +145,7 @@ run_traffic(struct bench *b)
 		bench_sample(b, &b->to);
 	traffic_stop(f);
 	if (!ok && !swarm_failed(&b->swarm))
-		swarm_fail(&b->swarm, "nothing moved for 5 s");
+		swarm_fail(&b->swarm, "nothing moved for %g s", b->o.stall_s);
 	ok = ok && run_until(b, (struct mono){ 0 }, true);
 	if (b->o.messages > 0)
 		bench_sample(b, &b->to);

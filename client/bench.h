@@ -36,6 +36,7 @@ struct bench_opts {
 	double duration_s;
 	double warmup_s;
 	double hold_s;
+	double stall_s;
 	bool cross, retain, slope, spin, allow_loss, json, quiet, help;
 	struct proc_set procs;          /* root_count 0: not asked for */
 	char prefix_made[16];

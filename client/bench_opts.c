@@ -134,6 +134,7 @@ take_option(struct bench_opts *o, struct opt *opt, int row, const char *value)
 	case OPT_IDLE: return take_u32(opt, row, value, 0, 1000000, &o->idle);
 	case OPT_SUBSCRIBE: return take_u32(opt, row, value, 0, 100000000, &o->subscribe);
 	case OPT_HOLD: return opt_real(opt, row, value, 0, 1e9, &o->hold_s);
+	case OPT_STALL: return opt_real(opt, row, value, 0.1, 1e6, &o->stall_s);
 	case OPT_CONCURRENCY: return take_u32(opt, row, value, 1, 1000000, &o->concurrency);
 	case OPT_BROKER_PID: return take_pids(opt, value, &o->procs);
 	case OPT_SLOPE: return set_flag(&o->slope);
@@ -224,6 +225,7 @@ bench_opts_parse(struct bench_opts *o, char **argv, char *error, size_t error_si
 	o->level = 4;
 	o->qos = UINT8_MAX;
 	o->warmup_s = -1;
+	o->stall_s = 5;
 	while (ok && (row = opt_next(&opt, &value)) != OPT_END) {
 		if (row == OPT_WORD)
 			ok = find_mode(&opt, value, &have_mode, &o->mode);

@@ -238,7 +238,7 @@ fetch_all(struct retained *r)
 	bench_sample(b, &b->fetch_from);
 	moved = b->fetch_from.at;
 	peer_subscribe(p, &f, 1, 0);
-	while (r->fetched < r->target && mono_diff(clock_mono(), moved) < 5 * NS_PER_SEC) {
+	while (r->fetched < r->target && (double)mono_diff(clock_mono(), moved) < b->o.stall_s * (double)NS_PER_SEC) {
 		if (!bench_turn(b, 100 * NS_PER_MS, "fetched", r->fetched))
 			return false;
 		if (r->fetched != last)

@@ -132,6 +132,27 @@ def metrics_part():
     return out + [".El"]
 
 
+def options_part(path, both):
+    """Options of fubar-client; both: name of each command by its bit, None where there is only one."""
+    out = [".Bl -tag -width Ds"]
+    for _, letter, name, arg, who, text in rows(path, "OPT"):
+        flags = [" Fl %s" % letter[1]] if letter != "0" else []
+        flags += [" Fl -%s" % name] if name != "NULL" else []
+        value = " Ar " + arg.replace("|", " | ").lower().replace(",...", " ,...") if arg != "NULL" else ""
+        out.append(".It%s%s" % (" ,".join(flags), value))
+        only = both.get(who)
+        out += mdoc(("(%s) " % only if only else "") + text)
+    return out + [".El"]
+
+
+def client_part():
+    return options_part("client/cli.def", {"1": "sub", "2": "pub"})
+
+
+def bench_part():
+    return options_part("client/bench.def", {})
+
+
 def messages_part():
     name = {"SUP": "supervisor", "WORKER": "worker", "STORE": "store", "CHILD": "worker or store", "ANY": "any"}
     out = [".Bl -tag -width Ds"]
@@ -147,6 +168,8 @@ PARTS = [
     ("man/fubar.yaml.5", "keys", keys_part, False),
     ("man/fubar-admin.8", "commands", commands_part, False),
     ("man/fubar-admin.8", "counters", metrics_part, False),
+    ("man/fubar-client.1", "client", client_part, False),
+    ("man/fubar-client.1", "bench", bench_part, False),
     ("man/fubar-internals.7", "messages", messages_part, True),
 ]
 
