@@ -89,10 +89,11 @@ owners_find(const struct owners *o, struct slice id)
 struct owner *
 owners_add(struct owners *o, struct slice id, struct slice account, unsigned slot, unsigned flags)
 {
+	size_t size = offsetof(struct owner, id) + id.len;
 	struct owner *w;
 
 	FB_ASSERT(id.len <= UINT16_MAX);
-	w = mem_alloc(offsetof(struct owner, id) + id.len);
+	w = mem_alloc(size > sizeof *w ? size : sizeof *w);
 	w->account = account_hold(o, account);
 	w->slot = (uint16_t)slot;
 	w->flags = (uint8_t)flags;

@@ -263,7 +263,7 @@ table_del_prefix(struct txn *x, enum table t, struct slice prefix, uint64_t max,
 		return rc;
 	*count = 0;
 	for (rc = cursor_seek(c, prefix); rc == 0 && *count < max; rc = cursor_next(c)) {
-		if (c->key.len < prefix.len || memcmp(c->key.p, prefix.p, prefix.len) != 0)
+		if (c->key.len < prefix.len || (prefix.len > 0 && memcmp(c->key.p, prefix.p, prefix.len) != 0))
 			break;
 		rc = env_rc(c->dbc->del(c->dbc, 0), "cursor delete");
 		if (rc != 0)

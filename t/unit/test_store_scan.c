@@ -82,7 +82,8 @@ seek(const struct buf *b, size_t from)
 	struct key k = { .len = buf_len(b) };
 
 	ck_assert_uint_le(k.len, sizeof k.bytes);
-	memcpy(k.bytes, b->base + b->start, k.len);
+	if (k.len > 0)
+		memcpy(k.bytes, b->base + b->start, k.len);
 	while (from < key_count && compare(&keys[from], &k) < 0)
 		from++;
 	return from;
