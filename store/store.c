@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/store.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,22 +24,42 @@ store_bad_message(enum ipc_type type)
 /* ---- signs of life ---- */
 
 static void
+show_counters(const struct store *s)
+{
+	struct batch_stats st = batch_stats(s->batch);
+	struct rec_counts n = batch_counts(s->batch);
+
+	METRIC_SET(retained, n.retained);
+	METRIC_SET(accounts, n.accounts);
+	METRIC_SET(store_batches, st.batches);
+	METRIC_SET(store_writes, st.writes);
+	METRIC_SET(store_failed, st.failed);
+	METRIC_SET(checkpoints, env_checkpoints(s->env));
+	METRIC_SET(store_corrupt, rec_bad_count());
+}
+
+static void
+watch_disk(struct store *s)
+{
+	bool full = !env_has_room(s->env, ENV_GROWS);
+
+	if (full && !s->disk_full)
+		log_error("store", "disk nearly full, durable writes are refused", "dir=%s min_free=%lld", s->data_dir,
+		    (long long)s->config.store_min_free);
+	else if (!full && s->disk_full)
+		log_notice("store", "there is room on the disk again", "dir=%s", s->data_dir);
+	s->disk_full = full;
+}
+
+static void
 on_heartbeat(struct timer *tm)
 {
 	struct store *s = container_of(tm, struct store, heartbeat);
 
 	METRIC_SET(heartbeat_ns, loop_now(s->loop).ns);
 	if (s->batch != NULL) {
-		struct batch_stats st = batch_stats(s->batch);
-		struct rec_counts n = batch_counts(s->batch);
-
-		METRIC_SET(retained, n.retained);
-		METRIC_SET(accounts, n.accounts);
-		METRIC_SET(store_batches, st.batches);
-		METRIC_SET(store_writes, st.writes);
-		METRIC_SET(store_failed, st.failed);
-		METRIC_SET(checkpoints, env_checkpoints(s->env));
-		METRIC_SET(store_corrupt, rec_bad_count());
+		show_counters(s);
+		watch_disk(s);
 	}
 	loop_timer_in(s->loop, tm, HEARTBEAT_NS);
 }
@@ -258,6 +279,30 @@ store_new(struct loop *l, int fd)
 	return s;
 }
 
+static void *
+close_env(void *arg)
+{
+	env_close(arg);
+	return NULL;
+}
+
+/* The last checkpoint may have a large cache to write: the process shows life meanwhile. */
+static void
+close_env_alive(struct env *e)
+{
+	pthread_t thread;
+	struct timespec until;
+	struct wall at;
+
+	FB_ASSERT(pthread_create(&thread, NULL, close_env, e) == 0);
+	do {
+		METRIC_SET(heartbeat_ns, clock_mono().ns);
+		at = clock_wall();
+		at.ns += HEARTBEAT_NS;
+		until = (struct timespec){ .tv_sec = at.ns / NS_PER_SEC, .tv_nsec = at.ns % NS_PER_SEC };
+	} while (pthread_timedjoin_np(thread, NULL, &until) != 0);
+}
+
 void
 store_free(struct store *s)
 {
@@ -273,7 +318,8 @@ store_free(struct store *s)
 	if (s->batch != NULL)
 		batch_drain(s->batch);
 	batch_free(s->batch);
-	env_close(s->env);
+	if (s->env != NULL)
+		close_env_alive(s->env);
 	owners_fini(&s->owners);
 	loop_timer_cancel(s->loop, &s->heartbeat);
 	chan_free(s->sup);

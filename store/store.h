@@ -39,7 +39,7 @@ struct store {
 	struct list parked;             /* struct work_job that wait for room in the supervisor's channel */
 	struct opener *opener;          /* while it runs */
 	struct timer heartbeat;
-	int exit_code;
+	bool disk_full;
 };
 
 /* fd: the channel to the supervisor, taken. Runs by the loop's callbacks from then on; a supervisor that is gone, or
