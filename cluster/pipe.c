@@ -372,12 +372,14 @@ pipe_close(struct pipe *p)
 	if (p == NULL)
 		return;
 	hmap_del(&p->hub->pipes, &p->node);
+	/* First the aio, then the socket: one that is handed to a queue just after nng_close() closed it stays there, and
+	 * stopping it later reaches into freed memory (seen with 1.5.2). */
+	if (p->feed.recv != NULL)
+		nng_aio_stop(p->feed.recv);
 	if (p->opened)
 		(void)nng_close(p->feed.sock);
-	if (p->feed.recv != NULL) {
-		nng_aio_stop(p->feed.recv);
+	if (p->feed.recv != NULL)
 		nng_aio_free(p->feed.recv);
-	}
 	if (p->send != NULL)
 		nng_aio_free(p->send);
 	(void)unlink(p->url + strlen("ipc://"));
