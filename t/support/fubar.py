@@ -382,6 +382,10 @@ class Broker:
         """{client id: row} of `session list`."""
         return {r["client"]: r for r in self.rows("session", "list") if "client" in r}
 
+    def counter(self, name):
+        """A metric's sum over all processes."""
+        return sum(r["total"] for r in self.rows("stats") if r["name"] == name)
+
     def worker_of(self, client_id):
         return int(self.sessions()[client_id]["worker"])
 
@@ -479,6 +483,7 @@ class TestCase(unittest.TestCase):
 
     broker_options = {}
     broker = None
+    may_die = False         # of the broker's processes: a death is a failure of the test during which it came
 
     @classmethod
     def setUpClass(cls):
@@ -495,6 +500,12 @@ class TestCase(unittest.TestCase):
         out = super().run(result)
         for c in self._clients:
             c.close()
+        died = [] if MOSQUITTO or self.may_die or self.broker is None else self.broker.log.find("process died", since)
+        if died and len(result.errors) + len(result.failures) == before:
+            try:
+                self.fail("a process of the broker died: " + died[0])
+            except AssertionError:
+                result.addFailure(self, sys.exc_info())
         if len(result.errors) + len(result.failures) > before and self.broker is not None and self.broker.log:
             print("---- log of the broker during %s\n%s\n----" % (self.id(), self.broker.log.text(since)),
                   file=sys.stderr)

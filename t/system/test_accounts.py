@@ -58,7 +58,7 @@ class Accounts(fubar.TestCase):
         self.assertEqual(self.code("bob", "p ä ss"), 0)
         self.broker.admin("account", "set", "ü-ser", "x")
         self.assertEqual(self.code("ü-ser", "x"), 0)
-        self.assertEqual(self.code("ü-ser", b"x\0"), CODE_REFUSED)
+        self.assertEqual(self.code("ü-ser", b"x\0y"), CODE_REFUSED)
 
     def test_generated_password(self):
         out = self.broker.admin_json("--generate", "account", "set", "machine")

@@ -3,6 +3,7 @@
 """Bad input from the person who runs it: one line that names what is wrong and the remedy, and an exit code."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -58,7 +59,7 @@ class Start(unittest.TestCase):
         self.refused("--no-such", args=("--no-such",))
         self.refused("mqtt.max_qos", args=("--set", "mqtt.max_qso=1"))
         self.refused("max_qos", args=("--set", "mqtt.max_qos=ten"))
-        self.refused("--workers", args=("--workers", "0"))
+        self.refused("workers", args=("--workers", "0"))
         self.refused("--set", args=("--set",))
 
     def test_check(self):
@@ -75,7 +76,8 @@ class Start(unittest.TestCase):
             self.assertIn(word, first.stdout)
         second = self.run_fubard("--print-config", config=first.stdout, defaults=False)
         self.assertEqual(second.returncode, 0, second.stderr)
-        self.assertEqual(second.stdout, first.stdout)
+        # Equal but for the remarks that say where a value is from.
+        self.assertEqual(*[re.sub(r"\s*#.*", "", r.stdout) for r in (first, second)])
 
     def test_doctor(self):
         r = self.run_fubard("--doctor")

@@ -92,13 +92,8 @@ class Queues(fubar.TestCase):
             for pid, kib in before.items():
                 self.assertLess(rss_kib(pid) - kib, 12 * 1024)
         self.assertEqual(got, total)
-        dropped = sum(self.broker_total(n) for n in ("dropped_queue_full", "dropped_slow_reader"))
+        dropped = sum(self.broker.counter(n) for n in ("dropped_queue_full", "dropped_slow_reader"))
         self.assertGreater(dropped, total)
-
-    def broker_total(self, name):
-        rows = self.broker.rows("stats")
-        return sum(int(r[name]) for r in rows if name in r) or sum(
-            int(r.get("value", 0)) for r in rows if r.get("name") == name)
 
 
 class Sizes(fubar.TestCase):

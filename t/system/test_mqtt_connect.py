@@ -51,8 +51,9 @@ class Connect(fubar.TestCase):
         # [MQTT-3.1.2-2]: CONNACK 0x01, then close. [MQTT-3.2.2-4] [MQTT-3.2.2-5]
         for level in (0, 1, 2, 6, 127):
             with self.subTest(level=level):
-                got = self.refused(m.connect_packet("x", name="MQTT", level=level))
-                self.assertEqual([p.body for p in got], [b"\0\1"])
+                got = [p.body for p in self.refused(m.connect_packet("x", name="MQTT", level=level))]
+                # Of a later level, so in the form of level 5: MQTT 5.0, 3.1.2.2.
+                self.assertIn(got, ([b"\0\1"], [b"\0\x84\0"]) if level > 4 else ([b"\0\1"],))
 
     def test_reserved_flag(self):
         # [MQTT-3.1.2-3]
@@ -175,7 +176,9 @@ class Connect(fubar.TestCase):
                      m.publish_packet(t, "slow", 1, pid=2)):
             for i in range(len(data)):
                 c.send(data[i:i + 1])
-        self.assertEqual([c.read().kind for _ in range(2)], [m.CONNACK, m.SUBACK])
+        # A publish may come before the SUBACK (3.8.4, non-normative).
+        self.assertEqual(c.read().kind, m.CONNACK)
+        self.assertEqual((c.get(m.SUBACK).codes, c.get(m.PUBACK).pid), ([1], 2))
         self.assertEqual(c.get_publish().payload, b"slow")
 
     def test_takeover(self):

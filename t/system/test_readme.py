@@ -166,7 +166,7 @@ class Tour(unittest.TestCase):
 
     def end(self, top, terminals):
         try:
-            with open(os.path.join(top, "build/run/fubard.pid"), encoding="ascii") as f:
+            with open(os.path.join(top, "build/data/fubard.pid"), encoding="ascii") as f:
                 pid = int(f.read())
         except (OSError, ValueError):
             pid = None
