@@ -43,7 +43,18 @@ UNIT_LIBS = libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbmqtt.a lib
 # For programs without an LDADD of their own, that is, unit tests; every other program has one.
 LDADD = $(UNIT_LIBS)
 
-EXTRA_DIST += t/support t/system
+# Tests that are scripts, what they read and what they share, whatever is there: no list to forget. Directories in
+# EXTRA_DIST would bring along what a build leaves in them.
+DIST_TREES = t/bench t/conf t/doc t/fuzz/corpus t/support t/system
+dist-hook:
+	@cd $(srcdir) && find $(DIST_TREES) -name __pycache__ -prune -o -name .deps -prune -o -name .dirstamp -o \
+		\( -type f -o -type l \) -print | while read -r f; do \
+		case "$$f" in *.o|*.log|*.trs) continue;; t/conf/*) ;; \
+		*) test -L "$$f" || test ! -s "$$f" || grep -Iq . "$$f" || continue;; \
+		esac; \
+		$(MKDIR_P) "$(abs_builddir)/$(distdir)/$${f%/*}" && \
+		{ test -e "$(abs_builddir)/$(distdir)/$$f" || cp -pP "$$f" "$(abs_builddir)/$(distdir)/$$f"; } || exit 1; \
+	done
 
 # fubar-client's parts.
 CLIENT_TEST_LIBS = libfbclient.a $(UNIT_LIBS) $(JANSSON_LIBS)
@@ -54,7 +65,6 @@ t_unit_test_traffic_LDADD = $(CLIENT_TEST_LIBS)
 
 # t/conf/NAME.yaml is read; t/conf/NAME.ok is the error, or the values that it set.
 t_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_DIR='"$(abs_top_srcdir)/t/conf"'
-EXTRA_DIST += t/conf
 
 # The store: pure modules, then the real process.
 STORE_TEST_LIBS = libfbstore.a $(UNIT_LIBS) $(DB_LIBS)
@@ -96,7 +106,6 @@ t_unit_test_link_LDADD = libfbcluster.a libfbsim.a $(UNIT_LIBS)
 t_unit_test_cluster_LDADD = libfbcluster.a libfbsim.a $(UNIT_LIBS)
 
 # Tables against man pages and etc/fubar.yaml.
-EXTRA_DIST += t/doc/tables.py t/doc/test_tables.sh
 TESTS += t/doc/test_tables.sh
 
 if HAVE_CHECK
@@ -156,4 +165,3 @@ fuzz:
 endif
 .PHONY: fuzz
 
-EXTRA_DIST += t/bench/brokers.py t/bench/compare t/bench/memory t/bench/reconnect
