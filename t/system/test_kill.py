@@ -226,22 +226,6 @@ class Kill(fubar.TestCase):
         self.assertEqual(d.get_publish().payload, b"kept")
         self.assertIn("ann", self.broker.admin("account", "all"))
 
-    def test_wills_of_a_dead_worker(self):
-        # After session.will_grace; a client that came back in time cancels its own.
-        self.broker.close()
-        self.broker = fubar.Broker(workers=WORKERS, settings={"session.will_grace": "1s"})
-        watcher = self.broker.on_worker(0, self.name("watcher"))
-        self._clients.append(watcher)
-        watcher.subscribe(self.name("will/#"), qos=1)
-        for who in ("stays", "returns"):
-            c = self.broker.on_worker(1, self.name(who), clean=False, will=m.Will(self.name("will/" + who), who, 1))
-            self._clients.append(c)
-        os.kill(self.broker.worker_pids()[1], signal.SIGKILL)
-        c = self.client()
-        c.connect(self.name("returns"), clean=False)
-        self.assertEqual(watcher.get_publish().payload, b"stays")
-        self.assertEqual(self.nothing_for(watcher, watcher, self.name("will/m"), qos=1), [])
-
     @fubar.long_test
     def test_all_workers_again_and_again(self):
         keeper = self.name("d")

@@ -282,10 +282,10 @@ class Supervisor(unittest.TestCase):
         self.assertIn("value: 1\n", n.admin("settings", "explain", "mqtt.max_qos").replace("  ", ""))
         hup("mqtt:\n  max_qos: 1\nnode: other\n", r"reload: done needs_restart=.node.")
         self.assertEqual(n.admin_json("state")["rows"][0]["needs_restart"], "node")
-        hup("mqtt:\n  max_qos: 1\nfeatures:\n  direct_messaging: false\n  direct_public: true\n", r"refused.*direct_public")
+        hup("mqtt:\n  max_qos: 1\nauth:\n  scrypt_n: 1048576\n  threads: 64\n", r"refused.*scrypt_n")
         r = n.admin_raw("reload")
         self.assertEqual(r.returncode, 1)
-        self.assertIn("direct_public", r.stderr)
+        self.assertIn("scrypt_n", r.stderr)
         hup("mqtt:\n  max_qos: 1\nnode: other\n", r"reload: done")
         self.assertIn("needs restart: node", n.admin("reload"))
 
@@ -410,7 +410,7 @@ class Supervisor(unittest.TestCase):
         self.assertEqual(n.admin_json("settings", "get", "mqtt.max_qos")["rows"][0]["value"], "2")
         for words, why in ((("mqtt.max_qos", "7"), "out of range"), (("mqtt.max_qoss", "1"), "mqtt.max_qos"),
                            (("workers", "3"), "read at start alone"), (("mqtt.max_topic_levels", "5"), "flag"),
-                           (("features.direct_public", "maybe"), "true or false")):
+                           (("features.retained", "maybe"), "true or false")):
             r = n.admin_raw("settings", "set", *words)
             self.assertEqual(r.returncode, 1)
             self.assertIn(why, r.stderr)
