@@ -282,10 +282,10 @@ class Supervisor(unittest.TestCase):
         self.assertIn("value: 1\n", n.admin("settings", "explain", "mqtt.max_qos").replace("  ", ""))
         hup("mqtt:\n  max_qos: 1\nnode: other\n", r"reload: done needs_restart=.node.")
         self.assertEqual(n.admin_json("state")["rows"][0]["needs_restart"], "node")
-        hup("mqtt:\n  max_qos: 1\nauth:\n  scrypt_n: 1048576\n  threads: 64\n", r"refused.*scrypt_n")
+        hup("mqtt:\n  max_qos: 1\nsession:\n  durability: disk\n", r"refused.*durability")
         r = n.admin_raw("reload")
         self.assertEqual(r.returncode, 1)
-        self.assertIn("scrypt_n", r.stderr)
+        self.assertIn("durability", r.stderr)
         hup("mqtt:\n  max_qos: 1\nnode: other\n", r"reload: done")
         self.assertIn("needs restart: node", n.admin("reload"))
 
