@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/stream.h"
-
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "worker/stream.h"
 
 ssize_t
 tcp_read(int fd, void *p, size_t len)
