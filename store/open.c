@@ -41,6 +41,13 @@ wait_new(struct slot *t, uint64_t req, uint8_t flags, struct slice id, struct sl
 	return o;
 }
 
+static void
+give(struct owners *o, struct owner *w, struct ipc_opened *p)
+{
+	owners_stamp(o, w);
+	p->stamp = o->last_stamp;
+}
+
 /* The id has an entry: may the asker have it, and from whom? Makes it the owner. */
 static int
 take_over(struct slot *t, struct owner *w, uint8_t flags, struct slice account, struct ipc_opened *p, struct buf *subs)
@@ -64,10 +71,12 @@ take_over(struct slot *t, struct owner *w, uint8_t flags, struct slice account, 
 	if (rc != 0)
 		return rc;
 	p->prev_slot = held ? w->slot : OPEN_NOBODY;
+	p->prev_stamp = held ? owners_stamp_of(&s->owners, w) : 0;
 	p->durable = durable;
 	p->subs = buf_slice(subs);
 	w->slot = (uint16_t)t->number;
 	w->flags |= OWNER_HELD;
+	give(&s->owners, w, p);
 	/* A durable session stays with the account that made it, whoever may use it. */
 	if (!durable || (flags & OPEN_CLEAN) != 0)
 		owners_set_account(&s->owners, w, account);
@@ -86,7 +95,7 @@ decide(struct slot *t, uint64_t req, uint8_t flags, struct slice id, struct slic
 
 	buf_init(&subs);
 	if (w == NULL && !assigned)
-		owners_add(&t->store->owners, id, account, t->number, OWNER_HELD);
+		give(&t->store->owners, owners_add(&t->store->owners, id, account, t->number, OWNER_HELD), &p);
 	else if (w != NULL)
 		rc = take_over(t, w, flags, account, &p, &subs);
 	if (rc == 0) {

@@ -4,6 +4,7 @@
  * few buckets an insert, so that a node with a million ids never stops for a rehash. */
 #include "store/owners.h"
 
+#include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/list.h"
 #include "common/base/mem.h"
@@ -21,6 +22,22 @@ owners_init(struct owners *o)
 {
 	hmap_init(&o->ids);
 	hmap_init(&o->accounts);
+	/* Microseconds: no store changes owners as often. */
+	o->last_stamp = (uint64_t)clock_wall().ns >> 10;
+}
+
+void
+owners_stamp(struct owners *o, struct owner *w)
+{
+	if ((uint32_t)++o->last_stamp == 0)
+		o->last_stamp++;
+	w->stamp = (uint32_t)o->last_stamp;
+}
+
+uint64_t
+owners_stamp_of(const struct owners *o, const struct owner *w)
+{
+	return w->stamp == 0 ? 0 : o->last_stamp - (uint32_t)((uint32_t)o->last_stamp - w->stamp);
 }
 
 void
@@ -97,6 +114,7 @@ owners_add(struct owners *o, struct slice id, struct slice account, unsigned slo
 	w->account = account_hold(o, account);
 	w->slot = (uint16_t)slot;
 	w->flags = (uint8_t)flags;
+	w->stamp = 0;
 	w->id_len = (uint16_t)id.len;
 	if (id.len > 0)
 		memcpy(w->id, id.p, id.len);
@@ -147,6 +165,6 @@ owners_slot_gone(struct owners *o, unsigned slot)
 		if ((w->flags & OWNER_DURABLE) == 0)
 			owners_del(o, w);
 		else
-			w->flags &= (uint8_t)~OWNER_HELD;
+			w->flags &= (uint8_t)~OWNER_HELD, w->stamp = 0;
 	}
 }

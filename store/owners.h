@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * store/owners.h - whose session is it: client id -> slot, in memory, for every live id and every durable row.
  *
- * An entry with an id of up to 27 bytes takes 64 bytes of heap and a bucket of the map. */
+ * An entry with an id of up to 23 bytes takes 64 bytes of heap and a bucket of the map. */
 #ifndef STORE_OWNERS_H
 #define STORE_OWNERS_H
 
@@ -21,6 +21,7 @@ struct owner_account;           /* a name shared by its entries */
 struct owner {
 	struct hmap_node node;
 	struct owner_account *account;
+	uint32_t stamp;                 /* low bits of the OPENED that gave it; 0: none on its way any more */
 	uint16_t slot;
 	uint16_t id_len;
 	uint8_t flags;
@@ -30,7 +31,12 @@ struct owner {
 struct owners {
 	struct hmap ids;
 	struct hmap accounts;
+	uint64_t last_stamp;
 };
+
+/* A new number for a change of owner, larger than all before, also those of stores before this one. */
+void owners_stamp(struct owners *o, struct owner *w);
+uint64_t owners_stamp_of(const struct owners *o, const struct owner *w);
 
 void owners_init(struct owners *o);
 void owners_fini(struct owners *o);

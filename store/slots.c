@@ -246,6 +246,7 @@ do_own(struct slot *t, struct slice payload)
 		CHAN_SEND(s->slots.slot[w->slot].chan, DISOWN, client, .client_id = p.client_id);
 	}
 	w->slot = (uint16_t)t->number;
+	w->stamp = 0;
 	w->flags |= (uint8_t)flags;
 	owners_set_account(&s->owners, w, p.account);
 }

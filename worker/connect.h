@@ -20,13 +20,16 @@ struct follower {
 	void (*run)(struct follower *f);
 };
 
-/* The CONNECT with that id that is being worked on; NULL: none. */
-struct open *connect_pending(const struct worker *w, struct slice client_id);
+/* Is a CONNECT with that id being worked on? */
+bool connect_pending(const struct worker *w, struct slice client_id);
+/* The last one with that id that the store answered with a number up to stamp; NULL: none is being worked on. */
+struct open *connect_before(const struct worker *w, struct slice client_id, uint64_t stamp);
+uint64_t connect_prev_stamp(const struct open *o);
 void connect_follow(struct open *o, struct follower *f);
 void connect_conn_gone(struct conn *c);
 /* A move is over: the session is here, or (NULL) there is none. */
 void connect_taken(struct open *o, struct session *s);
-/* The same, when its owner says that it is gone; and when the owner died: the store is asked for its rows. */
+/* Its owner says that it is gone; its owner died: the store is asked for its rows. */
 void connect_gone(struct open *o);
 void connect_reload(struct open *o);
 struct slice connect_id(const struct open *o);

@@ -36,6 +36,9 @@ struct open {
 	struct cluster_barrier barrier;
 	struct list followers;
 	struct follower follow;         /* of an earlier CONNECT with this id */
+	uint64_t stamp;                 /* of the store's answer; 0: none yet */
+	uint64_t prev_stamp;
+	unsigned store;                 /* storec_generation() of the answer */
 	uint16_t prev_slot;
 	uint16_t keep_alive_s;
 	uint8_t level;
@@ -50,19 +53,33 @@ struct open {
 
 static void on_opened(struct store_open *ask, const struct ipc_opened *a);
 static void proceed(struct open *o);
+static void here(struct open *o);
 
-struct open *
+bool
 connect_pending(const struct worker *w, struct slice id)
 {
 	uint64_t hash = rand_hash(id.p, id.len);
 
+	for (struct hmap_node *n = hmap_first(&w->opens, hash); n != NULL; n = hmap_next(n, hash))
+		if (slice_eq(container_of(n, struct open, node)->ask.client_id, id))
+			return true;
+	return false;
+}
+
+struct open *
+connect_before(const struct worker *w, struct slice id, uint64_t stamp)
+{
+	uint64_t hash = rand_hash(id.p, id.len);
+	struct open *last = NULL;
+
 	for (struct hmap_node *n = hmap_first(&w->opens, hash); n != NULL; n = hmap_next(n, hash)) {
 		struct open *o = container_of(n, struct open, node);
 
-		if (slice_eq(o->ask.client_id, id))
-			return o;
+		if (o->stamp != 0 && o->stamp <= stamp && slice_eq(o->ask.client_id, id) &&
+		    (last == NULL || o->stamp > last->stamp))
+			last = o;
 	}
-	return NULL;
+	return last;
 }
 
 void
@@ -75,6 +92,12 @@ struct slice
 connect_id(const struct open *o)
 {
 	return o->ask.client_id;
+}
+
+uint64_t
+connect_prev_stamp(const struct open *o)
+{
+	return o->prev_stamp;
 }
 
 bool
@@ -261,32 +284,29 @@ on_opened(struct store_open *ask, const struct ipc_opened *a)
 {
 	struct open *o = container_of(ask, struct open, ask);
 	struct worker *w = o->worker;
-	uint64_t hash = rand_hash(ask->client_id.p, ask->client_id.len);
-	struct open *earlier = NULL;
+	struct open *before = NULL;
 
 	if (a->code != 0) {
 		refuse(o, -(int)a->code);
 		return;
 	}
 	o->prev_slot = a->prev_slot;
+	o->prev_stamp = a->prev_stamp;
+	o->store = storec_generation(w->store);
 	o->durable_row = a->durable != 0;
 	o->account = name_new(a->account);
 	buf_put_slice(&o->subs, a->subs);
-	/* One that the store has answered before us is still at it: after it, whatever it was told, the id is here. */
-	for (struct hmap_node *n = hmap_first(&w->opens, hash); n != NULL; n = hmap_next(n, hash)) {
-		struct open *other = container_of(n, struct open, node);
-
-		if (other != o && other->account != NULL && slice_eq(other->ask.client_id, ask->client_id) &&
-		    !list_linked(&other->follow.link))
-			earlier = other;
-	}
-	if (earlier != NULL) {
-		o->prev_slot = (uint16_t)w->slot;
+	/* The store counts a session as ours from its answer on: an earlier CONNECT may still be at work on it. */
+	if (a->prev_slot == w->slot)
+		before = connect_before(w, ask->client_id, a->stamp);
+	o->stamp = a->stamp;
+	if (before != NULL) {
 		o->follow.run = run_follow;
-		connect_follow(earlier, &o->follow);
-		return;
+		connect_follow(before, &o->follow);
+	} else {
+		proceed(o);
 	}
-	proceed(o);
+	move_on_stamp(w, a->stamp);
 }
 
 static void
@@ -301,6 +321,9 @@ last_step(struct open *o)
 
 	if (--o->steps > 0)
 		return;
+	/* A new session that the store did not take: it never was. */
+	if (o->failed)
+		s->flags |= SESSION_DISOWNED;
 	if (c == NULL || o->failed) {
 		if (c != NULL) {
 			s->conn = NULL;
@@ -367,6 +390,9 @@ connect_taken(struct open *o, struct session *s)
 		}
 	}
 	o->session = s;
+	/* The store that gave it to us is gone; its successor was told of our sessions before this one was here. */
+	if (o->store != storec_generation(w->store) && (s->flags & SESSION_ASSIGNED) == 0)
+		storec_own(w->store, s);
 	session_online(w, s, o->conn);
 	o->steps = 1;
 	if (!o->present && !o->clean) {
@@ -383,10 +409,11 @@ connect_taken(struct open *o, struct session *s)
 void
 connect_gone(struct open *o)
 {
-	/* A clean CONNECT still has to delete the row. */
-	if (!o->clean)
-		o->durable_row = false;
-	connect_taken(o, NULL);
+	/* Did it end there, or was it never there? The rows know. */
+	if (o->durable_row && !o->clean)
+		connect_reload(o);
+	else
+		here(o);
 }
 
 static void
@@ -401,7 +428,7 @@ on_reloaded(struct store_open *ask, const struct ipc_opened *a)
 	o->durable_row = a->durable != 0;
 	buf_clear(&o->subs);
 	buf_put_slice(&o->subs, a->subs);
-	connect_taken(o, NULL);
+	here(o);
 }
 
 void
@@ -412,18 +439,14 @@ connect_reload(struct open *o)
 	storec_open(o->worker->store, &o->ask);
 }
 
-/* Nobody else works on this id now: where is its session? */
+/* The session is here, or nowhere. */
 static void
-proceed(struct open *o)
+here(struct open *o)
 {
 	struct worker *w = o->worker;
 	struct slice id = o->ask.client_id;
 	struct session *s = session_get(&w->sessions, id, rand_hash(id.p, id.len));
 
-	if (s == NULL && o->prev_slot != OPEN_NOBODY && o->prev_slot != w->slot) {
-		move_take(w, o, o->prev_slot);
-		return;
-	}
 	if (s != NULL && s->conn != NULL) {
 		METRIC_ADD(takeovers, 1);
 		conn_kill(s->conn, CONN_SIDE_SERVER, "session taken over");     /* [MQTT-3.1.4-2] */
@@ -435,4 +458,15 @@ proceed(struct open *o)
 		s = NULL;
 	}
 	connect_taken(o, s);
+}
+
+/* Nobody else here works on this id now: where is its session? As the store says, even if one is here: then another
+ * worker is about to take it, and we get it from there. */
+static void
+proceed(struct open *o)
+{
+	if (o->prev_slot != OPEN_NOBODY && o->prev_slot != o->worker->slot)
+		move_take(o->worker, o, o->prev_slot);
+	else
+		here(o);
 }

@@ -17,6 +17,8 @@
 enum record { TAKE = 1, FROZEN, SWITCH, SWITCHED, SHIP, SHIP_END, ACTIVE };
 
 struct moves {
+	uint64_t stamp;                 /* the largest number of the store's answers that we have read */
+	struct list early;              /* struct late_take whose number is larger */
 	struct list takes;              /* struct move coming here, by CONNECT */
 	struct list leaving;            /* struct move going away */
 	uint64_t up;                    /* slots that are linked */
@@ -33,10 +35,13 @@ struct move {
 	bool sent;                      /* going: shipped, awaiting ACTIVE */
 };
 
-/* A TAKE for an id that a CONNECT here still works on. */
+/* A TAKE that has to wait: the store's answer that made us the owner is still on its way to us, or a CONNECT here
+ * works on it. */
 struct late_take {
+	struct list link;               /* in moves->early */
 	struct follower follower;
 	struct worker *worker;
+	uint64_t stamp;
 	uint16_t from;
 	uint32_t len;
 	uint8_t body[];
@@ -49,6 +54,7 @@ moves_new(void)
 {
 	struct moves *m = mem_zalloc(sizeof *m);
 
+	list_init(&m->early);
 	list_init(&m->takes);
 	list_init(&m->leaving);
 	return m;
@@ -57,6 +63,8 @@ moves_new(void)
 void
 moves_free(struct moves *m)
 {
+	LIST_EACH_SAFE(n, tmp, &m->early)
+		mem_free(container_of(n, struct late_take, link));
 	mem_free(m);
 }
 
@@ -138,6 +146,7 @@ move_take(struct worker *w, struct open *o, unsigned from_slot)
 	buf_init(&b);
 	buf_put_le32_bytes(&b, id);
 	buf_put_u8(&b, connect_clean(o));
+	buf_put_le64(&b, connect_prev_stamp(o));
 	err = cluster_send(w->cluster, from_slot, TAKE, buf_slice(&b));
 	buf_fini(&b);
 	if (err == 0)
@@ -200,7 +209,8 @@ on_frozen(struct worker *w, unsigned from, struct slice body)
 	    (m = take_of(w, from, id)) == NULL)
 		return;
 	o = m->open;
-	if (gone) {
+	/* Gone there; or here already, which no order of the store leads to: then the rows decide. */
+	if (gone || find(w, id) != NULL) {
 		move_free(m);
 		connect_gone(o);
 		return;
@@ -284,6 +294,19 @@ freeze(struct worker *w, struct session *s, unsigned to)
 	buf_fini(&b);
 }
 
+static struct late_take *
+late_new(struct worker *w, unsigned from, uint64_t stamp, struct slice body)
+{
+	struct late_take *l = mem_zalloc(sizeof *l + body.len);
+
+	l->worker = w;
+	l->from = (uint16_t)from;
+	l->stamp = stamp;
+	l->len = (uint32_t)body.len;
+	memcpy(l->body, body.p, body.len);
+	return l;
+}
+
 static void
 run_late(struct follower *f)
 {
@@ -293,26 +316,43 @@ run_late(struct follower *f)
 	mem_free(l);
 }
 
+void
+move_on_stamp(struct worker *w, uint64_t stamp)
+{
+	if (stamp > w->moves->stamp)
+		w->moves->stamp = stamp;
+	LIST_EACH_SAFE(n, tmp, &w->moves->early) {
+		struct late_take *l = container_of(n, struct late_take, link);
+
+		if (l->stamp > w->moves->stamp)
+			continue;
+		list_del(&l->link);
+		run_late(&l->follower);
+	}
+}
+
 static void
 on_take(struct worker *w, unsigned from, struct slice body)
 {
 	struct slice whole = body;
 	struct slice id;
+	uint64_t stamp;
 	uint8_t clean;
 	struct session *s;
 	struct open *o;
 
-	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_u8(&body, &clean) != 0)
+	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_u8(&body, &clean) != 0 ||
+	    slice_take_le64(&body, &stamp) != 0)
 		return;
-	o = connect_pending(w, id);
+	if (stamp > w->moves->stamp) {
+		list_put_last(&w->moves->early, &late_new(w, from, stamp, whole)->link);
+		return;
+	}
+	o = connect_before(w, id, stamp);
 	if (o != NULL) {
-		struct late_take *l = mem_alloc(sizeof *l + whole.len);
+		struct late_take *l = late_new(w, from, stamp, whole);
 
 		l->follower.run = run_late;
-		l->worker = w;
-		l->from = (uint16_t)from;
-		l->len = (uint32_t)whole.len;
-		memcpy(l->body, whole.p, whole.len);
 		connect_follow(o, &l->follower);
 		return;
 	}

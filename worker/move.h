@@ -33,6 +33,8 @@ bool move_takes(const struct move *m, unsigned from, bool *aside);
 void move_abandon(struct worker *w, struct session *s);
 /* A QoS 2 publish of the session, not kept when its connection ended, is kept now (or failed). */
 void move_on_orphan_closed(struct move *m);
+/* The store has answered up to this number. */
+void move_on_stamp(struct worker *w, uint64_t stamp);
 /* From cluster_ops. */
 void move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body);
 void move_on_neighbour(struct worker *w, unsigned slot, bool up);

@@ -30,6 +30,7 @@ struct storec {
 	struct list opens;              /* struct store_open, in order */
 	struct list gets;               /* struct store_get */
 	struct list writes;             /* struct write, by seq */
+	unsigned generation;
 	uint64_t next_req;
 	uint64_t next_seq;
 	struct buf scratch;             /* of the write in hand */
@@ -65,6 +66,12 @@ storec_free(struct storec *s)
 	buf_fini(&s->scratch);
 	chan_free(s->chan);
 	mem_free(s);
+}
+
+unsigned
+storec_generation(const struct storec *s)
+{
+	return s->generation;
 }
 
 bool
@@ -130,6 +137,7 @@ storec_attach(struct storec *s, int fd)
 {
 	chan_free(s->chan);
 	s->chan = chan_new(s->worker->loop, fd, IPC_WORKER, IPC_STORE, &ops, s);
+	s->generation++;
 	send_sessions(s);
 	LIST_EACH(n, &s->writes)
 		send_write(s, container_of(n, struct write, link));
