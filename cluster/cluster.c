@@ -239,7 +239,7 @@ check_up(struct neighbour *n)
 	if (n->up || !n->complete || !n->greeted || link_acked(n->link) < n->snapshot_seq)
 		return;
 	n->up = true;
-	log_info("cluster", "linked", "slot=%u epoch=%" PRIx64, n->slot, n->epoch);
+	log_info("cluster", "linked", "slot=%u epoch=%" PRIu64, n->slot, n->epoch);
 	c->ops->on_neighbour(c->arg, n->slot, n->epoch, true);
 }
 

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <nng/nng.h>
 #include <nng/protocol/bus0/bus.h>
+#include <nng/transport/ipc/ipc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -316,6 +317,18 @@ dial(struct pipe *p)
 	    check(p, "cannot dial", nng_dialer_start(p->dialer, NNG_FLAG_NONBLOCK)) == 0;
 }
 
+/* Nobody but this user may connect: who can, can publish anything. */
+static int
+listen_at(struct pipe *p)
+{
+	nng_listener l;
+	int rv = nng_listener_create(&l, p->feed.sock, p->url);
+
+	if (rv != 0 || (rv = nng_listener_set_int(l, NNG_OPT_IPC_PERMISSIONS, 0600)) != 0)
+		return rv;
+	return nng_listener_start(l, 0);
+}
+
 static int
 socket_open(struct pipe *p, bool listens)
 {
@@ -337,7 +350,7 @@ socket_open(struct pipe *p, bool listens)
 		return rv;
 	nng_recv_aio(*s, p->feed.recv);
 	if (listens)
-		return nng_listen(*s, p->url, NULL, 0);
+		return listen_at(p);
 	dial(p);
 	return 0;
 }
