@@ -58,22 +58,40 @@ on_line(void *arg, unsigned ready)
 	(void)copy(arg);
 }
 
+static int
+open_out(const struct config *c, struct config_error *e)
+{
+	int fd;
+
+	if (c->log_file[0] == '\0')
+		return open_stderr();
+	fd = open(c->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+	if (fd >= 0)
+		return fd;
+	snprintf(e->text, sizeof e->text, "log.file: %.300s: %s; check the directory and its rights", c->log_file, strerror(errno));
+	return FB_EIO;
+}
+
+int
+logs_check(const struct config *c, struct config_error *e)
+{
+	int fd = open_out(c, e);
+
+	if (fd < 0)
+		return fd;
+	if (fd != STDERR_FILENO)
+		close(fd);
+	return 0;
+}
+
 int
 logs_open(struct logs *g, const struct config *c, struct config_error *e)
 {
 	enum log_level level = LOG_INFO;
-	int fd;
+	int fd = open_out(c, e);
 
-	if (c->log_file[0] == '\0') {
-		fd = open_stderr();
-	} else {
-		fd = open(c->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
-		if (fd < 0) {
-			snprintf(e->text, sizeof e->text, "log.file %s: %s; check the directory and its rights", c->log_file,
-			    strerror(errno));
-			return FB_EIO;
-		}
-	}
+	if (fd < 0)
+		return fd;
 	if (g->out > STDERR_FILENO)
 		close(g->out);
 	g->out = fd;

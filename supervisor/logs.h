@@ -21,6 +21,8 @@ int logs_init(struct logs *g, struct loop *l, const struct config *c, struct con
 void logs_fini(struct logs *g);         /* copies what is left in the pipe */
 /* The file of c, opened anew; on failure the old one stays. Also sets the level. */
 int logs_open(struct logs *g, const struct config *c, struct config_error *e);
+/* Could logs_open() open that file? 0, or FB_EIO and *e. */
+int logs_check(const struct config *c, struct config_error *e);
 /* The file must be the new user's before root's rights are given up. */
 void logs_chown(const struct logs *g, uid_t uid, gid_t gid);
 

@@ -30,6 +30,7 @@ UNIT_TESTS += t/unit/test_props
 UNIT_TESTS += t/unit/test_rand
 UNIT_TESTS += t/unit/test_seq
 UNIT_TESTS += t/unit/test_reason
+UNIT_TESTS += t/unit/test_reload
 UNIT_TESTS += t/unit/test_restart
 UNIT_TESTS += t/unit/test_slice
 UNIT_TESTS += t/unit/test_traffic
@@ -90,6 +91,7 @@ t_bench_bench_store_SOURCES = t/bench/bench_store.c t/support/store_rig.c t/supp
 t_bench_bench_store_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)
 
 # The supervisor: its rules, and (t/system/test_supervisor.py) fubard with children that are this program.
+t_unit_test_reload_LDADD = libfbsupervisor.a $(UNIT_LIBS)
 t_unit_test_restart_LDADD = libfbsupervisor.a $(UNIT_LIBS)
 noinst_PROGRAMS += t/support/fake_child
 t_support_fake_child_SOURCES = t/support/fake_child.c
