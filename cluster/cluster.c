@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A neighbour's incarnation: link_new() -> its first HELLO: our routes go to it -> its SNAPSHOT_END was processed and ours
- * was acknowledged: up. A barrier counts a neighbour from the HELLO on and not only when it is up, since the
+ * A neighbour's incarnation: link_new() -> its first HELLO: our routes go to it -> its SNAPSHOT_END was processed and
+ * ours was acknowledged: up. A barrier counts a neighbour from the HELLO on and not only when it is up, since the
  * neighbour may think itself up, and publish, before we hear of it. */
 #include "cluster/cluster.h"
 

@@ -24,7 +24,7 @@ void forward_free(struct forward *f);
 unsigned forward_publish(struct forward *f, const struct cluster_pub *p, uint64_t cookie);
 bool forward_congested(const struct forward *f);
 
-/* A neighbour's life: a link; its SNAPSHOT_BEGIN (its old routes are void), SNAPSHOT_END; the end of its incarnation. */
+/* A neighbour's life: a link; its SNAPSHOT_BEGIN (its old routes are void), SNAPSHOT_END; the incarnation's end. */
 void forward_link(struct forward *f, unsigned slot, struct link *k);
 void forward_begin(struct forward *f, unsigned slot);
 void forward_live(struct forward *f, unsigned slot);

@@ -78,7 +78,8 @@ now_ns(const struct link *k)
 }
 
 void
-link_set_init(struct link_set *s, struct loop *l, const char *dir, unsigned own_slot, uint64_t own_epoch, size_t big_max)
+link_set_init(struct link_set *s, struct loop *l, const char *dir, unsigned own_slot, uint64_t own_epoch,
+    size_t big_max)
 {
 	memset(s, 0, sizeof *s);
 	s->loop = l;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cluster/link.h - one neighbour's incarnation: records to it and from it, in order, none lost, none twice, until it ends.
+ * cluster/link.h - one neighbour's incarnation: records to it and from it, in order, none lost, none twice.
  *
  * The transport (pipe.h) may lose whatever is under way whenever a connection ends, and may not notice a cut. So:
  * records are put into numbered DATA frames of at most 64 KiB, at most LINK_WINDOW of them unacknowledged; each new

@@ -368,7 +368,8 @@ struct front {
 
 /* The nodes one level deeper. false: too many. */
 static bool
-advance(const struct patterns *t, const struct front *from, struct front *to, uint64_t level, bool wild, uint32_t *visits)
+advance(const struct patterns *t, const struct front *from, struct front *to, uint64_t level, bool wild,
+    uint32_t *visits)
 {
 	to->count = 0;
 	for (uint32_t n = 0; n < from->count; n++) {

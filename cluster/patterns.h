@@ -2,8 +2,9 @@
  * cluster/patterns.h - wildcard filters that neighbours want: a trie of level hashes, 40 bytes a level.
  *
  * A pattern is one hash a level; PATTERN_PLUS and PATTERN_HASH stand for '+' and '#'. A topic costs one look-up for
- * each node that its levels reach. More than PATTERN_VISITS of them (filters made to explode: a/+/a, +/a/a, ...) end the
- * search with the answer "all that want any pattern": too many is only wasted work, the receiver matches exactly. */
+ * each node that its levels reach. More than PATTERN_VISITS of them (filters made to explode: a/+/a, +/a/a, ...) end
+ * the search with the answer "all that want any pattern": too many is only wasted work, the receiver matches
+ * exactly. */
 #ifndef CLUSTER_PATTERNS_H
 #define CLUSTER_PATTERNS_H
 
