@@ -34,7 +34,7 @@ struct cluster_ops {
 	/* All legs of the publish with this cookie are closed: it may be acknowledged. Legs to a neighbour that died
 	 * are closed only after it was routed again to its successor, or when no route leads there any more. */
 	void (*on_kept)(void *arg, uint64_t cookie);
-	/* A control record of takeover.c, in the order of the link it came over (after and before publishes). */
+	/* A control record of worker/move.c, in the order of the link it came over (after and before publishes). */
 	void (*on_record)(void *arg, unsigned from, uint8_t type, struct slice body);
 	/* The link to this neighbour's incarnation is up (both HELLOs, both snapshots of routes processed), or its
 	 * incarnation ended. */
@@ -89,7 +89,7 @@ unsigned cluster_publish(struct cluster *c, const struct cluster_pub *p, uint64_
 void cluster_kept(struct cluster *c, unsigned from, uint64_t kept);
 bool cluster_congested(const struct cluster *c);
 
-/* A control record to one neighbour: type is takeover.c's. FB_ECLOSED: it is not up. Kept over pipe breaks, lost only
+/* A control record to one neighbour: type is worker/move.c's. FB_ECLOSED: it is not up. Kept over pipe breaks, lost only
  * with the neighbour's incarnation. */
 int cluster_send(struct cluster *c, unsigned slot, uint8_t type, struct slice body);
 

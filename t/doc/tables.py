@@ -163,6 +163,23 @@ def messages_part():
     return out + [".El"]
 
 
+def frames_part():
+    out = [".Bl -tag -width Ds"]
+    for macro in ("FRAME", "RECORD"):
+        for name, number, text in rows("cluster/frames.def", macro):
+            out.append(".It Li %s" % name)
+            out += mdoc("%s %s. %s" % (macro.capitalize(), number, text))
+    return out + [".El"]
+
+
+def databases_part():
+    out = [".Bl -tag -width Ds"]
+    for name, version, key, value, text in rows("store/tables.def", "TABLE"):
+        out.append(".It Li %s" % name)
+        out += mdoc("%s Key: %s; value: %s; version %s." % (text, key, value, version))
+    return out + [".El"]
+
+
 # Page, name of the part, who makes it, may the page be missing still?
 PARTS = [
     ("man/fubar.yaml.5", "keys", keys_part, False),
@@ -170,7 +187,9 @@ PARTS = [
     ("man/fubar-admin.8", "counters", metrics_part, False),
     ("man/fubar-client.1", "client", client_part, False),
     ("man/fubar-client.1", "bench", bench_part, False),
-    ("man/fubar-internals.7", "messages", messages_part, True),
+    ("man/fubar-internals.7", "messages", messages_part, False),
+    ("man/fubar-internals.7", "frames", frames_part, False),
+    ("man/fubar-internals.7", "databases", databases_part, False),
 ]
 
 
