@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/utf8.h"
 
@@ -17,7 +18,10 @@ static const uint8_t versions[TABLE_COUNT] = {
 #undef TABLE
 };
 
+#define BAD_LINES 100           /* the first ones are all logged */
+
 static _Atomic uint64_t bad_count;
+static _Atomic int64_t bad_logged_ns;
 
 static void
 put_version(struct buf *b, enum table t)
@@ -261,12 +265,26 @@ rec_take_blob(struct slice s, struct rec_blob *out)
 	return 0;
 }
 
+/* A client can make us read the same bad record again and again: an error line is worth one a second. */
+static bool
+may_log(void)
+{
+	int64_t now = clock_mono().ns;
+	int64_t last = atomic_load(&bad_logged_ns);
+
+	if (atomic_load(&bad_count) > BAD_LINES && now - last < NS_PER_SEC)
+		return false;
+	return atomic_compare_exchange_strong(&bad_logged_ns, &last, now);
+}
+
 void
 rec_bad(enum table t, struct slice key, int code)
 {
 	char shown[256];
 
 	atomic_fetch_add(&bad_count, 1);
+	if (!may_log())
+		return;
 	log_error("store", "record skipped", "table=%s key=%s why=%s", table_name(t), utf8_show(key, shown, sizeof shown),
 	    err_text(code));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the store costs: bench_store [MESSAGES [OPENS]]. Prints one line a figure: bytes of memory per retained message
+ * What the store costs: bench_store [MESSAGES [OPENS [SESSIONS]]]. Prints one line a figure: bytes of memory per retained message
  * and per client id, CPU of a login with a machine password, how long OPENs take while a `#` subscriber reads
  * everything. The real process, its supervisor and workers played by this one. */
 #include <stdio.h>
@@ -158,11 +158,63 @@ open_many(struct rig *r, unsigned count)
 	    (long long)(pss_kb(r->pid) - pss) * 1024 / count);
 }
 
+static void
+durable(struct rig *r, unsigned count)
+{
+	uint64_t seq = 0;
+	double start = now_s();
+	double cpu = cpu_s(r->pid);
+	int64_t pss;
+	unsigned rows = 0;
+	struct rig_msg *m;
+
+	for (unsigned i = 0; i < count; i++) {
+		char id[32], filter[64];
+
+		snprintf(id, sizeof id, "durable-of-20-%06u", i);
+		CHAN_SEND(r->worker[0].chan, OPEN, open, .req = i, .client_id = slice_str(id));
+		CHAN_SEND(r->worker[0].chan, SESSION_PUT, session_put, .seq = ++seq, .client_id = slice_str(id));
+		for (unsigned k = 0; k < 2; k++) {
+			snprintf(filter, sizeof filter, "site/%u/device/%u/+", k, i);
+			CHAN_SEND(r->worker[0].chan, SUB_PUT, sub_put, .seq = ++seq, .client_id = slice_str(id), .qos = 1,
+			    .filter = slice_str(filter));
+		}
+		if (i % 1024 == 1023) {
+			(void)rig_wait_done(r, 0, seq);
+			rig_drop(&r->worker[0]);
+		}
+	}
+	(void)rig_wait_done(r, 0, seq);
+	printf("%u durable sessions with 2 subscriptions: %.2f s, CPU %.2f s\n", count, now_s() - start,
+	    cpu_s(r->pid) - cpu);
+	rig_kill(r);
+	start = now_s();
+	rig_start(r, settings);
+	rig_deadline(r, 600);
+	rig_wait_ready(r);
+	printf("ready again after %.2f s, CPU %.2f s\n", now_s() - start, cpu_s(r->pid));
+	pss = pss_kb(r->pid);
+	start = now_s();
+	cpu = cpu_s(r->pid);
+	for (unsigned i = 0; i < 2; i++)
+		rig_worker(r, i, 0, true);
+	for (unsigned i = 0; i < 2; i++)
+		mem_free(rig_wait(&r->worker[i], IPC_LOADED));
+	while ((m = rig_peek(&r->worker[0], IPC_SESSION_ROW)) != NULL) {
+		list_del(&m->link);
+		mem_free(m);
+		rows++;
+	}
+	printf("%u of them loaded by their worker: %.2f s, CPU %.2f s, %lld KiB\n", rows, now_s() - start,
+	    cpu_s(r->pid) - cpu, (long long)(pss_kb(r->pid) - pss));
+}
+
 int
 main(int argc, char **argv)
 {
 	unsigned messages = argc > 1 ? (unsigned)atoi(argv[1]) : 1000000;
 	unsigned opens = argc > 2 ? (unsigned)atoi(argv[2]) : 20000;
+	unsigned sessions = argc > 3 ? (unsigned)atoi(argv[3]) : 100000;
 	int64_t pss;
 	double start;
 	double cpu;
@@ -197,6 +249,11 @@ main(int argc, char **argv)
 	rig_deadline(&r, 600);
 	rig_wait_ready(&r);
 	printf("recovery after kill -9: %.2f s\n", now_s() - start);
+	for (unsigned i = 0; i < 2; i++)
+		rig_worker(&r, i, 0, true);
+	for (unsigned i = 0; i < 2; i++)
+		mem_free(rig_wait(&r.worker[i], IPC_LOADED));
+	durable(&r, sessions);
 	rig_fini(&r);
 	return 0;
 }

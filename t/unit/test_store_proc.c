@@ -147,6 +147,113 @@ START_TEST(a_clean_open_deletes_the_row)
 }
 END_TEST
 
+/* The previous owner died in the middle of a move: what do the rows say? */
+START_TEST(a_move_that_broke_falls_back_to_the_rows)
+{
+	struct rig_opened o;
+	struct rig r;
+
+	start(&r, 2);
+	o = rig_open(&r, 0, 0, "d", NULL, NULL);
+	session_put(&r, 0, 1, "d");
+	sub_put(&r, 0, 2, "d", "x");
+	ck_assert_int_eq(rig_wait_done(&r, 0, 2), 0);
+	o = rig_open(&r, 1, 0, "d", NULL, NULL);
+	ck_assert_uint_eq(o.prev_slot, 0);
+	rig_worker_gone(&r, 0);
+	o = rig_open(&r, 1, OPEN_RELOAD, "d", NULL, NULL);
+	ck_assert(o.code == 0 && o.prev_slot == OPEN_NOBODY && o.durable && o.subs == 1);
+	/* And it is not given to the successor. */
+	rig_worker(&r, 0, 0, true);
+	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
+	ck_assert_ptr_null(rig_peek(&r.worker[0], IPC_SESSION_ROW));
+	rig_fini(&r);
+}
+END_TEST
+
+START_TEST(assigned_ids_are_not_recorded)
+{
+	struct rig_opened o;
+	struct rig r;
+
+	start(&r, 2);
+	o = rig_open(&r, 0, OPEN_CLEAN | OPEN_ASSIGNED, "auto-1", NULL, NULL);
+	ck_assert(o.code == 0 && o.prev_slot == OPEN_NOBODY);
+	o = rig_open(&r, 1, OPEN_CLEAN, "auto-1", NULL, NULL);
+	ck_assert(o.code == 0 && o.prev_slot == OPEN_NOBODY);
+	rig_fini(&r);
+}
+END_TEST
+
+/* A read that names a write waits for it, also when it comes from another worker; one that can never come is not
+ * waited for. */
+START_TEST(reads_wait_for_the_writes_they_name)
+{
+	struct ipc_retain_rows p;
+	struct buf min = { 0 };
+	struct rig_msg *m;
+	struct rig r;
+
+	start(&r, 2);
+	buf_put_le16(&min, 1);
+	buf_put_le64(&min, r.worker[1].epoch);
+	buf_put_le64(&min, 2);
+	CHAN_SEND(r.worker[0].chan, RETAIN_GET, retain_get, .req = 1, .max_bytes = 1000, .filter = SLICE_LIT("#"),
+	    .min = buf_slice(&min));
+	retain(&r, 1, 1, "a", "x");
+	ck_assert_int_eq(rig_wait_done(&r, 1, 1), 0);
+	(void)rig_open(&r, 0, OPEN_CLEAN, "c", NULL, NULL);
+	ck_assert_ptr_null(rig_peek(&r.worker[0], IPC_RETAIN_ROWS));
+	retain(&r, 1, 2, "b", "x");
+	m = rig_wait(&r.worker[0], IPC_RETAIN_ROWS);
+	ck_assert_int_eq(ipc_take_retain_rows(m->payload, &p), 0);
+	ck_assert_uint_eq(p.more, 0);
+	ck_assert_uint_eq(p.rows.len, 2 * (1 + 8 + 4 + 1 + 4 + 4 + 1));
+	mem_free(m);
+	min.base[min.start + 10] = 9;
+	CHAN_SEND(r.worker[0].chan, RETAIN_GET, retain_get, .req = 2, .max_bytes = 1000, .filter = SLICE_LIT("#"),
+	    .min = buf_slice(&min));
+	(void)rig_open(&r, 0, OPEN_CLEAN, "c", NULL, NULL);
+	ck_assert_ptr_null(rig_peek(&r.worker[0], IPC_RETAIN_ROWS));
+	rig_worker_gone(&r, 1);
+	mem_free(rig_wait(&r.worker[0], IPC_RETAIN_ROWS));
+	buf_fini(&min);
+	rig_fini(&r);
+}
+END_TEST
+
+/* 30,000 retained messages are read in full while others are served between the slices. */
+START_TEST(a_long_read_stalls_nobody)
+{
+	enum { COUNT = 30000 };
+	unsigned opens = 0;
+	char topic[32], id[32];
+	struct rig r;
+
+	start(&r, 2);
+	for (unsigned i = 0; i < COUNT; i++) {
+		snprintf(topic, sizeof topic, "dev/%u/state", i);
+		retain(&r, 0, i + 1, topic, "payload");
+	}
+	ck_assert_int_eq(rig_wait_done(&r, 0, COUNT), 0);
+	/* A dozen turns of a millisecond, and an OPEN answered in each: unless this process does not get to run, so try. */
+	for (unsigned tries = 0; tries < 10 && opens < 4; tries++) {
+		opens = 0;
+		CHAN_SEND(r.worker[0].chan, RETAIN_GET, retain_get, .req = 1, .max_bytes = 32 << 20,
+		    .filter = SLICE_LIT("#"));
+		while (rig_peek(&r.worker[0], IPC_RETAIN_ROWS) == NULL) {
+			snprintf(id, sizeof id, "c%u", opens++);
+			ck_assert_int_eq(rig_open(&r, 1, OPEN_CLEAN, id, NULL, NULL).code, 0);
+		}
+		rig_drop(&r.worker[0]);
+	}
+	ck_assert_uint_ge(opens, 4);
+	ck_assert_uint_eq(rig_retained(&r, 1, "dev/+/state", 65536), COUNT);
+	ck_assert_uint_eq(rig_retained(&r, 1, "+/77/#", 65536), 1);
+	rig_fini(&r);
+}
+END_TEST
+
 /* The numbering: everything unanswered is sent again, and is applied once. */
 START_TEST(writes_are_applied_once_over_a_kill)
 {
@@ -261,4 +368,5 @@ END_TEST
 
 UNIT_MAIN("store_proc", starts_and_stops, ids_have_one_owner, rows_of_a_dead_worker_go_to_its_successor,
     a_clean_open_deletes_the_row, writes_are_applied_once_over_a_kill, a_living_worker_keeps_what_it_names,
-    a_session_named_twice_is_taken_from_the_first)
+    a_session_named_twice_is_taken_from_the_first, a_move_that_broke_falls_back_to_the_rows,
+    assigned_ids_are_not_recorded, reads_wait_for_the_writes_they_name, a_long_read_stalls_nobody)
