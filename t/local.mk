@@ -131,22 +131,26 @@ distclean-local:
 # does by itself. scripts/check runs each for some seconds, `make fuzz FUZZ_SECONDS=3600` for longer. In every build
 # driver.c also makes each a test, run_NAME, of a fixed number of inputs. A new one is a name in both lists, its
 # _LDFLAGS and its _SOURCES.
-FUZZERS = t/fuzz/fuzz_codec t/fuzz/fuzz_frame t/fuzz/fuzz_ipc t/fuzz/fuzz_yaml
+FUZZERS = t/fuzz/fuzz_codec t/fuzz/fuzz_frame t/fuzz/fuzz_ipc t/fuzz/fuzz_store t/fuzz/fuzz_yaml
 EXTRA_PROGRAMS += $(FUZZERS)
 FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_codec_LDFLAGS = $(FUZZ_LINK)
 t_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LINK)
 t_fuzz_fuzz_frame_LDADD = libfbcluster.a $(UNIT_LIBS)
 t_fuzz_fuzz_ipc_LDFLAGS = $(FUZZ_LINK)
+t_fuzz_fuzz_store_LDFLAGS = $(FUZZ_LINK)
+t_fuzz_fuzz_store_LDADD = $(STORE_TEST_LIBS)
 t_fuzz_fuzz_yaml_LDFLAGS = $(FUZZ_LINK)
 
-FUZZ_TESTS = t/fuzz/run_codec t/fuzz/run_frame t/fuzz/run_ipc t/fuzz/run_yaml
+FUZZ_TESTS = t/fuzz/run_codec t/fuzz/run_frame t/fuzz/run_ipc t/fuzz/run_store t/fuzz/run_yaml
 check_PROGRAMS += $(FUZZ_TESTS)
 TESTS += $(FUZZ_TESTS)
 t_fuzz_run_frame_SOURCES = t/fuzz/fuzz_frame.c t/fuzz/driver.c
 t_fuzz_run_frame_LDADD = libfbcluster.a $(UNIT_LIBS)
 t_fuzz_run_codec_SOURCES = t/fuzz/fuzz_codec.c t/fuzz/driver.c t/fuzz/seeds.h
 t_fuzz_run_ipc_SOURCES = t/fuzz/fuzz_ipc.c t/fuzz/driver.c
+t_fuzz_run_store_SOURCES = t/fuzz/fuzz_store.c t/fuzz/driver.c
+t_fuzz_run_store_LDADD = $(STORE_TEST_LIBS)
 t_fuzz_run_yaml_SOURCES = t/fuzz/fuzz_yaml.c t/fuzz/driver.c
 t_fuzz_run_yaml_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_CORPUS='"$(abs_top_srcdir)/t/fuzz/corpus/yaml"'
 

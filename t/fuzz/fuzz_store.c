@@ -10,8 +10,7 @@
 #include "common/mqtt/topic.h"
 #include "store/rec.h"
 #include "store/scan.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "t/fuzz/seeds.h"
 
 #define TRY(name) \
 	static void \
@@ -100,5 +99,28 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size > 0)
 		tries[data[0] % (sizeof tries / sizeof tries[0])](slice_of(data + 1, size - 1));
+	return 0;
+}
+
+size_t
+fuzz_seed(size_t i, uint8_t *out, size_t max)
+{
+	static const char *const seeds[] = { "\x0a" "+/b/#\na/b/c", "\x0a" "a/+\na/b/c", "\x0a" "#\n$x/y", "\x0a" "a/b\na",
+		"\x0a" "+/+/c\na//c", "\x09$hmac-sha256$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"\x01\x01" "12345678" "12345678" "$scrypt$", "\x04\x01\x0d" "12345678\x01" };
+	size_t len;
+
+	if (i >= sizeof seeds / sizeof seeds[0])
+		return 0;
+	len = strlen(seeds[i]);
+	len = len < max ? len : max;
+	memcpy(out, seeds[i], len);
+	return len;
+}
+
+int
+LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	fuzz_write_seeds(*argc, *argv);
 	return 0;
 }
