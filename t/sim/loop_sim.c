@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * loop.h under the false clock: timers, tasks and bells; no descriptors, signals never come. */
+ * loop.h under the false clock: timers, tasks, bells, and descriptors whose other end is in this process too, so that
+ * poll() without waiting says all there is to say. Signals never come. */
 #include "common/base/loop.h"
+
+#include <poll.h>
 
 #include "common/base/err.h"
 #include "common/base/mem.h"
@@ -13,7 +16,18 @@ struct loop {
 	struct list tasks, next_tasks;
 	struct list bells;
 	struct list rung;
-	bool stopped, frozen;
+	struct list fds;                /* struct loop_fd */
+	struct list dead;               /* freed while the descriptors were walked */
+	bool stopped, frozen, walking;
+};
+
+struct loop_fd {
+	struct list link;
+	struct loop *loop;
+	int fd;
+	unsigned want;
+	loop_fd_fn *fn;
+	void *arg;
 };
 
 struct loop_bell {
@@ -34,6 +48,8 @@ loop_new(void)
 	list_init(&l->next_tasks);
 	list_init(&l->bells);
 	list_init(&l->rung);
+	list_init(&l->fds);
+	list_init(&l->dead);
 	sim_loop_put(l);
 	return l;
 }
@@ -44,7 +60,7 @@ loop_free(struct loop *l)
 	if (l == NULL)
 		return;
 	sim_loop_del(l);
-	FB_ASSERT(list_empty(&l->bells) && list_empty(&l->rung));
+	FB_ASSERT(list_empty(&l->bells) && list_empty(&l->rung) && list_empty(&l->fds));
 	wheel_free(l->wheel);
 	mem_free(l);
 }
@@ -55,6 +71,57 @@ sim_freeze(struct loop *l, bool frozen)
 	l->frozen = frozen;
 }
 
+/* What is wanted and there, LOOP_READ | LOOP_WRITE; a hang-up is reported as what is wanted. */
+static unsigned
+fd_ready(const struct loop_fd *f)
+{
+	struct pollfd p = { .fd = f->fd };
+
+	if (f->want == 0)
+		return 0;
+	p.events = (short)(((f->want & LOOP_READ) != 0 ? POLLIN : 0) | ((f->want & LOOP_WRITE) != 0 ? POLLOUT : 0));
+	if (poll(&p, 1, 0) <= 0)
+		return 0;
+	if ((p.revents & (POLLHUP | POLLERR)) != 0)
+		return f->want;
+	return ((p.revents & POLLIN) != 0 ? LOOP_READ : 0u) | ((p.revents & POLLOUT) != 0 ? LOOP_WRITE : 0u);
+}
+
+static bool
+some_fd_ready(const struct loop *l)
+{
+	LIST_EACH(n, &l->fds)
+		if (fd_ready(container_of(n, struct loop_fd, link)) != 0)
+			return true;
+	return false;
+}
+
+static void
+run_fds(struct loop *l)
+{
+	struct list rest;
+
+	list_init(&rest);
+	list_move_all(&rest, &l->fds);
+	l->walking = true;
+	while (!list_empty(&rest)) {
+		struct loop_fd *f = LIST_FIRST(&rest, struct loop_fd, link);
+		unsigned ready = fd_ready(f);
+
+		list_del(&f->link);
+		list_put_last(&l->fds, &f->link);
+		if (ready != 0)
+			f->fn(f->arg, ready);
+	}
+	l->walking = false;
+	while (!list_empty(&l->dead)) {
+		struct loop_fd *f = LIST_FIRST(&l->dead, struct loop_fd, link);
+
+		list_del(&f->link);
+		mem_free(f);
+	}
+}
+
 bool
 sim_loop_ready(const struct loop *l)
 {
@@ -63,7 +130,7 @@ sim_loop_ready(const struct loop *l)
 	if (l->frozen || l->stopped)
 		return false;
 	return !list_empty(&l->tasks) || !list_empty(&l->next_tasks) || !list_empty(&l->rung) ||
-	    (wheel_next(l->wheel, &at) && at.ns <= sim_now().ns);
+	    (wheel_next(l->wheel, &at) && at.ns <= sim_now().ns) || some_fd_ready(l);
 }
 
 bool
@@ -101,6 +168,7 @@ loop_turn(struct loop *l, bool block)
 		list_put_last(&l->bells, &b->link);
 		b->fn(b->arg);
 	}
+	run_fds(l);
 	wheel_advance(l->wheel, l->now);
 	run_tasks(l);
 	return !l->stopped;
@@ -128,20 +196,34 @@ loop_now(const struct loop *l)
 struct loop_fd *
 loop_fd_new(struct loop *l, int fd, unsigned want, loop_fd_fn *fn, void *arg)
 {
-	FB_ASSERT(l == NULL);           /* no descriptors in the simulation */
-	return NULL;
+	struct loop_fd *f = mem_zalloc(sizeof *f);
+
+	f->loop = l;
+	f->fd = fd;
+	f->want = want;
+	f->fn = fn;
+	f->arg = arg;
+	list_put_last(&l->fds, &f->link);
+	return f;
 }
 
 void
 loop_fd_want(struct loop_fd *f, unsigned want)
 {
-	FB_ASSERT(f == NULL);
+	f->want = want;
 }
 
 void
 loop_fd_free(struct loop_fd *f)
 {
-	FB_ASSERT(f == NULL);
+	if (f == NULL)
+		return;
+	list_del(&f->link);
+	f->want = 0;
+	if (f->loop->walking)
+		list_put_last(&f->loop->dead, &f->link);
+	else
+		mem_free(f);
 }
 
 void

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * t/sim/sim.h - a false world: one clock, seeded chance, loops that stand for processes, events between them.
  *
- * libfbsim.a has loop.h without descriptors (loop_sim.c), clock.h (sim.c) and pipe.h (pipe_sim.c). There is one
- * world at a time. Time moves only when nobody has anything to do; a turn of a loop costs some microseconds of it. The
- * same seed and the same program give the same run: what fails is replayed by its seed. */
+ * libfbsim.a has loop.h (loop_sim.c; its descriptors are ends of socket pairs within this process), clock.h (sim.c) and
+ * pipe.h (pipe_sim.c). There is one world at a time. Time moves only when nobody has anything to do; a turn of a loop
+ * costs some microseconds of it. The same seed and the same program give the same run: what fails is replayed by its
+ * seed. */
 #ifndef T_SIM_SIM_H
 #define T_SIM_SIM_H
 
