@@ -107,6 +107,16 @@ t_unit_test_pipe_LDADD = $(CLUSTER_TEST_LIBS)
 t_unit_test_link_LDADD = libfbcluster.a libfbsim.a $(UNIT_LIBS)
 t_unit_test_cluster_LDADD = libfbcluster.a libfbsim.a $(UNIT_LIBS)
 
+# Whole workers in one process, under the false clock of t/sim: fake links, a fake store, clients that are texts.
+check_LIBRARIES += libfbworkertest.a
+libfbworkertest_a_SOURCES = \
+	t/support/fake_cluster.c t/support/fake_cluster.h \
+	t/support/fake_store.c t/support/fake_store.h \
+	t/support/worker_fixture.c t/support/worker_fixture.h
+WORKER_TEST_LIBS = libfbworkertest.a libfbworker.a libfbsim.a $(UNIT_LIBS)
+UNIT_TESTS += t/unit/test_connect
+t_unit_test_connect_LDADD = $(WORKER_TEST_LIBS)
+
 # Tables against man pages and etc/fubar.yaml.
 TESTS += t/doc/test_tables.sh
 

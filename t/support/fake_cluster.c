@@ -1,0 +1,773 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "t/support/fake_cluster.h"
+
+#include <string.h>
+
+#include "cluster/cluster.h"
+#include "common/base/buf.h"
+#include "common/base/mem.h"
+#include "common/mqtt/topic.h"
+
+enum kind { SNAPSHOT, WANT, UNWANT, PUBLISH, KEPT, CONTROL, ACK };
+
+struct record {
+	struct list link;
+	enum kind kind;
+	unsigned from;
+	uint64_t from_epoch, to_epoch;
+	uint64_t seq;                   /* ACK: the last that was handled */
+	uint64_t store_seq;
+	uint64_t leg;
+	struct cluster_pub pub;         /* its slices are in bytes */
+	uint8_t type;
+	size_t len;
+	uint8_t bytes[];
+};
+
+struct held {                           /* a publish with open legs */
+	uint64_t cookie;
+	unsigned legs;
+	struct cluster_pub pub;
+	uint8_t bytes[];
+};
+
+struct leg {
+	struct list link;
+	uint64_t number;
+	struct held *held;
+};
+
+struct want {
+	struct list link;
+	unsigned count;
+	size_t len;
+	uint8_t filter[];
+};
+
+struct neighbour {
+	struct cluster *cluster;
+	uint64_t epoch;
+	bool told, greeted, complete, up, gone;
+	uint64_t sent, acked, snapshot_seq, record_seq, store_seq, next_leg;
+	struct list routes;             /* struct want */
+	struct list legs;               /* struct leg */
+};
+
+struct cluster {
+	struct loop *loop;
+	const struct cluster_ops *ops;
+	void *arg;
+	unsigned slot, slots;
+	uint64_t epoch;
+	bool dead;
+	struct list wants;
+	struct list barriers;
+	struct list inbox;              /* struct record */
+	struct loop_bell *bell;
+	struct task task;
+	struct buf done;                /* le64 cookies */
+	struct neighbour n[CLUSTER_MAX];
+};
+
+static struct {
+	struct cluster *c[CLUSTER_MAX];
+	struct list queue[CLUSTER_MAX][CLUSTER_MAX];    /* [from][to] */
+	bool hold[CLUSTER_MAX][CLUSTER_MAX];
+	unsigned turn;
+} net;
+
+/* ---- queues ---- */
+
+static struct list *
+queue(unsigned from, unsigned to)
+{
+	struct list *q = &net.queue[from][to];
+
+	if (q->next == NULL)
+		list_init(q);
+	return q;
+}
+
+static void
+records_drop(struct list *l)
+{
+	LIST_EACH_SAFE(n, tmp, l)
+		mem_free(container_of(n, struct record, link));
+	list_init(l);
+}
+
+void
+fake_net_reset(void)
+{
+	for (unsigned i = 0; i < CLUSTER_MAX; i++)
+		for (unsigned k = 0; k < CLUSTER_MAX; k++)
+			records_drop(queue(i, k));
+	fake_net_hold_all(false);
+}
+
+void
+fake_net_lose(unsigned slot)
+{
+	for (unsigned i = 0; i < CLUSTER_MAX; i++)
+		records_drop(queue(slot, i));
+}
+
+void
+fake_net_die(unsigned slot)
+{
+	if (net.c[slot] != NULL)
+		net.c[slot]->dead = true;
+}
+
+void
+fake_net_hold(unsigned from, unsigned to, bool hold)
+{
+	net.hold[from][to] = hold;
+}
+
+void
+fake_net_hold_all(bool hold)
+{
+	for (unsigned i = 0; i < CLUSTER_MAX; i++)
+		for (unsigned k = 0; k < CLUSTER_MAX; k++)
+			net.hold[i][k] = hold;
+}
+
+size_t
+fake_net_pending(unsigned from, unsigned to)
+{
+	size_t n = 0;
+
+	LIST_EACH(l, queue(from, to))
+		n++;
+	return n;
+}
+
+bool
+fake_net_step_link(unsigned from, unsigned to)
+{
+	struct record *r = LIST_FIRST(queue(from, to), struct record, link);
+	struct cluster *c = net.c[to];
+
+	if (r == NULL)
+		return false;
+	list_del(&r->link);
+	if (c == NULL || c->epoch != r->to_epoch || !c->n[from].greeted || c->n[from].epoch != r->from_epoch) {
+		mem_free(r);
+		return true;
+	}
+	list_put_last(&c->inbox, &r->link);
+	loop_bell_ring(c->bell);
+	return true;
+}
+
+bool
+fake_net_step(void)
+{
+	for (unsigned i = 0; i < CLUSTER_MAX * CLUSTER_MAX; i++) {
+		unsigned at = net.turn++ % (CLUSTER_MAX * CLUSTER_MAX);
+		unsigned from = at / CLUSTER_MAX;
+		unsigned to = at % CLUSTER_MAX;
+
+		if (!net.hold[from][to] && fake_net_step_link(from, to))
+			return true;
+	}
+	return false;
+}
+
+const struct fx_net fake_net = { fake_net_step, fake_net_die, fake_net_reset };
+
+/* To the end of the link's queue; what the dead say is lost at once. */
+static void
+enqueue(struct cluster *c, unsigned to, struct record *r)
+{
+	static struct list limbo;
+
+	if (!c->dead) {
+		list_put_last(queue(c->slot, to), &r->link);
+		return;
+	}
+	if (limbo.next == NULL)
+		list_init(&limbo);
+	records_drop(&limbo);           /* not r itself: the caller may still fill it in */
+	list_put_last(&limbo, &r->link);
+}
+
+static struct record *
+push(struct cluster *c, unsigned to, enum kind kind, struct slice bytes)
+{
+	struct neighbour *n = &c->n[to];
+	struct record *r = mem_zalloc(sizeof *r + bytes.len);
+
+	r->kind = kind;
+	r->from = c->slot;
+	r->from_epoch = c->epoch;
+	r->to_epoch = n->epoch;
+	r->store_seq = c->ops->store_seq != NULL ? c->ops->store_seq(c->arg) : 0;
+	r->len = bytes.len;
+	if (bytes.len > 0)
+		memcpy(r->bytes, bytes.p, bytes.len);
+	if (kind != ACK)
+		r->seq = ++n->sent;
+	enqueue(c, to, r);
+	return r;
+}
+
+/* ---- publishes ---- */
+
+static size_t
+pub_size(const struct cluster_pub *p)
+{
+	return p->topic.len + p->payload.len + p->props.len + p->origin_id.len;
+}
+
+static struct slice
+place(uint8_t **at, struct slice s)
+{
+	struct slice to = slice_of(*at, s.len);
+
+	if (s.len > 0)
+		memcpy(*at, s.p, s.len);
+	*at += s.len;
+	return to;
+}
+
+static struct cluster_pub
+pub_copy(uint8_t *bytes, const struct cluster_pub *p)
+{
+	struct cluster_pub copy = *p;
+
+	copy.topic = place(&bytes, p->topic);
+	copy.payload = place(&bytes, p->payload);
+	copy.props = place(&bytes, p->props);
+	copy.origin_id = place(&bytes, p->origin_id);
+	return copy;
+}
+
+static void
+send_publish(struct cluster *c, unsigned to, const struct cluster_pub *p, uint64_t leg)
+{
+	struct record *r = mem_zalloc(sizeof *r + pub_size(p));
+
+	r->kind = PUBLISH;
+	r->from = c->slot;
+	r->from_epoch = c->epoch;
+	r->to_epoch = c->n[to].epoch;
+	r->store_seq = c->ops->store_seq != NULL ? c->ops->store_seq(c->arg) : 0;
+	r->seq = ++c->n[to].sent;
+	r->leg = leg;
+	r->pub = pub_copy(r->bytes, p);
+	enqueue(c, to, r);
+}
+
+static bool
+wants(const struct neighbour *n, struct slice topic)
+{
+	LIST_EACH(l, &n->routes) {
+		const struct want *w = container_of(l, struct want, link);
+		struct slice filter = slice_of(w->filter, w->len);
+
+		if (slice_eq(filter, topic) || (topic_filter_valid(filter) && topic_matches(filter, topic)))
+			return true;
+	}
+	return false;
+}
+
+static void
+leg_open(struct neighbour *n, struct held *h)
+{
+	struct leg *leg = mem_zalloc(sizeof *leg);
+
+	leg->number = ++n->next_leg;
+	leg->held = h;
+	h->legs++;
+	list_put_last(&n->legs, &leg->link);
+}
+
+static void
+leg_close(struct cluster *c, struct leg *leg)
+{
+	struct held *h = leg->held;
+
+	list_del(&leg->link);
+	mem_free(leg);
+	if (--h->legs > 0)
+		return;
+	if (c != NULL) {
+		buf_put_le64(&c->done, h->cookie);
+		loop_defer(c->loop, &c->task);
+	}
+	mem_free(h);
+}
+
+static void
+run_done(struct task *t)
+{
+	struct cluster *c = container_of(t, struct cluster, task);
+	uint64_t cookie = 0;
+
+	while (buf_len(&c->done) > 0) {
+		struct slice s = buf_slice(&c->done);
+
+		(void)slice_take_le64(&s, &cookie);
+		buf_eat(&c->done, 8);
+		c->ops->on_kept(c->arg, cookie);
+	}
+	buf_shrink(&c->done);
+}
+
+unsigned
+cluster_publish(struct cluster *c, const struct cluster_pub *p, uint64_t cookie)
+{
+	struct held *h = NULL;
+	unsigned legs = 0;
+
+	for (unsigned i = 0; i < c->slots; i++) {
+		struct neighbour *n = &c->n[i];
+
+		if (!(n->complete || (n->gone && p->qos > 0)) || !wants(n, p->topic))
+			continue;
+		legs++;
+		if (p->qos == 0) {
+			send_publish(c, i, p, 0);
+			continue;
+		}
+		if (h == NULL) {
+			h = mem_zalloc(sizeof *h + pub_size(p));
+			h->cookie = cookie;
+			h->pub = pub_copy(h->bytes, p);
+		}
+		leg_open(n, h);
+		if (n->complete)
+			send_publish(c, i, p, n->next_leg);
+	}
+	return legs;
+}
+
+void
+cluster_kept(struct cluster *c, unsigned from, uint64_t kept)
+{
+	if (c->n[from].greeted)
+		push(c, from, KEPT, slice_of(NULL, 0))->leg = kept;
+}
+
+bool
+cluster_congested(const struct cluster *c)
+{
+	(void)c;
+	return false;
+}
+
+/* A new incarnation has told its routes: what its predecessor has not kept is its matter, or nobody's. */
+static void
+route_again(struct cluster *c, unsigned slot)
+{
+	struct neighbour *n = &c->n[slot];
+	struct list old;
+
+	list_init(&old);
+	list_move_all(&old, &n->legs);
+	n->gone = false;
+	LIST_EACH_SAFE(l, tmp, &old) {
+		struct leg *leg = container_of(l, struct leg, link);
+
+		if (wants(n, leg->held->pub.topic)) {
+			leg_open(n, leg->held);
+			send_publish(c, slot, &leg->held->pub, n->next_leg);
+		}
+		leg_close(c, leg);
+	}
+}
+
+/* ---- wants ---- */
+
+static struct want *
+want_find(struct list *l, struct slice filter)
+{
+	LIST_EACH(n, l) {
+		struct want *w = container_of(n, struct want, link);
+
+		if (slice_eq(slice_of(w->filter, w->len), filter))
+			return w;
+	}
+	return NULL;
+}
+
+static bool
+want_add(struct list *l, struct slice filter)
+{
+	struct want *w = want_find(l, filter);
+
+	if (w == NULL) {
+		w = mem_zalloc(sizeof *w + filter.len);
+		w->len = filter.len;
+		memcpy(w->filter, filter.p, filter.len);
+		list_put_last(l, &w->link);
+	}
+	return w->count++ == 0;
+}
+
+static bool
+want_take(struct list *l, struct slice filter)
+{
+	struct want *w = want_find(l, filter);
+
+	FB_ASSERT(w != NULL);
+	if (--w->count > 0)
+		return false;
+	list_del(&w->link);
+	mem_free(w);
+	return true;
+}
+
+static void
+wants_free(struct list *l)
+{
+	LIST_EACH_SAFE(n, tmp, l)
+		mem_free(container_of(n, struct want, link));
+	list_init(l);
+}
+
+static void
+tell_all(struct cluster *c, enum kind kind, struct slice filter)
+{
+	for (unsigned i = 0; i < c->slots; i++) {
+		struct neighbour *n = &c->n[i];
+
+		if (!n->greeted)
+			continue;
+		push(c, i, kind, filter);
+		if (kind == WANT)
+			n->record_seq = n->sent;
+	}
+}
+
+void
+cluster_want(struct cluster *c, struct slice filter)
+{
+	if (want_add(&c->wants, filter))
+		tell_all(c, WANT, filter);
+}
+
+void
+cluster_unwant(struct cluster *c, struct slice filter)
+{
+	uint8_t copy[65536];
+
+	memcpy(copy, filter.p, filter.len);
+	if (want_take(&c->wants, filter))
+		tell_all(c, UNWANT, slice_of(copy, filter.len));
+}
+
+/* ---- barriers ---- */
+
+void
+cluster_barrier(struct cluster *c, struct cluster_barrier *b, void (*done)(struct cluster_barrier *b))
+{
+	b->link.next = NULL;
+	b->done = done;
+	b->waiting = 0;
+	for (unsigned i = 0; i < c->slots; i++) {
+		struct neighbour *n = &c->n[i];
+
+		b->need[i] = n->greeted && n->record_seq > n->acked ? n->record_seq : 0;
+		b->waiting += b->need[i] != 0;
+	}
+	if (b->waiting == 0)
+		done(b);
+	else
+		list_put_last(&c->barriers, &b->link);
+}
+
+void
+cluster_barrier_cancel(struct cluster *c, struct cluster_barrier *b)
+{
+	(void)c;
+	list_del(&b->link);
+}
+
+static void
+barriers_pass(struct cluster *c, unsigned slot, uint64_t seq)
+{
+	struct list passed;
+	struct cluster_barrier *b;
+
+	list_init(&passed);
+	LIST_EACH_SAFE(l, tmp, &c->barriers) {
+		b = container_of(l, struct cluster_barrier, link);
+		if (b->need[slot] == 0 || b->need[slot] > seq)
+			continue;
+		b->need[slot] = 0;
+		if (--b->waiting == 0) {
+			list_del(l);
+			list_put_last(&passed, l);
+		}
+	}
+	while ((b = LIST_FIRST(&passed, struct cluster_barrier, link)) != NULL) {
+		list_del(&b->link);
+		b->done(b);
+	}
+}
+
+bool
+cluster_store_seq(const struct cluster *c, unsigned slot, uint64_t *epoch, uint64_t *seq)
+{
+	const struct neighbour *n = &c->n[slot];
+
+	if (!n->up)
+		return false;
+	*epoch = n->epoch;
+	*seq = n->store_seq;
+	return true;
+}
+
+/* ---- neighbours ---- */
+
+int
+cluster_send(struct cluster *c, unsigned slot, uint8_t type, struct slice body)
+{
+	if (!c->n[slot].up)
+		return FB_ECLOSED;
+	push(c, slot, CONTROL, body)->type = type;
+	c->n[slot].record_seq = c->n[slot].sent;
+	return 0;
+}
+
+static void
+greet(struct cluster *c, unsigned slot)
+{
+	struct neighbour *n = &c->n[slot];
+	struct buf b;
+
+	buf_init(&b);
+	LIST_EACH(l, &c->wants) {
+		const struct want *w = container_of(l, struct want, link);
+
+		buf_put_le32_bytes(&b, slice_of(w->filter, w->len));
+	}
+	n->greeted = true;
+	push(c, slot, SNAPSHOT, buf_slice(&b));
+	n->snapshot_seq = n->record_seq = n->sent;
+	buf_fini(&b);
+}
+
+static void
+check_up(struct cluster *c, unsigned slot)
+{
+	struct neighbour *n = &c->n[slot];
+
+	if (n->up || !n->complete || !n->greeted || n->acked < n->snapshot_seq)
+		return;
+	n->up = true;
+	c->ops->on_neighbour(c->arg, slot, n->epoch, true);
+}
+
+static void
+ended(struct cluster *c, unsigned slot)
+{
+	struct neighbour *n = &c->n[slot];
+	bool was_up = n->up;
+
+	LIST_EACH_SAFE(l, tmp, &c->inbox) {
+		struct record *r = container_of(l, struct record, link);
+
+		if (r->from != slot)
+			continue;
+		list_del(l);
+		mem_free(r);
+	}
+	n->gone = n->gone || n->complete;
+	n->told = n->greeted = n->complete = n->up = false;
+	n->sent = n->acked = n->snapshot_seq = n->record_seq = n->store_seq = 0;
+	if (was_up)
+		c->ops->on_neighbour(c->arg, slot, n->epoch, false);
+	barriers_pass(c, slot, UINT64_MAX);
+}
+
+void
+cluster_peer_up(struct cluster *c, unsigned slot, uint64_t epoch)
+{
+	struct neighbour *n = &c->n[slot];
+	struct cluster *o = net.c[slot];
+
+	if (slot == c->slot || slot >= c->slots || epoch <= n->epoch)
+		return;
+	if (n->told)
+		ended(c, slot);
+	n->epoch = epoch;
+	n->told = true;
+	if (o == NULL || o->epoch != epoch || !o->n[c->slot].told || o->n[c->slot].epoch != c->epoch)
+		return;
+	greet(c, slot);
+	greet(o, c->slot);
+}
+
+void
+cluster_peer_down(struct cluster *c, unsigned slot, uint64_t epoch)
+{
+	struct neighbour *n = &c->n[slot];
+
+	if (n->told && n->epoch == epoch)
+		ended(c, slot);
+	else if (epoch > n->epoch)
+		n->epoch = epoch;
+}
+
+bool
+cluster_linked(const struct cluster *c)
+{
+	for (unsigned i = 0; i < c->slots; i++)
+		if (c->n[i].told && !c->n[i].up)
+			return false;
+	return true;
+}
+
+bool
+cluster_link_stats(const struct cluster *c, unsigned slot, struct cluster_link_stats *out)
+{
+	if (slot >= c->slots || !c->n[slot].told)
+		return false;
+	*out = (struct cluster_link_stats){ .epoch = c->n[slot].epoch, .up = c->n[slot].up };
+	return true;
+}
+
+/* ---- records in ---- */
+
+static void
+take_snapshot(struct cluster *c, unsigned from, struct slice body)
+{
+	struct neighbour *n = &c->n[from];
+	struct slice filter;
+
+	wants_free(&n->routes);
+	while (slice_take_le32_bytes(&body, &filter) == 0)
+		want_add(&n->routes, filter);
+	n->complete = true;
+	route_again(c, from);
+	check_up(c, from);
+}
+
+static void
+take_kept(struct cluster *c, struct neighbour *n, uint64_t number)
+{
+	LIST_EACH_SAFE(l, tmp, &n->legs) {
+		struct leg *leg = container_of(l, struct leg, link);
+
+		if (leg->number == number) {
+			leg_close(c, leg);
+			return;
+		}
+	}
+}
+
+static void
+take(struct cluster *c, struct record *r)
+{
+	struct neighbour *n = &c->n[r->from];
+	struct slice body = slice_of(r->bytes, r->len);
+
+	if (r->store_seq > n->store_seq)
+		n->store_seq = r->store_seq;
+	switch (r->kind) {
+	case SNAPSHOT:
+		take_snapshot(c, r->from, body);
+		break;
+	case WANT:
+		want_add(&n->routes, body);
+		break;
+	case UNWANT:
+		want_take(&n->routes, body);
+		break;
+	case PUBLISH:
+		c->ops->on_publish(c->arg, r->from, &r->pub, r->leg);
+		break;
+	case KEPT:
+		take_kept(c, n, r->leg);
+		break;
+	case CONTROL:
+		c->ops->on_record(c->arg, r->from, r->type, body);
+		break;
+	case ACK:
+		n->acked = r->seq;
+		check_up(c, r->from);
+		barriers_pass(c, r->from, r->seq);
+		break;
+	}
+}
+
+static void
+acknowledge(struct cluster *c, unsigned to, uint64_t seq)
+{
+	struct list *q = queue(c->slot, to);
+	struct record *last = list_empty(q) ? NULL : container_of(q->prev, struct record, link);
+
+	if (last != NULL && last->kind == ACK && last->from_epoch == c->epoch && last->to_epoch == c->n[to].epoch) {
+		last->seq = seq;
+		last->store_seq = c->ops->store_seq != NULL ? c->ops->store_seq(c->arg) : 0;
+	} else {
+		push(c, to, ACK, slice_of(NULL, 0))->seq = seq;
+	}
+}
+
+static void
+on_bell(void *arg)
+{
+	struct cluster *c = arg;
+	struct record *r;
+
+	while ((r = LIST_FIRST(&c->inbox, struct record, link)) != NULL) {
+		list_del(&r->link);
+		take(c, r);
+		if (r->kind != ACK && c->n[r->from].greeted)
+			acknowledge(c, r->from, r->seq);
+		mem_free(r);
+	}
+}
+
+struct cluster *
+cluster_new(struct loop *l, const struct cluster_config *cfg, const struct cluster_ops *ops, void *arg)
+{
+	struct cluster *c = mem_zalloc(sizeof *c);
+
+	FB_ASSERT(net.c[cfg->slot] == NULL);
+	c->loop = l;
+	c->ops = ops;
+	c->arg = arg;
+	c->slot = cfg->slot;
+	c->slots = cfg->slots;
+	c->epoch = cfg->epoch;
+	list_init(&c->wants);
+	list_init(&c->barriers);
+	list_init(&c->inbox);
+	c->bell = loop_bell_new(l, on_bell, c);
+	task_init(&c->task, run_done);
+	for (unsigned i = 0; i < CLUSTER_MAX; i++) {
+		c->n[i].cluster = c;
+		list_init(&c->n[i].routes);
+		list_init(&c->n[i].legs);
+	}
+	net.c[cfg->slot] = c;
+	return c;
+}
+
+void
+cluster_free(struct cluster *c)
+{
+	if (c == NULL)
+		return;
+	net.c[c->slot] = NULL;
+	for (unsigned i = 0; i < CLUSTER_MAX; i++) {
+		LIST_EACH_SAFE(l, tmp, &c->n[i].legs)
+			leg_close(NULL, container_of(l, struct leg, link));
+		wants_free(&c->n[i].routes);
+		records_drop(queue(i, c->slot));
+	}
+	while (!list_empty(&c->barriers))
+		list_del(c->barriers.next);
+	records_drop(&c->inbox);
+	wants_free(&c->wants);
+	task_cancel(&c->task);
+	buf_fini(&c->done);
+	loop_bell_free(c->bell);
+	mem_free(c);
+}

@@ -1,0 +1,938 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "t/support/fake_store.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/buf.h"
+#include "common/base/mem.h"
+#include "common/ipc/chan.h"
+#include "common/ipc/codec.h"
+#include "common/mqtt/topic.h"
+
+#define SLOTS 8
+
+struct sub {
+	struct list link;
+	char *filter;
+	uint8_t qos, options;
+};
+
+struct row {                            /* of a durable session */
+	struct list link;
+	char *id, *account;
+	unsigned slot;
+	struct list subs;
+};
+
+struct owner {
+	struct list link;
+	char *id, *account;
+	unsigned slot;
+	bool durable, held;
+};
+
+struct retained {                       /* sorted by topic */
+	struct list link;
+	char *topic;
+	struct slice payload;
+	uint64_t expires_s;
+	uint8_t qos;
+};
+
+struct account {
+	struct list link;
+	char *name, *password;
+};
+
+struct number {                         /* of an incarnation: survives with its transactions */
+	struct list link;
+	unsigned slot;
+	uint64_t epoch, last;
+};
+
+struct waiting {                        /* a message that was not served yet */
+	struct list link;
+	enum ipc_type type;
+	unsigned slot;
+	uint64_t seq;                   /* of a write */
+	int code;
+	size_t len;
+	uint8_t bytes[];
+};
+
+struct slot {
+	struct fake_store *store;
+	unsigned number;
+	uint64_t epoch;
+	struct chan *chan;
+	bool named, gone, loaded;
+	uint64_t seen, done;
+};
+
+struct fake_store_inner {
+	struct loop *loop;
+	unsigned slots;
+	bool all_named;
+	uint64_t turns;
+	struct slot slot[SLOTS];
+	struct list rows, retained, accounts, numbers;  /* on disk */
+	struct list owners, opens, gets, writes;        /* in memory */
+	char text[4096];
+};
+
+static char *
+text(struct slice s)
+{
+	return mem_dup(s.p, s.len);
+}
+
+static bool
+is(const char *t, struct slice s)
+{
+	return slice_eq(slice_str(t), s);
+}
+
+/* ---- the tables ---- */
+
+static struct owner *
+owner_find(const struct fake_store_inner *in, struct slice id)
+{
+	LIST_EACH(n, &in->owners)
+		if (is(container_of(n, struct owner, link)->id, id))
+			return container_of(n, struct owner, link);
+	return NULL;
+}
+
+static struct owner *
+owner_add(struct fake_store_inner *in, struct slice id, struct slice account, unsigned slot, bool durable, bool held)
+{
+	struct owner *o = mem_zalloc(sizeof *o);
+
+	o->id = text(id);
+	o->account = text(account);
+	o->slot = slot;
+	o->durable = durable;
+	o->held = held;
+	list_put_last(&in->owners, &o->link);
+	return o;
+}
+
+static void
+owner_del(struct owner *o)
+{
+	list_del(&o->link);
+	mem_free(o->id);
+	mem_free(o->account);
+	mem_free(o);
+}
+
+static struct row *
+row_find(const struct fake_store_inner *in, struct slice id)
+{
+	LIST_EACH(n, &in->rows)
+		if (is(container_of(n, struct row, link)->id, id))
+			return container_of(n, struct row, link);
+	return NULL;
+}
+
+static void
+sub_del(struct sub *s)
+{
+	list_del(&s->link);
+	mem_free(s->filter);
+	mem_free(s);
+}
+
+static struct sub *
+sub_find(const struct row *r, struct slice filter)
+{
+	LIST_EACH(n, &r->subs)
+		if (is(container_of(n, struct sub, link)->filter, filter))
+			return container_of(n, struct sub, link);
+	return NULL;
+}
+
+static void
+row_del(struct row *r)
+{
+	LIST_EACH_SAFE(n, tmp, &r->subs)
+		sub_del(container_of(n, struct sub, link));
+	list_del(&r->link);
+	mem_free(r->id);
+	mem_free(r->account);
+	mem_free(r);
+}
+
+static struct row *
+row_put(struct fake_store_inner *in, struct slice id, struct slice account, unsigned slot)
+{
+	struct row *r = row_find(in, id);
+
+	if (r == NULL) {
+		r = mem_zalloc(sizeof *r);
+		r->id = text(id);
+		list_init(&r->subs);
+		list_put_last(&in->rows, &r->link);
+	}
+	mem_free(r->account);
+	r->account = text(account);
+	r->slot = slot;
+	return r;
+}
+
+static void
+sub_put(struct row *r, struct slice filter, uint8_t qos, uint8_t options)
+{
+	struct sub *s = sub_find(r, filter);
+
+	if (s == NULL) {
+		s = mem_zalloc(sizeof *s);
+		s->filter = text(filter);
+		list_put_last(&r->subs, &s->link);
+	}
+	s->qos = qos;
+	s->options = options;
+}
+
+static void
+retained_del(struct retained *r)
+{
+	list_del(&r->link);
+	mem_free(r->topic);
+	mem_free((void *)(uintptr_t)r->payload.p);
+	mem_free(r);
+}
+
+static void
+retained_put(struct fake_store_inner *in, const struct ipc_retain *p)
+{
+	struct list *before = &in->retained;
+	struct retained *r;
+	char *topic = text(p->topic);
+
+	LIST_EACH_SAFE(n, tmp, &in->retained) {
+		r = container_of(n, struct retained, link);
+		if (strcmp(r->topic, topic) == 0)
+			retained_del(r);
+		else if (before == &in->retained && strcmp(r->topic, topic) > 0)
+			before = n;
+	}
+	if (p->payload.len == 0) {
+		mem_free(topic);
+		return;
+	}
+	r = mem_zalloc(sizeof *r);
+	r->topic = topic;
+	r->payload = slice_of(text(p->payload), p->payload.len);
+	r->expires_s = p->expires_s;
+	r->qos = p->qos;
+	list_insert(before->prev, &r->link);
+}
+
+static void
+put_subs(struct buf *b, const struct row *r)
+{
+	LIST_EACH(n, &r->subs) {
+		const struct sub *s = container_of(n, struct sub, link);
+
+		buf_put_u8(b, s->qos);
+		buf_put_u8(b, s->options);
+		buf_put_le32_bytes(b, slice_str(s->filter));
+	}
+}
+
+static struct number *
+number_of(struct fake_store_inner *in, unsigned slot, uint64_t epoch)
+{
+	struct number *x;
+
+	LIST_EACH(n, &in->numbers) {
+		x = container_of(n, struct number, link);
+		if (x->slot == slot && x->epoch == epoch)
+			return x;
+	}
+	x = mem_zalloc(sizeof *x);
+	x->slot = slot;
+	x->epoch = epoch;
+	list_put_last(&in->numbers, &x->link);
+	return x;
+}
+
+/* ---- OPEN ---- */
+
+static int
+check(const struct fake_store *s, const struct ipc_open *p)
+{
+	if (s->fail_opens != 0)
+		return s->fail_opens;
+	if ((p->flags & OPEN_AUTH) == 0)
+		return 0;
+	if ((p->flags & OPEN_HAS_USER) == 0)
+		return FB_EPERM;
+	LIST_EACH(n, &s->in->accounts) {
+		const struct account *a = container_of(n, struct account, link);
+
+		if (is(a->name, p->user) && is(a->password, p->password))
+			return 0;
+	}
+	return FB_EAUTH;
+}
+
+static int
+take_over(struct fake_store *s, struct slot *t, struct owner *o, const struct ipc_open *p, struct ipc_opened *a,
+    struct buf *subs)
+{
+	bool reload = (p->flags & OPEN_RELOAD) != 0 && o->slot == t->number;
+	bool held = o->held && !reload;
+	bool clean = (p->flags & OPEN_CLEAN) != 0;
+	struct row *r = row_find(s->in, p->client_id);
+
+	if (!reload && s->auth && !is(o->account, a->account))
+		return FB_EOWNER;
+	if (!held && o->durable && clean) {
+		if (r != NULL)
+			row_del(r);
+		o->durable = false;
+	}
+	if (o->durable && !clean && !held && r != NULL)
+		put_subs(subs, r);
+	a->prev_slot = (uint16_t)(held ? o->slot : OPEN_NOBODY);
+	a->durable = o->durable;
+	a->subs = buf_slice(subs);
+	o->slot = t->number;
+	o->held = true;
+	if (!o->durable || clean) {
+		mem_free(o->account);
+		o->account = text(a->account);
+	}
+	return 0;
+}
+
+static void
+do_open(struct fake_store *s, struct slot *t, struct slice payload)
+{
+	struct ipc_open p;
+	struct ipc_opened a = { .prev_slot = OPEN_NOBODY };
+	struct owner *o;
+	struct buf subs;
+	int rc;
+
+	FB_ASSERT(ipc_take_open(payload, &p) == 0);
+	buf_init(&subs);
+	a.req = p.req;
+	if (p.flags & OPEN_AUTH)
+		a.account = p.user;
+	rc = check(s, &p);
+	o = rc == 0 && !(p.flags & OPEN_ASSIGNED) ? owner_find(s->in, p.client_id) : NULL;
+	if (rc == 0 && o == NULL && !(p.flags & OPEN_ASSIGNED))
+		owner_add(s->in, p.client_id, a.account, t->number, false, true);
+	else if (o != NULL)
+		rc = take_over(s, t, o, &p, &a, &subs);
+	a.code = (uint16_t)-rc;
+	if (t->chan != NULL) {
+		ipc_put_opened(chan_begin(t->chan, IPC_OPENED), &a);
+		chan_end(t->chan);
+	}
+	buf_fini(&subs);
+}
+
+/* ---- writes ---- */
+
+static int
+check_owner(const struct fake_store_inner *in, unsigned slot, struct slice id, bool must)
+{
+	const struct owner *o = owner_find(in, id);
+
+	return (o == NULL && must) || (o != NULL && o->slot != slot) ? FB_EOWNER : 0;
+}
+
+static int
+accept_write(struct fake_store_inner *in, unsigned slot, enum ipc_type type, struct slice payload, uint64_t *seq)
+{
+	struct ipc_session_put put;
+	struct ipc_session_del del;
+	struct ipc_sub_put sput;
+	struct ipc_sub_del sdel;
+	struct ipc_retain retain;
+	int rc = 0;
+
+	if (type == IPC_SESSION_PUT && ipc_take_session_put(payload, &put) == 0) {
+		*seq = put.seq;
+		rc = check_owner(in, slot, put.client_id, true);
+		if (rc == 0)
+			owner_find(in, put.client_id)->durable = true;
+	} else if (type == IPC_SESSION_DEL && ipc_take_session_del(payload, &del) == 0) {
+		*seq = del.seq;
+		rc = check_owner(in, slot, del.client_id, false);
+		if (rc == 0 && owner_find(in, del.client_id) != NULL)
+			owner_find(in, del.client_id)->durable = false;
+	} else if (type == IPC_SUB_PUT && ipc_take_sub_put(payload, &sput) == 0) {
+		*seq = sput.seq;
+		rc = check_owner(in, slot, sput.client_id, true);
+		if (rc == 0 && !owner_find(in, sput.client_id)->durable)
+			rc = FB_ENOENT;
+	} else if (type == IPC_SUB_DEL && ipc_take_sub_del(payload, &sdel) == 0) {
+		*seq = sdel.seq;
+		rc = check_owner(in, slot, sdel.client_id, false);
+	} else {
+		FB_ASSERT(type == IPC_RETAIN && ipc_take_retain(payload, &retain) == 0);
+		*seq = retain.seq;
+	}
+	return rc;
+}
+
+static void
+apply(struct fake_store_inner *in, const struct waiting *w)
+{
+	struct slice payload = slice_of(w->bytes, w->len);
+	struct ipc_session_put put;
+	struct ipc_session_del del;
+	struct ipc_sub_put sput;
+	struct ipc_sub_del sdel;
+	struct ipc_retain retain;
+	struct row *r;
+
+	if (w->type == IPC_SESSION_PUT && ipc_take_session_put(payload, &put) == 0) {
+		row_put(in, put.client_id, put.account, w->slot);
+	} else if (w->type == IPC_SESSION_DEL && ipc_take_session_del(payload, &del) == 0) {
+		if ((r = row_find(in, del.client_id)) != NULL)
+			row_del(r);
+	} else if (w->type == IPC_SUB_PUT && ipc_take_sub_put(payload, &sput) == 0) {
+		if ((r = row_find(in, sput.client_id)) != NULL)
+			sub_put(r, sput.filter, sput.qos, sput.options);
+	} else if (w->type == IPC_SUB_DEL && ipc_take_sub_del(payload, &sdel) == 0) {
+		r = row_find(in, sdel.client_id);
+		if (r != NULL && sub_find(r, sdel.filter) != NULL)
+			sub_del(sub_find(r, sdel.filter));
+	} else if (ipc_take_retain(payload, &retain) == 0) {
+		retained_put(in, &retain);
+	}
+}
+
+static void
+say_done(struct slot *t, uint64_t seq, int code)
+{
+	if (t->chan != NULL)
+		CHAN_SEND(t->chan, DONE, done, .seq = seq, .code = (uint16_t)-code);
+}
+
+/* All that is there in one transaction; then one answer a worker, and one for each that failed. */
+static bool
+commit(struct fake_store *s)
+{
+	struct fake_store_inner *in = s->in;
+	uint64_t good[SLOTS] = { 0 };
+	bool any = !list_empty(&in->writes);
+
+	LIST_EACH_SAFE(n, tmp, &in->writes) {
+		struct waiting *w = container_of(n, struct waiting, link);
+		struct slot *t = &in->slot[w->slot];
+
+		if (w->code == 0)
+			apply(in, w);
+		number_of(in, w->slot, t->epoch)->last = w->seq;
+		t->done = w->seq;
+		if (w->code != 0) {
+			if (good[w->slot] != 0)
+				say_done(t, good[w->slot], 0);
+			good[w->slot] = 0;
+			say_done(t, w->seq, w->code);
+		} else {
+			good[w->slot] = w->seq;
+		}
+		list_del(n);
+		mem_free(w);
+	}
+	for (unsigned i = 0; i < in->slots; i++)
+		if (good[i] != 0)
+			say_done(&in->slot[i], good[i], 0);
+	return any;
+}
+
+static struct waiting *
+wait_put(struct list *l, struct slot *t, enum ipc_type type, struct slice payload)
+{
+	struct waiting *w = mem_zalloc(sizeof *w + payload.len);
+
+	w->type = type;
+	w->slot = t->number;
+	w->len = payload.len;
+	if (payload.len > 0)
+		memcpy(w->bytes, payload.p, payload.len);
+	list_put_last(l, &w->link);
+	return w;
+}
+
+static void
+do_write(struct fake_store *s, struct slot *t, enum ipc_type type, struct slice payload)
+{
+	uint64_t seq = 0;
+	int rc = accept_write(s->in, t->number, type, payload, &seq);
+	struct waiting *w;
+
+	s->writes++;
+	if (seq <= t->seen) {
+		s->repeated++;
+		if (seq <= t->done)
+			say_done(t, seq, 0);
+		return;
+	}
+	FB_ASSERT(seq == t->seen + 1);
+	t->seen = seq;
+	w = wait_put(&s->in->writes, t, type, payload);
+	w->seq = seq;
+	w->code = s->fail_writes != 0 ? s->fail_writes : rc;
+}
+
+/* ---- RETAIN_GET ---- */
+
+static bool
+applied(const struct fake_store_inner *in, struct slice min)
+{
+	uint16_t slot;
+	uint64_t epoch, seq;
+
+	while (slice_take_le16(&min, &slot) == 0 && slice_take_le64(&min, &epoch) == 0 && slice_take_le64(&min, &seq) == 0)
+		if (slot < in->slots && in->slot[slot].epoch == epoch && in->slot[slot].done < seq)
+			return false;
+	return true;
+}
+
+static bool
+do_get(struct fake_store *s, struct slot *t, struct slice payload)
+{
+	struct ipc_retain_get p;
+	struct ipc_retain_rows a = { 0 };
+	struct buf b;
+	unsigned rows = 0;
+
+	FB_ASSERT(ipc_take_retain_get(payload, &p) == 0);
+	if (!applied(s->in, p.min))
+		return false;
+	buf_init(&b);
+	a.req = p.req;
+	a.code = (uint16_t)-s->fail_gets;
+	LIST_EACH(n, &s->in->retained) {
+		const struct retained *r = container_of(n, struct retained, link);
+
+		if (s->fail_gets != 0 || !topic_matches(p.filter, slice_str(r->topic)))
+			continue;
+		if (p.after.len > 0 && strncmp(r->topic, (const char *)p.after.p, p.after.len + 1) <= 0)
+			continue;
+		if (buf_len(&b) >= p.max_bytes || (s->rows_a_get != 0 && rows == s->rows_a_get)) {
+			a.more = 1;
+			break;
+		}
+		buf_put_u8(&b, r->qos);
+		buf_put_le64(&b, r->expires_s);
+		buf_put_le32_bytes(&b, slice_str(r->topic));
+		buf_put_le32_bytes(&b, slice_of(NULL, 0));
+		buf_put_le32_bytes(&b, r->payload);
+		a.next = slice_of(r->topic, strlen(r->topic) + 1);      /* with its NUL: "a" is not behind "a/b" */
+		rows++;
+	}
+	a.rows = buf_slice(&b);
+	if (t->chan != NULL) {
+		ipc_put_retain_rows(chan_begin(t->chan, IPC_RETAIN_ROWS), &a);
+		chan_end(t->chan);
+	}
+	buf_fini(&b);
+	return true;
+}
+
+/* ---- naming and loading ---- */
+
+static void
+load(struct slot *t)
+{
+	struct fake_store_inner *in = t->store->in;
+
+	if (t->loaded)
+		return;
+	t->loaded = true;
+	LIST_EACH(n, &in->owners) {
+		struct owner *o = container_of(n, struct owner, link);
+		struct row *r = row_find(in, slice_str(o->id));
+		struct buf subs;
+
+		if (o->slot != t->number || o->held || r == NULL)
+			continue;
+		buf_init(&subs);
+		put_subs(&subs, r);
+		CHAN_SEND(t->chan, SESSION_ROW, session_row, .client_id = slice_str(o->id), .account = slice_str(r->account),
+		    .subs = buf_slice(&subs));
+		o->held = true;
+		buf_fini(&subs);
+	}
+	chan_send(t->chan, IPC_LOADED);
+}
+
+static void
+check_named(struct fake_store_inner *in)
+{
+	for (unsigned i = 0; i < in->slots; i++)
+		if (in->slot[i].chan != NULL && !in->slot[i].named)
+			return;
+	in->all_named = true;
+	for (unsigned i = 0; i < in->slots; i++)
+		if (in->slot[i].chan != NULL)
+			load(&in->slot[i]);
+}
+
+static void
+do_own(struct fake_store_inner *in, struct slot *t, struct slice payload)
+{
+	struct ipc_own p;
+	struct owner *o;
+
+	FB_ASSERT(ipc_take_own(payload, &p) == 0);
+	o = owner_find(in, p.client_id);
+	if (o == NULL) {
+		owner_add(in, p.client_id, p.account, t->number, (p.flags & OWN_DURABLE) != 0, true);
+		return;
+	}
+	if (o->held && o->slot != t->number && in->slot[o->slot].chan != NULL)
+		CHAN_SEND(in->slot[o->slot].chan, DISOWN, client, .client_id = p.client_id);
+	o->slot = t->number;
+	o->held = true;
+	o->durable = o->durable || (p.flags & OWN_DURABLE);
+	mem_free(o->account);
+	o->account = text(p.account);
+}
+
+static void
+on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
+{
+	struct slot *t = arg;
+	struct fake_store *s = t->store;
+	struct fake_store_inner *in = s->in;
+	struct ipc_client client;
+	struct owner *o;
+
+	FB_ASSERT(fd == -1);
+	switch ((int)type) {
+	case IPC_W_HELLO:
+		t->seen = t->done = number_of(in, t->number, t->epoch)->last;
+		break;
+	case IPC_OWN:
+		do_own(in, t, payload);
+		break;
+	case IPC_OWN_END:
+		t->named = true;
+		if (in->all_named)
+			load(t);
+		else
+			check_named(in);
+		break;
+	case IPC_OPEN:
+		s->opens++;
+		wait_put(&in->opens, t, type, payload);
+		break;
+	case IPC_GIVE_UP:
+		FB_ASSERT(ipc_take_client(payload, &client) == 0);
+		o = owner_find(in, client.client_id);
+		if (o != NULL && o->slot == t->number && !o->durable)
+			owner_del(o);
+		break;
+	case IPC_RETAIN_GET:
+		s->gets++;
+		wait_put(&in->gets, t, type, payload);
+		break;
+	default:
+		do_write(s, t, type, payload);
+	}
+	/* An OPEN is answered at once, before what comes behind it. */
+	if (type == IPC_OPEN)
+		(void)fake_store_step(s);
+}
+
+static void
+on_closed(void *arg)
+{
+	struct slot *t = arg;
+
+	chan_free(t->chan);
+	t->chan = NULL;
+	if (t->gone)
+		fake_store_gone(t->store, t->number);
+}
+
+static const struct chan_ops ops = { .on_msg = on_msg, .on_closed = on_closed };
+
+/* ---- for the test ---- */
+
+static bool
+serve_opens(struct fake_store *s)
+{
+	struct waiting *w;
+	bool any = false;
+
+	while (!s->hold_opens && s->in->all_named && (w = LIST_FIRST(&s->in->opens, struct waiting, link)) != NULL) {
+		list_del(&w->link);
+		do_open(s, &s->in->slot[w->slot], slice_of(w->bytes, w->len));
+		mem_free(w);
+		any = true;
+	}
+	return any;
+}
+
+bool
+fake_store_step(struct fake_store *s)
+{
+	bool any = serve_opens(s);
+
+	if (!s->hold_commits)
+		any = commit(s) || any;
+	LIST_EACH_SAFE(n, tmp, &s->in->gets) {
+		struct waiting *w = container_of(n, struct waiting, link);
+
+		if (s->hold_gets || !do_get(s, &s->in->slot[w->slot], slice_of(w->bytes, w->len)))
+			continue;
+		list_del(n);
+		mem_free(w);
+		any = true;
+	}
+	return any;
+}
+
+void
+fake_store_init(struct fake_store *s, struct loop *l, unsigned slots)
+{
+	struct fake_store_inner *in = mem_zalloc(sizeof *in);
+
+	*s = (struct fake_store){ .in = in };
+	in->loop = l;
+	in->slots = slots;
+	list_init(&in->rows);
+	list_init(&in->retained);
+	list_init(&in->accounts);
+	list_init(&in->numbers);
+	list_init(&in->owners);
+	list_init(&in->opens);
+	list_init(&in->gets);
+	list_init(&in->writes);
+	for (unsigned i = 0; i < SLOTS; i++)
+		in->slot[i] = (struct slot){ .store = s, .number = i };
+}
+
+static void
+waiting_drop(struct list *l, int slot)
+{
+	LIST_EACH_SAFE(n, tmp, l) {
+		struct waiting *w = container_of(n, struct waiting, link);
+
+		if (slot >= 0 && w->slot != (unsigned)slot)
+			continue;
+		list_del(n);
+		mem_free(w);
+	}
+}
+
+static void
+forget(struct fake_store_inner *in)
+{
+	LIST_EACH_SAFE(n, tmp, &in->owners)
+		owner_del(container_of(n, struct owner, link));
+	waiting_drop(&in->opens, -1);
+	waiting_drop(&in->gets, -1);
+	waiting_drop(&in->writes, -1);
+	in->all_named = false;
+}
+
+void
+fake_store_crash(struct fake_store *s)
+{
+	for (unsigned i = 0; i < s->in->slots; i++) {
+		struct slot *t = &s->in->slot[i];
+
+		chan_free(t->chan);
+		*t = (struct slot){ .store = s, .number = i };
+	}
+	forget(s->in);
+}
+
+static void
+clear_disk(struct fake_store_inner *in)
+{
+	LIST_EACH_SAFE(n, tmp, &in->rows)
+		row_del(container_of(n, struct row, link));
+	LIST_EACH_SAFE(n, tmp, &in->retained)
+		retained_del(container_of(n, struct retained, link));
+}
+
+void
+fake_store_fini(struct fake_store *s)
+{
+	struct fake_store_inner *in = s->in;
+
+	fake_store_crash(s);
+	clear_disk(in);
+	LIST_EACH_SAFE(n, tmp, &in->accounts) {
+		struct account *a = container_of(n, struct account, link);
+
+		mem_free(a->name);
+		mem_free(a->password);
+		mem_free(a);
+	}
+	LIST_EACH_SAFE(n, tmp, &in->numbers)
+		mem_free(container_of(n, struct number, link));
+	mem_free(in);
+}
+
+void
+fake_store_given(struct fake_store *s, unsigned slot, uint64_t epoch, int fd)
+{
+	struct fake_store_inner *in = s->in;
+	struct slot *t = &in->slot[slot];
+	bool first = true;
+
+	for (unsigned i = 0; i < in->slots; i++)
+		first = first && in->slot[i].chan == NULL;
+	if (first && !in->all_named && list_empty(&in->owners)) {
+		LIST_EACH(n, &in->rows) {
+			struct row *r = container_of(n, struct row, link);
+
+			owner_add(in, slice_str(r->id), slice_str(r->account), r->slot % in->slots, true, false);
+		}
+	}
+	FB_ASSERT(t->chan == NULL);
+	t->epoch = epoch;
+	t->named = t->gone = t->loaded = false;
+	t->chan = chan_new(in->loop, fd, IPC_STORE, IPC_WORKER, &ops, t);
+}
+
+void
+fake_store_cut(struct fake_store *s, unsigned slot)
+{
+	chan_free(s->in->slot[slot].chan);
+	s->in->slot[slot].chan = NULL;
+}
+
+void
+fake_store_gone(struct fake_store *s, unsigned slot)
+{
+	struct fake_store_inner *in = s->in;
+	struct slot *t = &in->slot[slot];
+
+	t->gone = true;
+	if (t->chan != NULL)
+		return;
+	waiting_drop(&in->opens, (int)slot);
+	waiting_drop(&in->gets, (int)slot);
+	(void)commit(s);
+	t->epoch = 0;
+	LIST_EACH_SAFE(n, tmp, &in->owners) {
+		struct owner *o = container_of(n, struct owner, link);
+
+		if (o->slot != slot)
+			continue;
+		if (!o->durable)
+			owner_del(o);
+		else
+			o->held = false;
+	}
+	check_named(in);
+}
+
+void
+fake_store_account(struct fake_store *s, const char *name, const char *password)
+{
+	struct account *a = mem_zalloc(sizeof *a);
+
+	a->name = mem_strdup(name);
+	a->password = mem_strdup(password);
+	list_put_last(&s->in->accounts, &a->link);
+}
+
+void
+fake_store_account_del(struct fake_store *s, const char *name)
+{
+	LIST_EACH_SAFE(n, tmp, &s->in->accounts) {
+		struct account *a = container_of(n, struct account, link);
+
+		if (strcmp(a->name, name) != 0)
+			continue;
+		list_del(n);
+		mem_free(a->name);
+		mem_free(a->password);
+		mem_free(a);
+	}
+	for (unsigned i = 0; i < s->in->slots; i++)
+		if (s->in->slot[i].chan != NULL)
+			CHAN_SEND(s->in->slot[i].chan, ACCOUNT_GONE, name, .name = slice_str(name));
+}
+
+void
+fake_store_reset(struct fake_store *s)
+{
+	struct fake_store_inner *in = s->in;
+
+	clear_disk(in);
+	LIST_EACH_SAFE(n, tmp, &in->owners)
+		owner_del(container_of(n, struct owner, link));
+	for (unsigned i = 0; i < in->slots; i++)
+		if (in->slot[i].chan != NULL)
+			chan_send(in->slot[i].chan, IPC_RESET);
+}
+
+void
+fake_store_disown(struct fake_store *s, unsigned slot, const char *id)
+{
+	CHAN_SEND(s->in->slot[slot].chan, DISOWN, client, .client_id = slice_str(id));
+}
+
+int
+fake_store_owner(const struct fake_store *s, const char *id)
+{
+	const struct owner *o = owner_find(s->in, slice_str(id));
+
+	return o != NULL && o->held ? (int)o->slot : -1;
+}
+
+bool
+fake_store_row(const struct fake_store *s, const char *id)
+{
+	return row_find(s->in, slice_str(id)) != NULL;
+}
+
+int
+fake_store_sub(const struct fake_store *s, const char *id, const char *filter)
+{
+	const struct row *r = row_find(s->in, slice_str(id));
+	const struct sub *sub = r != NULL ? sub_find(r, slice_str(filter)) : NULL;
+
+	return sub != NULL ? sub->qos : -1;
+}
+
+const char *
+fake_store_retained(const struct fake_store *s, const char *topic)
+{
+	LIST_EACH(n, &s->in->retained) {
+		const struct retained *r = container_of(n, struct retained, link);
+
+		if (strcmp(r->topic, topic) != 0)
+			continue;
+		snprintf(s->in->text, sizeof s->in->text, "%.*s", (int)r->payload.len, (const char *)r->payload.p);
+		return s->in->text;
+	}
+	return NULL;
+}
+
+void
+fake_store_retain(struct fake_store *s, const char *topic, const char *payload, uint8_t qos)
+{
+	const struct ipc_retain p = { .qos = qos, .topic = slice_str(topic), .payload = slice_str(payload) };
+
+	retained_put(s->in, &p);
+}
+
+void
+fake_store_put_row(struct fake_store *s, const char *id, unsigned slot, const char *filter, uint8_t qos)
+{
+	struct row *r = row_put(s->in, slice_str(id), slice_of(NULL, 0), slot);
+
+	if (filter != NULL)
+		sub_put(r, slice_str(filter), qos, 0);
+}
