@@ -29,6 +29,7 @@ struct row {                            /* of a durable session */
 struct owner {
 	struct list link;
 	char *id, *account;
+	uint64_t stamp;                 /* of the answer that gave it; 0: long ago */
 	unsigned slot;
 	bool durable, held;
 };
@@ -75,7 +76,7 @@ struct fake_store_inner {
 	struct loop *loop;
 	unsigned slots;
 	bool all_named;
-	uint64_t turns;
+	uint64_t stamp;                 /* the last one given */
 	struct slot slot[SLOTS];
 	struct list rows, retained, accounts, numbers;  /* on disk */
 	struct list owners, opens, gets, writes;        /* in memory */
@@ -299,10 +300,12 @@ take_over(struct fake_store *s, struct slot *t, struct owner *o, const struct ip
 	if (o->durable && !clean && !held && r != NULL)
 		put_subs(subs, r);
 	a->prev_slot = (uint16_t)(held ? o->slot : OPEN_NOBODY);
+	a->prev_stamp = held ? o->stamp : 0;
 	a->durable = o->durable;
 	a->subs = buf_slice(subs);
 	o->slot = t->number;
 	o->held = true;
+	o->stamp = a->stamp = ++s->in->stamp;
 	if (!o->durable || clean) {
 		mem_free(o->account);
 		o->account = text(a->account);
@@ -327,7 +330,7 @@ do_open(struct fake_store *s, struct slot *t, struct slice payload)
 	rc = check(s, &p);
 	o = rc == 0 && !(p.flags & OPEN_ASSIGNED) ? owner_find(s->in, p.client_id) : NULL;
 	if (rc == 0 && o == NULL && !(p.flags & OPEN_ASSIGNED))
-		owner_add(s->in, p.client_id, a.account, t->number, false, true);
+		owner_add(s->in, p.client_id, a.account, t->number, false, true)->stamp = a.stamp = ++s->in->stamp;
 	else if (o != NULL)
 		rc = take_over(s, t, o, &p, &a, &subs);
 	a.code = (uint16_t)-rc;
@@ -596,6 +599,7 @@ do_own(struct fake_store_inner *in, struct slot *t, struct slice payload)
 	if (o->held && o->slot != t->number && in->slot[o->slot].chan != NULL)
 		CHAN_SEND(in->slot[o->slot].chan, DISOWN, client, .client_id = p.client_id);
 	o->slot = t->number;
+	o->stamp = 0;
 	o->held = true;
 	o->durable = o->durable || (p.flags & OWN_DURABLE);
 	mem_free(o->account);
@@ -831,7 +835,7 @@ fake_store_gone(struct fake_store *s, unsigned slot)
 		if (!o->durable)
 			owner_del(o);
 		else
-			o->held = false;
+			o->held = false, o->stamp = 0;
 	}
 	check_named(in);
 }
