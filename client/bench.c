@@ -81,6 +81,17 @@ bench_memory(struct bench *b)
 	}
 }
 
+bool
+bench_slope(struct bench *b, enum bench_slope what, int64_t from, int64_t to, uint64_t n)
+{
+	if (from < 0 || to < 0)
+		return false;
+	b->slope[what] = (double)(to - from) / (double)n;
+	b->slope_from = from;
+	b->slope_to = to;
+	return true;
+}
+
 static bool
 connect_roles(struct bench *b, struct peer **pubs, struct peer **subs)
 {

@@ -68,6 +68,7 @@ struct bench {
 	struct bench_sample fetch_from, fetch_to;       /* retained */
 	uint64_t connects;              /* connections in the measured time, conn */
 	double slope[SLOPE_COUNT];      /* bytes each; NAN: not measured */
+	int64_t slope_from, slope_to;   /* what it was made of */
 	struct mono shown;              /* progress line */
 	uint64_t shown_count;
 	bool tty;
@@ -81,6 +82,8 @@ void bench_sample(struct bench *b, struct bench_sample *s);
 /* n more connections, all up on return; *first is the first's number. */
 bool bench_open(struct bench *b, uint32_t n, uint32_t *first);
 bool bench_subacks(struct bench *b);
+/* slope of n things between two answers of bench_memory(). */
+bool bench_slope(struct bench *b, enum bench_slope what, int64_t from, int64_t to, uint64_t n);
 /* Waits until the memory of the broker's processes stands still; -1 if unknown. */
 int64_t bench_memory(struct bench *b);
 

@@ -81,8 +81,7 @@ subscribe_all(struct bench *b, uint32_t first, uint32_t clients)
 	if (!subscribe_range(b, first, clients, n / 10, n))
 		return false;
 	after = bench_memory(b);
-	b->slope[SLOPE_SUBSCRIPTION] = (double)(after - before) / (double)(n - n / 10);
-	return before >= 0 && after >= 0;
+	return bench_slope(b, SLOPE_SUBSCRIPTION, before, after, n - n / 10);
 }
 
 static bool
@@ -118,7 +117,7 @@ bench_conn(struct bench *b)
 	b->connects = b->swarm.up - b->connects;
 	bench_sample(b, &b->to);
 	if (ok && b->o.slope && b->o.subscribe == 0)
-		b->slope[SLOPE_CONNECTION] = (double)(bench_memory(b) - before) / (double)(n - n / 10);
+		ok = bench_slope(b, SLOPE_CONNECTION, before, bench_memory(b), n - n / 10);
 	if (ok && b->o.subscribe > 0)
 		ok = subscribe_all(b, first, n);
 	if (ok && b->o.hold_s > 0)

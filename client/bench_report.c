@@ -128,7 +128,8 @@ report_text(const struct bench *b, const struct span *s, const struct span *fetc
 		    (double)b->pss_after / 1e6);
 	for (int i = 0; i < SLOPE_COUNT; i++)
 		if (!isnan(b->slope[i]))
-			printf("%-10s %.0f bytes a %s\n", "memory", b->slope[i], slope_names[i]);
+			printf("%-10s %.0f bytes a %s (from %.1f to %.1f MB)\n", "memory", b->slope[i], slope_names[i],
+			    (double)b->slope_from / 1e6, (double)b->slope_to / 1e6);
 	if (b->o.mode == BENCH_CONN)
 		return;
 	printf("%-10s %" PRIu64 " lost, %" PRIu64 " twice, %" PRIu64 " out of order", "checked", b->missing, n->again, n->late);
@@ -183,7 +184,8 @@ report_json(const struct bench *b, bool ok, const struct span *s, const struct s
 		    "after", (json_int_t)b->pss_after));
 	for (int i = 0; i < SLOPE_COUNT; i++)
 		if (!isnan(b->slope[i]))
-			json_object_set_new(j, keys[i], json_real(b->slope[i]));
+			json_object_set_new(j, keys[i], json_pack("{s:f, s:I, s:I}", "bytes", b->slope[i], "from",
+			    (json_int_t)b->slope_from, "to", (json_int_t)b->slope_to));
 	json_object_set_new(j, "checked", json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "sent",
 	    (json_int_t)n->sent, "delivered", (json_int_t)n->delivered, "lost", (json_int_t)b->missing, "duplicated",
 	    (json_int_t)n->again, "reordered", (json_int_t)n->late, "damaged", (json_int_t)n->foreign, "unacknowledged",

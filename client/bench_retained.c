@@ -211,8 +211,7 @@ set_all(struct retained *r)
 	b->to.n.sent = b->to.n.delivered = n;
 	if (b->o.slope) {
 		after = bench_memory(b);
-		if (before >= 0 && after >= 0)
-			b->slope[SLOPE_RETAINED] = (double)(after - before) / (double)(n - n / 10);
+		(void)bench_slope(b, SLOPE_RETAINED, before, after, n - n / 10);
 	}
 	return true;
 }

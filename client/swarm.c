@@ -22,6 +22,7 @@
 #include "common/mqtt/reason.h"
 
 #define EVENTS 1024
+#define DIALS_A_TURN 64
 #define OPEN_TIMEOUT_NS (60 * NS_PER_SEC)
 
 void
@@ -271,14 +272,17 @@ dial(struct peer *p)
 		dialed(p);
 }
 
-/* Dials what may be dialed now; true if the pace holds some back. */
-static bool
-dial_more(struct swarm *s)
+/* Dials what may be dialed now, but few a turn: a server gives up on a connection whose CONNECT does not follow. The
+ * longest that the turn may wait for the sake of those that remain. */
+static int64_t
+dial_more(struct swarm *s, int64_t wait_ns)
 {
+	uint32_t few = DIALS_A_TURN;
+	int64_t pause;
 	uint32_t due = s->target;
 
 	if (s->opened >= s->target)
-		return false;
+		return wait_ns;
 	if (s->open_rate > 0) {
 		double t = (double)mono_diff(clock_mono(), s->open_start) / (double)NS_PER_SEC;
 		double n = t * s->open_rate + 1 + s->open_base;
@@ -286,9 +290,12 @@ dial_more(struct swarm *s)
 		if (n < (double)due)
 			due = (uint32_t)n;
 	}
-	while (s->opened < due && s->opening < s->opening_max && !swarm_failed(s))
+	while (few-- > 0 && s->opened < due && s->opening < s->opening_max && !swarm_failed(s))
 		dial(s->peers[s->opened]);
-	return s->opened < s->target && s->opening < s->opening_max;
+	if (s->opened >= s->target || s->opening >= s->opening_max)
+		return wait_ns;
+	pause = s->opened < due ? 0 : NS_PER_MS;        /* some may be dialed now, or when the pace lets them */
+	return wait_ns < pause ? wait_ns : pause;
 }
 
 static bool
@@ -476,8 +483,7 @@ swarm_turn(struct swarm *s, int64_t wait_ns)
 
 	if (s->scratch == NULL)
 		s->scratch = mem_alloc(s->scratch_size);
-	if (dial_more(s) && wait_ns > NS_PER_MS)
-		wait_ns = NS_PER_MS;
+	wait_ns = dial_more(s, wait_ns);
 	if (s->spin || wait_ns < 0)
 		wait_ns = 0;
 	wait = (struct timespec){ wait_ns / NS_PER_SEC, wait_ns % NS_PER_SEC };
