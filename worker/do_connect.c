@@ -362,7 +362,8 @@ on_row(void *arg, int err)
 {
 	struct open *o = arg;
 
-	o->failed = o->failed || err != 0;
+	/* Not the owner any more: another worker is about to take the session, and it writes the row. */
+	o->failed = o->failed || (err != 0 && err != FB_EOWNER);
 	last_step(o);
 }
 
@@ -395,9 +396,11 @@ connect_taken(struct open *o, struct session *s)
 		storec_own(w->store, s);
 	session_online(w, s, o->conn);
 	o->steps = 1;
-	if (!o->present && !o->clean) {
+	/* A new session; or one that came from a worker whose own write of the row came too late. */
+	if (!o->clean && (!o->present || !o->durable_row)) {
 		o->steps++;
 		storec_session_put(w->store, session_id(s), session_account(s), on_row, o);
+		subs_store(w, s);
 	}
 	if (w->cluster != NULL) {
 		o->steps++;

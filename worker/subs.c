@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 #include "common/metrics/page.h"
 #include "common/mqtt/topic.h"
+#include "worker/storec.h"
 #include "worker/worker.h"
 
 bool
@@ -50,6 +51,16 @@ subs_del_all(struct worker *w, struct session *s)
 {
 	LIST_EACH_SAFE(n, tmp, &s->subs)
 		del(w, s, container_of(n, struct sub, link));
+}
+
+void
+subs_store(struct worker *w, const struct session *s)
+{
+	LIST_EACH(n, &s->subs) {
+		const struct sub *sub = container_of(n, struct sub, link);
+
+		storec_sub_put(w->store, session_id(s), filter_text(sub->filter), sub->qos, sub->options, NULL, NULL);
+	}
 }
 
 void

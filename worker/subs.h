@@ -13,6 +13,9 @@ bool subs_put(struct worker *w, struct session *s, struct slice filter, uint8_t 
 bool subs_del(struct worker *w, struct session *s, struct slice filter);
 void subs_del_all(struct worker *w, struct session *s);
 
+/* Writes all of them to the store. */
+void subs_store(struct worker *w, const struct session *s);
+
 /* Elements as the payloads opened, session_row and FROZEN carry them: u8 qos, u8 options, le32 filter. */
 void subs_encode(const struct session *s, struct buf *b);
 /* Puts all of them; what is damaged is skipped. */
