@@ -32,8 +32,8 @@ DEADLINE_S = 20.0
 
 def _is_sanitized():
     try:
-        with open(os.path.join(BUILD, "config.h"), encoding="utf-8") as f:
-            return "#define FB_POISON 1" in f.read()
+        with open(os.path.join(BUILD, "Makefile"), encoding="utf-8") as f:
+            return re.search(r"^FB_LDFLAGS = .*-fsanitize=address", f.read(), re.M) is not None
     except OSError:
         return False
 

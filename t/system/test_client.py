@@ -53,6 +53,9 @@ class Case(fubar.TestCase):
 
 
 class SubPub(Case):
+    # A whole file of lines may wait for a slow subscriber.
+    broker_options = {"settings": {"session.buffer_limit": "100000"}}
+
     def test_every_qos_and_level(self):
         for level in ("mqttv31", "mqttv311"):
             for qos in "012":

@@ -93,7 +93,7 @@ class Queues(fubar.TestCase):
                 self.assertLess(rss_kib(pid) - kib, 12 * 1024)
         self.assertEqual(got, total)
         dropped = sum(self.broker.counter(n) for n in ("dropped_queue_full", "dropped_slow_reader"))
-        self.assertGreater(dropped, total)
+        self.assertGreater(dropped, total if not fubar.QUICK else 0)
 
 
 class Sizes(fubar.TestCase):
