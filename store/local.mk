@@ -15,6 +15,7 @@ libfbstore_a_SOURCES = \
 	store/slots.c store/slots.h \
 	store/st_accounts.c store/st_accounts.h \
 	store/st_acls.c store/st_acls.h \
+	store/st_queues.c store/st_queues.h \
 	store/st_retained.c store/st_retained.h \
 	store/st_sessions.c store/st_sessions.h \
 	store/st_settings.c store/st_settings.h \

@@ -190,6 +190,23 @@ rec_take_sub(struct slice s, struct rec_sub *out)
 }
 
 void
+rec_put_queue(struct buf *b, const struct rec_queue *r)
+{
+	put_version(b, TABLE_queues);
+	buf_put_slice(b, r->items);
+}
+
+int
+rec_take_queue(struct slice s, struct rec_queue *out)
+{
+	int rc = take_version(&s, TABLE_queues);
+
+	if (rc == 0)
+		out->items = s;
+	return rc;
+}
+
+void
 rec_put_number(struct buf *b, const struct rec_number *r)
 {
 	uint32_t n = r->fail_count < REC_FAILS ? r->fail_count : REC_FAILS;

@@ -41,6 +41,7 @@ struct rec_number {
 };
 struct rec_counts { uint64_t retained, accounts; };
 struct rec_blob { struct slice bytes; };
+struct rec_queue { struct slice items; };        /* worker/ship.h knows them */
 
 void rec_put_account(struct buf *b, const struct rec_account *r);
 void rec_put_acl(struct buf *b, const struct rec_acl *r);
@@ -48,6 +49,7 @@ void rec_put_setting(struct buf *b, const struct rec_setting *r);
 void rec_put_retained(struct buf *b, const struct rec_retained *r);
 void rec_put_session(struct buf *b, const struct rec_session *r);
 void rec_put_sub(struct buf *b, const struct rec_sub *r);
+void rec_put_queue(struct buf *b, const struct rec_queue *r);
 void rec_put_number(struct buf *b, const struct rec_number *r);
 void rec_put_counts(struct buf *b, const struct rec_counts *r);
 void rec_put_blob(struct buf *b, const struct rec_blob *r);
@@ -58,6 +60,7 @@ int rec_take_setting(struct slice s, struct rec_setting *out);
 int rec_take_retained(struct slice s, struct rec_retained *out);
 int rec_take_session(struct slice s, struct rec_session *out);
 int rec_take_sub(struct slice s, struct rec_sub *out);
+int rec_take_queue(struct slice s, struct rec_queue *out);
 int rec_take_number(struct slice s, struct rec_number *out);
 int rec_take_counts(struct slice s, struct rec_counts *out);
 int rec_take_blob(struct slice s, struct rec_blob *out);

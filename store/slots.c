@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "store/open.h"
+#include "store/st_queues.h"
 #include "store/st_retained.h"
 #include "store/st_sessions.h"
 #include "store/store.h"
@@ -307,6 +308,12 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 		break;
 	case IPC_SUB_PUT:
 		sessions_do_sub_put(t, payload);
+		break;
+	case IPC_QUEUE_PUT:
+		queues_do_put(t, payload);
+		break;
+	case IPC_QUEUE_DEL:
+		queues_do_del(t, payload);
 		break;
 	case IPC_SUB_DEL:
 		sessions_do_sub_del(t, payload);

@@ -7,6 +7,7 @@
 #include "common/base/rand.h"
 #include "store/change.h"
 #include "store/st_acls.h"
+#include "store/st_queues.h"
 #include "store/store.h"
 
 /* ---- keys ---- */
@@ -72,6 +73,8 @@ run_put_first(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 
 	if (rc == 0)
 		rc = del_subs(x, c->key);
+	if (rc == 0)
+		rc = queues_del_in(x, c->key);
 	return rc == 0 || rc == FB_ENOENT ? change_run_put(op, x, counts) : rc;
 }
 
@@ -109,7 +112,9 @@ run_del_session(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 	const struct change *c = container_of(op, struct change, op);
 	int rc = table_del(x, TABLE_sessions, c->key);
 
-	return rc == 0 || rc == FB_ENOENT ? del_subs(x, c->key) : rc;
+	if (rc == 0 || rc == FB_ENOENT)
+		rc = queues_del_in(x, c->key);
+	return rc == 0 ? del_subs(x, c->key) : rc;
 }
 
 static struct change *
@@ -334,6 +339,7 @@ send_row(struct slot *t, struct owner *w, struct slice value)
 		ipc_put_session_row(chan_begin(t->chan, IPC_SESSION_ROW), &p);
 		chan_end(t->chan);
 		w->flags |= OWNER_HELD;
+		queues_send(t, p.client_id);
 	}
 	buf_fini(&subs);
 }

@@ -17,6 +17,7 @@
 #include "worker/listener.h"
 #include "worker/move.h"
 #include "worker/publish.h"
+#include "worker/ship.h"
 #include "worker/storec.h"
 #include "worker/subs.h"
 #include "worker/worker.h"
@@ -243,6 +244,19 @@ on_session_row(struct worker *w, const struct ipc_session_row *p)
 	session_offline(w, s);
 }
 
+/* What waited when the node stopped. In memory again, it is not in the store any more. */
+static void
+on_queue_part(struct worker *w, const struct ipc_queue_part *p)
+{
+	struct session *s = session_get(&w->sessions, p->client_id, rand_hash(p->client_id.p, p->client_id.len));
+
+	if (s == NULL || s->conn != NULL)
+		return;
+	if (ship_decode(session_flow(w, s), p->items) != 0)
+		log_error("ctl", "what waited in a session is damaged", "%zu bytes", p->items.len);
+	storec_queue_del(w->store, p->client_id);
+}
+
 static void
 kick_account(struct worker *w, struct slice account)
 {
@@ -307,12 +321,15 @@ void
 ctl_on_store(struct worker *w, enum ipc_type type, struct slice payload)
 {
 	struct ipc_session_row row;
+	struct ipc_queue_part part;
 	struct ipc_client client;
 	struct ipc_name name;
 	struct ipc_acl acl;
 
 	if (type == IPC_SESSION_ROW && ipc_take_session_row(payload, &row) == 0) {
 		on_session_row(w, &row);
+	} else if (type == IPC_QUEUE_PART && ipc_take_queue_part(payload, &part) == 0) {
+		on_queue_part(w, &part);
 	} else if (type == IPC_LOADED) {
 		w->loaded = true;
 		ctl_check_ready(w);

@@ -373,6 +373,14 @@ on_take(struct worker *w, unsigned from, struct slice body)
 }
 
 static void
+send_part(void *arg, struct slice part)
+{
+	const struct move *m = arg;
+
+	(void)cluster_send(m->worker->cluster, m->peer, SHIP, part);
+}
+
+static void
 ship_if_marked(struct move *m)
 {
 	struct worker *w = m->worker;
@@ -383,7 +391,14 @@ ship_if_marked(struct move *m)
 	if (m->session->flow != NULL && !list_empty(&m->session->flow->orphans))
 		return;
 	m->sent = true;
-	ship_encode(w, m->session, m->peer, SHIP);
+	if (m->session->flow != NULL) {
+		struct buf id;
+
+		buf_init(&id);
+		buf_put_le32_bytes(&id, session_id(m->session));
+		ship_encode(m->session->flow, buf_slice(&id), send_part, m);
+		buf_fini(&id);
+	}
 	send_id(w, m->peer, SHIP_END, session_id(m->session));
 }
 

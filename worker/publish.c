@@ -43,6 +43,8 @@ publish_on_neighbour(void *worker, unsigned from, const struct cluster_pub *p, u
 	struct worker *w = worker;
 
 	METRIC_ADD(link_msgs_in, 1);
+	if (w->queues_kept)
+		return;         /* not kept, so its sender gets no acknowledgement and sends it again */
 	deliver(w, p, from);
 	if (kept != 0)
 		cluster_kept(w->cluster, from, kept);

@@ -1,32 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/ship.h"
 
+#include "common/base/buf.h"
 #include "worker/flow.h"
-#include "worker/worker.h"
 
 #define PART_BYTES (32 * 1024)
 
 enum item { ITEM_WINDOW = 1, ITEM_SLOT, ITEM_RECEIVED, ITEM_QUEUED };
 
 struct part {
-	struct worker *w;
-	struct session *s;
 	struct buf b;
-	unsigned to;
-	uint8_t record;
+	struct slice lead;
+	ship_emit_fn *emit;
+	void *arg;
 };
 
 static void
 part_start(struct part *p)
 {
 	buf_clear(&p->b);
-	buf_put_le32_bytes(&p->b, session_id(p->s));
+	buf_put_slice(&p->b, p->lead);
 }
 
 static void
 part_send(struct part *p)
 {
-	(void)cluster_send(p->w->cluster, p->to, p->record, buf_slice(&p->b));
+	p->emit(p->arg, buf_slice(&p->b));
 	part_start(p);
 }
 
@@ -52,15 +51,12 @@ put_msg(struct buf *b, const struct msg *m)
 }
 
 void
-ship_encode(struct worker *w, struct session *s, unsigned to, uint8_t record)
+ship_encode(struct flow *f, struct slice lead, ship_emit_fn *emit, void *arg)
 {
-	struct part p = { .w = w, .s = s, .to = to, .record = record };
-	struct flow *f = s->flow;
+	struct part p = { .lead = lead, .emit = emit, .arg = arg };
 	struct inflight *slot;
 	uint64_t seq;
 
-	if (f == NULL)
-		return;
 	buf_init(&p.b);
 	part_start(&p);
 	buf_put_u8(&p.b, ITEM_WINDOW);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * worker/ship.h - what waits in a session, as bytes for its new owner. */
+ * worker/ship.h - what waits in a session, as bytes: for its new owner, or over a graceful stop. */
 #ifndef WORKER_SHIP_H
 #define WORKER_SHIP_H
 
 #include "worker/session.h"
 
-/* Sends window, received QoS 2 ids and queue (not what is aside) in records of that type, each led by the client id. */
-void ship_encode(struct worker *w, struct session *s, unsigned to, uint8_t record);
-/* Adds one record's worth to f. FB_EPROTO: damaged. */
+/* Window, received QoS 2 ids and queue (not what is aside), in parts of about 32 KiB, each led by the bytes of lead. */
+typedef void ship_emit_fn(void *arg, struct slice part);
+void ship_encode(struct flow *f, struct slice lead, ship_emit_fn *emit, void *arg);
+/* Adds one part (without its lead) to f. FB_EPROTO: damaged. */
 int ship_decode(struct flow *f, struct slice body);
 
 #endif

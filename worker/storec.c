@@ -229,6 +229,24 @@ storec_retain(struct storec *s, const struct cluster_pub *m, store_done_fn *done
 	return put_write(s, IPC_RETAIN, done, arg);
 }
 
+uint64_t
+storec_queue_put(struct storec *s, struct slice client_id, uint32_t part, struct slice items)
+{
+	const struct ipc_queue_put p = { .seq = s->next_seq, .client_id = client_id, .part = part, .items = items };
+
+	ipc_put_queue_put(&s->scratch, &p);
+	return put_write(s, IPC_QUEUE_PUT, NULL, NULL);
+}
+
+uint64_t
+storec_queue_del(struct storec *s, struct slice client_id)
+{
+	const struct ipc_session_del p = { .seq = s->next_seq, .client_id = client_id };
+
+	ipc_put_session_del(&s->scratch, &p);
+	return put_write(s, IPC_QUEUE_DEL, NULL, NULL);
+}
+
 void
 storec_forget(struct storec *s, const void *arg)
 {

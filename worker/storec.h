@@ -46,6 +46,8 @@ uint64_t storec_sub_put(struct storec *s, struct slice client_id, struct slice f
     store_done_fn *done, void *arg);
 uint64_t storec_sub_del(struct storec *s, struct slice client_id, struct slice filter, store_done_fn *done, void *arg);
 uint64_t storec_retain(struct storec *s, const struct cluster_pub *p, store_done_fn *done, void *arg);
+uint64_t storec_queue_put(struct storec *s, struct slice client_id, uint32_t part, struct slice items);
+uint64_t storec_queue_del(struct storec *s, struct slice client_id);
 /* All done callbacks with this arg are forgotten. */
 void storec_forget(struct storec *s, const void *arg);
 uint64_t storec_last_seq(const struct storec *s);

@@ -10,9 +10,11 @@
 #include "worker/ban.h"
 #include "worker/conn.h"
 #include "worker/ctl.h"
+#include "worker/flow.h"
 #include "worker/listener.h"
 #include "worker/move.h"
 #include "worker/retain.h"
+#include "worker/ship.h"
 #include "worker/storec.h"
 
 #define TICK_NS      (250 * NS_PER_MS)
@@ -91,6 +93,37 @@ worker_new(struct loop *l, int sup_fd)
 	return w;
 }
 
+struct keep {
+	struct worker *worker;
+	const struct session *session;
+	uint32_t part;
+};
+
+static void
+keep_part(void *arg, struct slice part)
+{
+	struct keep *k = arg;
+
+	storec_queue_put(k->worker->store, session_id(k->session), k->part++, part);
+}
+
+/* What waits in durable sessions goes to the store. Whatever comes later is not taken, so not acknowledged. */
+static void
+keep_queues(struct worker *w)
+{
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+
+	w->queues_kept = true;
+	while ((n = hmap_each(&w->sessions.map, &it)) != NULL) {
+		struct session *s = container_of(n, struct session, node);
+		struct keep k = { .worker = w, .session = s };
+
+		if ((s->flags & SESSION_DURABLE) && s->flow != NULL && !flow_empty(s->flow))
+			ship_encode(s->flow, slice_of(NULL, 0), keep_part, &k);
+	}
+}
+
 void
 worker_stop(struct worker *w)
 {
@@ -101,6 +134,7 @@ worker_stop(struct worker *w)
 	listeners_close(w->listeners);
 	LIST_EACH_SAFE(n, tmp, &w->conns)
 		conn_close(container_of(n, struct conn, link), "the server is stopping");
+	keep_queues(w);
 	loop_timer_in(w->loop, &w->tick, 0);
 }
 

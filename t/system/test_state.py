@@ -85,6 +85,40 @@ class Restart(unittest.TestCase):
             c.disconnect()
             c.close()
 
+    def test_stop_keeps_queues(self):
+        # What waits for an offline client, what is in flight and the QoS 2 ids that it sent: over a graceful stop.
+        c = self.connected("d", clean=False)
+        c.subscribe("q/#", qos=2)
+        c.send(m.publish_packet("q/mine", "mine", 2, pid=77))       # PUBREC, but no PUBREL from us
+        c.get(m.PUBREC, pid=77)
+        p = c.get_publish(ack=False)
+        self.assertEqual((p.payload, p.qos), (b"mine", 2))
+        c.close()
+        pub = self.connected("pub")
+        for i in range(40):
+            pub.publish("q/%d" % (i % 3), "%d " % i + "x" * 3000, 1 + i % 2)
+        self.assertEqual(self.broker.stop(), 0)
+        self.broker.workers = 3
+        self.broker.start()
+        c = self.broker.client()
+        self.clients.append(c)
+        self.assertEqual(c.connect("d", clean=False, user="ann", password="x").sp, 1)
+        got = [c.get_publish() for _ in range(41)]
+        self.assertEqual((got[0].payload, got[0].dup), (b"mine", True))
+        self.assertEqual([int(p.payload.split()[0]) for p in got[1:]], list(range(40)))
+        c.send(m.publish_packet("q/mine", "mine", 2, pid=77, dup=True))
+        c.get(m.PUBREC, pid=77)
+        c.send(m.ack_packet(m.PUBREL, 77))
+        c.get(m.PUBCOMP, pid=77)
+        c.publish("q/end", "end", 1)
+        self.assertEqual(c.get_publish().payload, b"end")           # 77 was not delivered again
+        self.broker.restart()                                       # nothing is there twice
+        d = self.broker.client()
+        self.clients.append(d)
+        self.assertEqual(d.connect("d", clean=False, user="ann", password="x").sp, 1)
+        d.ping()
+        self.assertEqual([p for p in d.inbox if p.kind == m.PUBLISH], [])
+
     def test_stop_closes_clients(self):
         c = self.connected("c")
         self.assertEqual(self.broker.stop(), 0)
