@@ -115,6 +115,7 @@ run_until(struct bench *b, struct mono end, bool drain)
 	struct traffic *f = &b->traffic;
 	uint64_t seen = f->n.delivered + f->n.acked;
 	struct mono moved = clock_mono();
+	int64_t stall_ns = (int64_t)(b->o.stall_s * (double)NS_PER_SEC);
 
 	for (;;) {
 		if (drain ? traffic_unacked(f) == 0 && traffic_missing(f) == 0 : mono_diff(end, b->swarm.now) <= 0)
@@ -127,7 +128,7 @@ run_until(struct bench *b, struct mono end, bool drain)
 		if (seen != f->n.delivered + f->n.acked || f->n.sent == 0) {
 			seen = f->n.delivered + f->n.acked;
 			moved = b->swarm.now;
-		} else if (mono_diff(b->swarm.now, moved) > (int64_t)(b->o.stall_s * (double)NS_PER_SEC) && (drain || f->rate <= 0)) {
+		} else if (mono_diff(b->swarm.now, moved) > stall_ns && (drain || f->rate <= 0)) {
 			return drain;   /* the report says what is missing */
 		}
 	}

@@ -51,7 +51,8 @@ find_mode(struct opt *opt, const char *word, bool *have, enum bench_mode *out)
 			return true;
 		}
 	}
-	snprintf(opt->error, sizeof opt->error, "'%.40s' is not what to measure: conn, 1to1, fanin, fanout or retained", word);
+	snprintf(opt->error, sizeof opt->error, "'%.40s' is not what to measure: conn, 1to1, fanin, fanout or retained",
+	    word);
 	return false;
 }
 

@@ -132,7 +132,8 @@ report_text(const struct bench *b, const struct span *s, const struct span *fetc
 			    (double)b->slope_from / 1e6, (double)b->slope_to / 1e6);
 	if (b->o.mode == BENCH_CONN)
 		return;
-	printf("%-10s %" PRIu64 " lost, %" PRIu64 " twice, %" PRIu64 " out of order", "checked", b->missing, n->again, n->late);
+	printf("%-10s %" PRIu64 " lost, %" PRIu64 " twice, %" PRIu64 " out of order", "checked", b->missing,
+	    n->again, n->late);
 	if (n->foreign > 0)
 		printf(", %" PRIu64 " damaged", n->foreign);
 	if (b->unacked > 0 || n->refused > 0 || n->bad_acks > 0)
@@ -167,8 +168,8 @@ report_json(const struct bench *b, bool ok, const struct span *s, const struct s
 {
 	static const char *const keys[] = { "bytes_per_connection", "bytes_per_subscription", "bytes_per_retained" };
 	const struct traffic_totals *n = &b->traffic.n;
-	json_t *j = json_pack("{s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:b}", "mode", bench_mode_name(b->o.mode), "ok",
-	    ok, "qos", b->o.qos, "size", (int)b->o.size, "level", b->o.level, "publishers", (int)b->o.pubs,
+	json_t *j = json_pack("{s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:b}", "mode", bench_mode_name(b->o.mode),
+	    "ok", ok, "qos", b->o.qos, "size", (int)b->o.size, "level", b->o.level, "publishers", (int)b->o.pubs,
 	    "subscribers", (int)b->o.subs, "window", (int)b->o.window, "rate", b->o.rate, "cross", b->o.cross);
 
 	if (b->swarm.error[0] != 0)

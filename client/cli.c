@@ -132,8 +132,8 @@ take_property(struct cli *c, struct opt *o, const char *packet)
 		snprintf(o->error, sizeof o->error, "-D: '%.40s' is no property, or '%.40s' no value for it", name, value);
 		return false;
 	}
-	snprintf(o->error, sizeof o->error, "-D: '%.40s' is not connect, will, publish, subscribe, unsubscribe or disconnect",
-	    packet);
+	snprintf(o->error, sizeof o->error, 
+	    "-D: '%.40s' is not connect, will, publish, subscribe, unsubscribe or disconnect", packet);
 	return false;
 }
 

@@ -173,7 +173,8 @@ pick_pairs(struct cross *c, uint32_t first, struct peer **pubs, struct peer **su
 
 /* All of the smaller role on one worker, all of the larger on the others. */
 static bool
-pick_roles(struct cross *c, uint32_t first, struct peer **few, uint32_t few_count, struct peer **many, uint32_t many_count)
+pick_roles(struct cross *c, uint32_t first, struct peer **few, uint32_t few_count, struct peer **many,
+    uint32_t many_count)
 {
 	uint32_t sum = 0;
 	uint32_t home = SLOTS;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * client/swarm.c - the generator must be far cheaper than the broker it measures: one read of all that a socket has,
- * one write of all that a turn made for it, and no other system call while messages traffic. Level-triggered, since a
+ * one write of all that a turn made for it, and no other system call while messages flow. Level-triggered, since a
  * read that leaves nothing costs no second look; EPOLLOUT only while a socket is full. */
 #include "client/swarm.h"
 

@@ -74,11 +74,10 @@ make_packet(struct traffic *f, struct traffic_pub *pub)
 	char topic[80];
 	struct buf b;
 	uint8_t *filler = mem_zalloc(f->size);
-	struct mqtt_publish p = { .payload = slice_of(filler, f->size), .qos = f->qos, .retain = f->retain, .packet_id = 1 };
+	struct mqtt_publish p = { .payload = slice_of(filler, f->size), .qos = f->qos, .retain = f->retain };
 
 	p.topic = slice_of(topic, topic_of(f, pub->index, topic, sizeof topic));
-	if (f->qos == 0)
-		p.packet_id = 0;
+	p.packet_id = f->qos > 0 ? 1 : 0;
 	put_le32(filler, pub->index);
 	for (uint32_t i = TRAFFIC_MIN_SIZE; i < f->size; i++)
 		filler[i] = (uint8_t)('a' + i % 26);

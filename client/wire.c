@@ -350,7 +350,8 @@ say_end(struct wire *w, int r)
 
 	switch (r) {
 	case FB_EPROTO:
-		wire_error(w, "the server broke the protocol: %s", v->statement != NULL ? v->statement : reason_text((uint8_t)v->reason));
+		wire_error(w, "the server broke the protocol: %s",
+		    v->statement != NULL ? v->statement : reason_text((uint8_t)v->reason));
 		break;
 	case FB_ETIMEOUT:
 		wire_error(w, "the server does not answer");

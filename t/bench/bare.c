@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * t/bench/bare.c - the least that a server can do: bare [PORT] accepts, answers any CONNECT with CONNACK and any SUBSCRIBE with
- * SUBACK, and copies a QoS 0 PUBLISH to the last subscriber of that very topic, one write a receiver and turn.
+ * t/bench/bare.c - the least that a server can do: bare [PORT] accepts, answers any CONNECT with CONNACK and any
+ * SUBSCRIBE with SUBACK, and copies a QoS 0 PUBLISH to the last subscriber of that very topic, one write a receiver
+ * and turn.
  *
  * Two uses: what connections cost without a broker behind them (t/bench/reconnect), and what the load generator
  * itself costs (it must be far less than any broker). No checks, no sessions, no wildcards, level 4 only. */

@@ -52,8 +52,8 @@ bench_refused(const char *line, const char *text)
 
 START_TEST(sub_takes_its_options)
 {
-	ck_assert_int_eq(parse(CLI_SUB, "-t a -t b/# -T b/c -q2 -h host -p 1234 -vd -i me -c -k 5 -C 3 -W 0.5 -V mqttv31 -R -N -u n "
-	    "-P w --will-topic w/t --will-payload gone --will-qos 1 --will-retain"), 0);
+	ck_assert_int_eq(parse(CLI_SUB, "-t a -t b/# -T b/c -q2 -h host -p 1234 -vd -i me -c -k 5 -C 3 -W 0.5 -V mqttv31 -R "
+	    "-N -u n -P w --will-topic w/t --will-payload gone --will-qos 1 --will-retain"), 0);
 	ck_assert_uint_eq(c.topics.count, 2);
 	ck_assert_str_eq(c.topics.text[1], "b/#");
 	ck_assert_str_eq(c.filter_out.text[0], "b/c");
@@ -139,7 +139,8 @@ END_TEST
 
 START_TEST(properties_are_checked)
 {
-	ck_assert_int_eq(parse(CLI_PUB, "-V 5 -t a -m x -D publish user-property k v -D publish message-expiry-interval 10 -x 60"), 0);
+	ck_assert_int_eq(parse(CLI_PUB, "-V 5 -t a -m x -D publish user-property k v -D publish message-expiry-interval 10 "
+	    "-x 60"), 0);
 	ck_assert_uint_eq(buf_len(&c.props[CLI_P_PUBLISH]), 7 + 5);
 	ck_assert_uint_eq(buf_len(&c.props[CLI_P_CONNECT]), 5);
 	refused(CLI_PUB, "-t a -m x -x 60", "-V 5");
@@ -159,7 +160,8 @@ START_TEST(bench_knows_its_modes)
 	ck_assert_uint_eq(b.subs, 50);
 	ck_assert_uint_eq(b.window, 100);
 	ck_assert(b.warmup_s == 1 && b.duration_s == 5);
-	ck_assert_int_eq(bench_opts_parse(&b, words("-w 3 fanout --subs 10 -m 500 --broker-pid 1,2"), error, sizeof error), 0);
+	ck_assert_int_eq(bench_opts_parse(&b, words("-w 3 fanout --subs 10 -m 500 --broker-pid 1,2"), error, sizeof error),
+	    0);
 	ck_assert_uint_eq(b.pubs, 1);
 	ck_assert_uint_eq(b.subs, 10);
 	ck_assert_uint_eq(b.window, 3);
@@ -209,7 +211,8 @@ START_TEST(formats)
 	format_print(f, "%j", &raw, (struct wall){ 0 });
 	fclose(f);
 	ck_assert_ptr_eq(strstr(text, "a/b|h\"i|682269|3|1|0|7|%|1.500000000\t"), text);
-	ck_assert_ptr_nonnull(strstr(text, "\"topic\":\"a/b\",\"qos\":1,\"retain\":0,\"payloadlen\":3,\"mid\":7,\"payload\":\"h\\\"i\"}"));
+	ck_assert_ptr_nonnull(strstr(text,
+	    "\"topic\":\"a/b\",\"qos\":1,\"retain\":0,\"payloadlen\":3,\"mid\":7,\"payload\":\"h\\\"i\"}"));
 	ck_assert_ptr_nonnull(strstr(text, "\"payload_hex\":\"ff01\"}"));
 	free(text);
 }
