@@ -48,18 +48,42 @@ give(struct owners *o, struct owner *w, struct ipc_opened *p)
 	p->stamp = o->last_stamp;
 }
 
+/* The asker was made the owner, but the one before died before the move: what do the rows say? Others may have asked
+ * since and have their turn behind it: the owner stays who it is, and so do the numbers. */
+static int
+reload(struct slot *t, struct owner *w, uint8_t flags, struct ipc_opened *p, struct buf *subs)
+{
+	struct store *s = t->store;
+	int rc = 0;
+
+	p->stamp = owners_stamp_of(&s->owners, w);
+	if ((flags & OPEN_CLEAN) != 0 && (w->flags & OWNER_DURABLE) != 0) {
+		sessions_del_row(s, owner_id(w));
+		w->flags &= (uint8_t)~OWNER_DURABLE;
+	}
+	p->durable = (w->flags & OWNER_DURABLE) != 0;
+	if (p->durable)
+		rc = sessions_put_subs(s->env, subs, owner_id(w));
+	p->subs = buf_slice(subs);
+	if (w->slot == t->number)
+		w->flags |= OWNER_HELD;
+	return rc;
+}
+
 /* The id has an entry: may the asker have it, and from whom? Makes it the owner. */
 static int
 take_over(struct slot *t, struct owner *w, uint8_t flags, struct slice account, struct ipc_opened *p, struct buf *subs)
 {
 	struct store *s = t->store;
-	/* It was answered with a previous owner who died before the move: that it holds the id is as good as nothing. */
-	bool reload = (flags & OPEN_RELOAD) != 0 && w->slot == t->number;
-	bool held = (w->flags & OWNER_HELD) != 0 && !reload;
+	bool held = (w->flags & OWNER_HELD) != 0;
 	bool durable = (w->flags & OWNER_DURABLE) != 0;
+	/* It became the owner otherwise, and has the session: the asker is the next. Its account was looked at before. */
+	bool again = (flags & OPEN_RELOAD) != 0;
 	int rc = 0;
 
-	if (!reload && s->config.auth_enabled && !s->config.shared_ids && !slice_eq(owner_account(w), account))
+	if (again && (w->slot == t->number || (held && w->stamp != 0)))
+		return reload(t, w, flags, p, subs);
+	if (!again && s->config.auth_enabled && !s->config.shared_ids && !slice_eq(owner_account(w), account))
 		return FB_EOWNER;
 	if (!held && durable && (flags & OPEN_CLEAN) != 0) {
 		sessions_del_row(s, owner_id(w));
@@ -78,7 +102,7 @@ take_over(struct slot *t, struct owner *w, uint8_t flags, struct slice account, 
 	w->flags |= OWNER_HELD;
 	give(&s->owners, w, p);
 	/* A durable session stays with the account that made it, whoever may use it. */
-	if (!durable || (flags & OPEN_CLEAN) != 0)
+	if (!again && (!durable || (flags & OPEN_CLEAN) != 0))
 		owners_set_account(&s->owners, w, account);
 	return 0;
 }

@@ -27,6 +27,7 @@ struct open *connect_before(const struct worker *w, struct slice client_id, uint
 uint64_t connect_prev_stamp(const struct open *o);
 void connect_follow(struct open *o, struct follower *f);
 void connect_conn_gone(struct conn *c);
+void connect_session_gone(struct worker *w, const struct session *s);
 /* A move is over: the session is here, or (NULL) there is none. */
 void connect_taken(struct open *o, struct session *s);
 /* Its owner says that it is gone; its owner died: the store is asked for its rows. */
@@ -35,5 +36,6 @@ void connect_reload(struct open *o);
 struct slice connect_id(const struct open *o);
 bool connect_clean(const struct open *o);
 struct slice connect_account(const struct open *o);
+void connect_free_all(struct worker *w);        /* worker_free()'s */
 
 #endif

@@ -123,6 +123,18 @@ connect_conn_gone(struct conn *c)
 		o->session->conn = NULL;
 }
 
+/* Ended in the last steps of its CONNECT. */
+void
+connect_session_gone(struct worker *w, const struct session *s)
+{
+	for (struct hmap_node *n = hmap_first(&w->opens, s->node.hash); n != NULL; n = hmap_next(n, s->node.hash)) {
+		struct open *o = container_of(n, struct open, node);
+
+		if (o->session == s)
+			o->session = NULL;
+	}
+}
+
 static void
 open_free(struct open *o)
 {
@@ -322,13 +334,13 @@ last_step(struct open *o)
 	if (--o->steps > 0)
 		return;
 	/* A new session that the store did not take: it never was. */
-	if (o->failed)
+	if (o->failed && s != NULL)
 		s->flags |= SESSION_DISOWNED;
-	if (c == NULL || o->failed) {
-		if (c != NULL) {
+	if (c == NULL || s == NULL || o->failed) {
+		if (s != NULL)
 			s->conn = NULL;
+		if (c != NULL)
 			conn_refuse(c, MQTT_R_SERVER_UNAVAILABLE, "the store could not keep the session");
-		}
 		open_done(o, s);
 		return;
 	}
@@ -364,6 +376,8 @@ on_row(void *arg, int err)
 
 	/* Not the owner any more: another worker is about to take the session, and it writes the row. */
 	o->failed = o->failed || (err != 0 && err != FB_EOWNER);
+	if (err == 0 && o->session != NULL)
+		o->session->flags |= SESSION_ROW;
 	last_step(o);
 }
 
@@ -386,6 +400,7 @@ connect_taken(struct open *o, struct session *s)
 	if (s == NULL) {
 		s = session_new(w, o->ask.client_id, connect_account(o), flags);
 		if (o->durable_row && !o->clean) {
+			s->flags |= SESSION_ROW;
 			subs_decode(w, s, buf_slice(&o->subs));
 			o->present = true;
 		}
@@ -397,7 +412,7 @@ connect_taken(struct open *o, struct session *s)
 	session_online(w, s, o->conn);
 	o->steps = 1;
 	/* A new session; or one that came from a worker whose own write of the row came too late. */
-	if (!o->clean && (!o->present || !o->durable_row)) {
+	if (!o->clean && (s->flags & SESSION_ROW) == 0) {
 		o->steps++;
 		storec_session_put(w->store, session_id(s), session_account(s), on_row, o);
 		subs_store(w, s);
@@ -428,10 +443,18 @@ on_reloaded(struct store_open *ask, const struct ipc_opened *a)
 		refuse(o, -(int)a->code);
 		return;
 	}
+	o->prev_slot = a->prev_slot;
+	o->store = storec_generation(o->worker->store);
 	o->durable_row = a->durable != 0;
 	buf_clear(&o->subs);
 	buf_put_slice(&o->subs, a->subs);
-	here(o);
+	/* Another worker has it all the same: it went on as the owner when the one died that we asked. */
+	if (a->prev_slot != OPEN_NOBODY) {
+		o->stamp = a->stamp;
+		o->prev_stamp = a->prev_stamp;
+	}
+	proceed(o);
+	move_on_stamp(o->worker, o->stamp);
 }
 
 void
@@ -460,7 +483,11 @@ here(struct open *o)
 		session_end(w, s);
 		s = NULL;
 	}
-	connect_taken(o, s);
+	/* Ours, but not here: it ended after the store's answer, or just now. Its rows know what is left. */
+	if (s == NULL && o->durable_row && !o->clean && o->prev_slot == w->slot)
+		connect_reload(o);
+	else
+		connect_taken(o, s);
 }
 
 /* Nobody else here works on this id now: where is its session? As the store says, even if one is here: then another

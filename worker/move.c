@@ -15,6 +15,8 @@
 #include "worker/worker.h"
 
 enum record { TAKE = 1, FROZEN, SWITCH, SWITCHED, SHIP, SHIP_END, ACTIVE };
+/* What FROZEN says of the session. */
+enum { FROZEN_HERE, FROZEN_GONE, FROZEN_HERE_NO_ROW };
 
 struct moves {
 	uint64_t stamp;                 /* the largest number of the store's answers that we have read */
@@ -48,6 +50,7 @@ struct late_take {
 };
 
 static void on_take(struct worker *w, unsigned from, struct slice body);
+static void reply_gone(struct worker *w, unsigned to, struct slice id);
 
 struct moves *
 moves_new(void)
@@ -85,17 +88,17 @@ move_free(struct move *m)
 	mem_free(m);
 }
 
-void
+struct open *
 move_abandon(struct worker *w, struct session *s)
 {
 	struct move *m = s->move;
 	struct open *o = m->open;
+	unsigned peer = m->peer;
 
-	m->session = NULL;
-	s->move = NULL;
 	move_free(m);
-	if (o != NULL)
-		connect_taken(o, NULL);
+	if (o == NULL)
+		reply_gone(w, peer, session_id(s));
+	return o;
 }
 
 bool
@@ -200,22 +203,22 @@ static void
 on_frozen(struct worker *w, unsigned from, struct slice body)
 {
 	struct slice id;
-	uint8_t gone;
+	uint8_t what;
 	struct move *m;
 	struct session *s;
 	struct open *o;
 
-	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_u8(&body, &gone) != 0 ||
+	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_u8(&body, &what) != 0 ||
 	    (m = take_of(w, from, id)) == NULL)
 		return;
 	o = m->open;
 	/* Gone there; or here already, which no order of the store leads to: then the rows decide. */
-	if (gone || find(w, id) != NULL) {
+	if (what == FROZEN_GONE || find(w, id) != NULL) {
 		move_free(m);
 		connect_gone(o);
 		return;
 	}
-	s = session_new(w, id, connect_account(o), SESSION_DURABLE);
+	s = session_new(w, id, connect_account(o), SESSION_DURABLE | (what == FROZEN_HERE ? SESSION_ROW : 0));
 	s->move = m;
 	m->session = s;
 	subs_decode(w, s, body);
@@ -267,7 +270,7 @@ reply_gone(struct worker *w, unsigned to, struct slice id)
 
 	buf_init(&b);
 	buf_put_le32_bytes(&b, id);
-	buf_put_u8(&b, 1);
+	buf_put_u8(&b, FROZEN_GONE);
 	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
 	buf_fini(&b);
 }
@@ -288,7 +291,7 @@ freeze(struct worker *w, struct session *s, unsigned to)
 	list_put_last(&w->moves->leaving, &m->link);
 	buf_init(&b);
 	buf_put_le32_bytes(&b, session_id(s));
-	buf_put_u8(&b, 0);
+	buf_put_u8(&b, s->flags & SESSION_ROW ? FROZEN_HERE : FROZEN_HERE_NO_ROW);
 	subs_encode(s, &b);
 	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
 	buf_fini(&b);

@@ -29,8 +29,8 @@ void moves_free(struct moves *m);
 void move_take(struct worker *w, struct open *o, unsigned from_slot);
 /* Does this side take a publish of that sender? *aside: only to be kept, not sent. */
 bool move_takes(const struct move *m, unsigned from, bool *aside);
-/* The session ends with its move under way. */
-void move_abandon(struct worker *w, struct session *s);
+/* The session ends with its move under way: the CONNECT that waits for it, or NULL; a new owner is told. */
+struct open *move_abandon(struct worker *w, struct session *s);
 /* A QoS 2 publish of the session, not kept when its connection ended, is kept now (or failed). */
 void move_on_orphan_closed(struct move *m);
 /* The store has answered up to this number. */

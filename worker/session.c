@@ -110,12 +110,15 @@ session_announce(struct worker *w, struct session *s)
 void
 session_forget(struct worker *w, struct session *s)
 {
+	struct open *waits = NULL;
+
 	FB_ASSERT(s->conn == NULL);
 	subs_del_all(w, s);
 	if (s->flags & SESSION_WANTED)
 		cluster_unwant(w->cluster, session_id(s));
+	connect_session_gone(w, s);
 	if (s->move != NULL)
-		move_abandon(w, s);
+		waits = move_abandon(w, s);
 	if (s->flow != NULL) {
 		loop_timer_cancel(w->loop, &s->flow->expiry);
 		retain_cancel(w, s);
@@ -127,6 +130,8 @@ session_forget(struct worker *w, struct session *s)
 		METRIC_SUB(sessions_durable, 1);
 	name_drop(s->account);
 	mem_free(s);
+	if (waits != NULL)
+		connect_reload(waits);
 }
 
 void

@@ -20,6 +20,7 @@ enum {
 	SESSION_DURABLE = 1,            /* outlives its connection, has a row in the store */
 	SESSION_ASSIGNED = 2,           /* its id was made here: nobody else can have it */
 	SESSION_DISOWNED = 8,           /* the store knows another owner: it ends without a word to the store */
+	SESSION_ROW = 16,               /* its row is known to be in the store */
 	SESSION_WANTED = 4,             /* its id is announced for direct messages */
 };
 

@@ -281,16 +281,37 @@ check(const struct fake_store *s, const struct ipc_open *p)
 	return FB_EAUTH;
 }
 
+/* The owner before the asker died before the move: what do the rows say? Who is the owner now stays so. */
+static int
+reload(struct fake_store *s, struct owner *o, const struct ipc_open *p, struct ipc_opened *a, struct buf *subs)
+{
+	struct row *r = row_find(s->in, p->client_id);
+
+	a->stamp = o->stamp;
+	if (p->flags & OPEN_CLEAN) {
+		if (r != NULL && o->durable)
+			row_del(r);
+		o->durable = false;
+	}
+	a->durable = o->durable;
+	if (o->durable && r != NULL)
+		put_subs(subs, r);
+	a->subs = buf_slice(subs);
+	return 0;
+}
+
 static int
 take_over(struct fake_store *s, struct slot *t, struct owner *o, const struct ipc_open *p, struct ipc_opened *a,
     struct buf *subs)
 {
-	bool reload = (p->flags & OPEN_RELOAD) != 0 && o->slot == t->number;
-	bool held = o->held && !reload;
+	bool again = (p->flags & OPEN_RELOAD) != 0;
+	bool held = o->held;
 	bool clean = (p->flags & OPEN_CLEAN) != 0;
 	struct row *r = row_find(s->in, p->client_id);
 
-	if (!reload && s->auth && !is(o->account, a->account))
+	if (again && (o->slot == t->number || (held && o->stamp != 0)))
+		return reload(s, o, p, a, subs);
+	if (!again && s->auth && !is(o->account, a->account))
 		return FB_EOWNER;
 	if (!held && o->durable && clean) {
 		if (r != NULL)
@@ -306,7 +327,7 @@ take_over(struct fake_store *s, struct slot *t, struct owner *o, const struct ip
 	o->slot = t->number;
 	o->held = true;
 	o->stamp = a->stamp = ++s->in->stamp;
-	if (!o->durable || clean) {
+	if (!again && (!o->durable || clean)) {
 		mem_free(o->account);
 		o->account = text(a->account);
 	}
@@ -352,8 +373,9 @@ check_owner(const struct fake_store_inner *in, unsigned slot, struct slice id, b
 }
 
 static int
-accept_write(struct fake_store_inner *in, unsigned slot, enum ipc_type type, struct slice payload, uint64_t *seq)
+accept_write(struct fake_store *s, unsigned slot, enum ipc_type type, struct slice payload, uint64_t *seq)
 {
+	struct fake_store_inner *in = s->in;
 	struct ipc_session_put put;
 	struct ipc_session_del del;
 	struct ipc_sub_put sput;
@@ -364,7 +386,7 @@ accept_write(struct fake_store_inner *in, unsigned slot, enum ipc_type type, str
 	if (type == IPC_SESSION_PUT && ipc_take_session_put(payload, &put) == 0) {
 		*seq = put.seq;
 		rc = check_owner(in, slot, put.client_id, true);
-		if (rc == 0)
+		if (rc == 0 && s->fail_writes == 0)
 			owner_find(in, put.client_id)->durable = true;
 	} else if (type == IPC_SESSION_DEL && ipc_take_session_del(payload, &del) == 0) {
 		*seq = del.seq;
@@ -472,7 +494,7 @@ static void
 do_write(struct fake_store *s, struct slot *t, enum ipc_type type, struct slice payload)
 {
 	uint64_t seq = 0;
-	int rc = accept_write(s->in, t->number, type, payload, &seq);
+	int rc = accept_write(s, t->number, type, payload, &seq);
 	struct waiting *w;
 
 	s->writes++;
