@@ -45,7 +45,6 @@ put_row(struct buf *b, struct slice name, struct slice value)
 
 	if (rc != 0)
 		return rc;
-	row_put_str(b, "_table", "account");
 	row_put_text(b, "name", name);
 	row_put_str(b, "kind", kind_name(r.hash));
 	row_put_number(b, "created", (int64_t)r.created_s);

@@ -104,7 +104,6 @@ put_row(struct buf *b, struct slice key, struct slice value)
 	if (rc != 0)
 		return rc;
 	cidr_print(&prefix, text);
-	row_put_str(b, "_table", "acl");
 	row_put_str(b, "prefix", text);
 	row_put_str(b, "rule", r.allow ? "allow" : "deny");
 	return 0;

@@ -55,8 +55,13 @@ static void
 on_heartbeat(struct timer *tm)
 {
 	struct store *s = container_of(tm, struct store, heartbeat);
+	uint64_t turns;
+	int64_t longest_ns;
 
+	loop_stats(s->loop, &turns, &longest_ns);
 	METRIC_SET(heartbeat_ns, loop_now(s->loop).ns);
+	METRIC_SET(loop_turns, turns);
+	METRIC_SET(turn_max_us, longest_ns / NS_PER_US);
 	if (s->batch != NULL) {
 		show_counters(s);
 		watch_disk(s);

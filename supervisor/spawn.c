@@ -17,7 +17,6 @@
 #include "common/ipc/chan.h"
 
 #define CHAN_FD 3
-#define OWN_FDS 128             /* of a worker: channels, links, listeners, its own and lent ones, some to spare */
 
 /* After fork(): only calls that are safe there. report: closed by a successful exec. */
 static _Noreturn void
@@ -117,7 +116,7 @@ spawn_raise_limits(void)
 uint64_t
 spawn_clients(uint64_t descriptors)
 {
-	return descriptors > OWN_FDS ? descriptors - OWN_FDS : 0;
+	return descriptors > CONFIG_WORKER_FDS ? descriptors - CONFIG_WORKER_FDS : 0;
 }
 
 int

@@ -27,6 +27,7 @@
 #define READS_A_TURN  4
 #define HOLD_BYTES    (64 * 1024)       /* read ahead of a connection that is not parsed */
 #define REF_BYTES     (8 * 1024)        /* payloads from here on are sent by reference */
+#define WHY_MAX       160
 #define LINGER_NS     (2 * NS_PER_SEC)
 #define IOV_MAX_COUNT 32
 #define EARLY_BYTES   (64 * 1024)       /* output beyond this does not wait for the end of the turn */
@@ -246,18 +247,30 @@ conn_refuse(struct conn *c, enum mqtt_reason reason, const char *why)
 	conn_close(c, why);
 }
 
+static const char *
+why_text(const struct violation *v, char *out, size_t size)
+{
+	METRIC_ADD(violations, 1);
+	snprintf(out, size, "protocol violation: %s [%s]", reason_text((uint8_t)v->reason), v->statement);
+	return out;
+}
+
+void
+conn_violate_silently(struct conn *c, const struct violation *v)
+{
+	char why[WHY_MAX];
+
+	conn_kill(c, CONN_SIDE_SERVER, why_text(v, why, sizeof why));
+}
+
 void
 conn_violate(struct conn *c, const struct violation *v)
 {
-	char peer[80];
-	char id[80];
+	char why[WHY_MAX];
 
-	METRIC_ADD(violations, 1);
-	log_info("conn", "protocol violation", "client=%s peer=%s reason=\"%s\" statement=\"%s\"",
-	    c->session != NULL ? utf8_show(session_id(c->session), id, sizeof id) : "-",
-	    conn_peer_text(c, peer, sizeof peer), reason_text((uint8_t)v->reason), v->statement);
+	why_text(v, why, sizeof why);
 	if (c->state == CONN_NEW) {
-		conn_refuse(c, v->reason, v->statement);
+		conn_refuse(c, v->reason, why);
 		return;
 	}
 	if (c->state == CONN_READY && c->level == MQTT_50) {
@@ -265,7 +278,7 @@ conn_violate(struct conn *c, const struct violation *v)
 
 		encode_disconnect(conn_out(c), MQTT_DISCONNECT, c->level, &d);
 	}
-	conn_close(c, v->statement);
+	conn_close(c, why);
 }
 
 void

@@ -115,6 +115,8 @@ void conn_kill(struct conn *c, enum conn_side side, const char *reason);
 void conn_close(struct conn *c, const char *reason);
 /* The peer broke the protocol: logs, counts, answers as its level has it, closes. */
 void conn_violate(struct conn *c, const struct violation *v);
+/* The same without an answer: before CONNECT nobody is told anything. */
+void conn_violate_silently(struct conn *c, const struct violation *v);
 /* Sends a CONNACK that refuses, then closes. */
 void conn_refuse(struct conn *c, enum mqtt_reason reason, const char *why);
 

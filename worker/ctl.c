@@ -22,8 +22,6 @@
 #include "worker/subs.h"
 #include "worker/worker.h"
 
-#define FDS_KEPT 64     /* for links, channels, logs */
-
 static uint64_t
 store_seq(void *arg)
 {
@@ -78,7 +76,7 @@ set_limits(struct worker *w)
 	uint64_t most = 1024;
 
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0)
-		most = r.rlim_cur > FDS_KEPT * 2 ? r.rlim_cur - FDS_KEPT : FDS_KEPT;
+		most = r.rlim_cur > CONFIG_WORKER_FDS * 2 ? r.rlim_cur - CONFIG_WORKER_FDS : CONFIG_WORKER_FDS;
 	if (w->config.max_connections > 0 && (uint64_t)w->config.max_connections < most)
 		most = (uint64_t)w->config.max_connections;
 	w->conn_limit = most > UINT32_MAX ? UINT32_MAX : (uint32_t)most;

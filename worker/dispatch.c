@@ -46,7 +46,7 @@ dispatch(struct conn *c, const struct frame *f)
 	if (__builtin_expect(err == FB_EPROTO, 0)) {
 		/* Before CONNECT nothing is answered but to a CONNECT. */
 		if (c->state == CONN_NEW && f->type != MQTT_CONNECT)
-			conn_kill(c, CONN_SIDE_SERVER, v.statement);
+			conn_violate_silently(c, &v);
 		else
 			conn_violate(c, &v);
 	}

@@ -8,6 +8,7 @@
 #include "worker/move.h"
 #include "worker/publish.h"
 #include "worker/session.h"
+#include "worker/storec.h"
 #include "worker/worker.h"
 
 static void
@@ -18,6 +19,13 @@ send_ack(struct conn *c, uint8_t qos, uint16_t packet_id)
 	encode_ack(conn_out(c), qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, c->level, &ack);
 	METRIC_ADD(packets_out, 1);
 	conn_touch(c);
+}
+
+/* A neighbour or the store is behind: no more from those who wait for an acknowledgement. */
+static bool
+backed_up(const struct worker *w)
+{
+	return storec_full(w->store) || (w->cluster != NULL && cluster_congested(w->cluster));
 }
 
 /* Acknowledges in the order in which the publishes came. [MQTT-4.6.0-2] [MQTT-4.6.0-3] */
@@ -46,8 +54,8 @@ send_ready_acks(struct conn *c)
 			return;
 		}
 	}
-	if ((c->flags & CONN_WAIT_KEPT) && (c->waiting == NULL ||
-	    c->waiting->count <= c->worker->config.max_wait / 2)) {
+	if ((c->flags & CONN_WAIT_KEPT) && (c->waiting == NULL || (!backed_up(c->worker) &&
+	    c->waiting->count <= c->worker->config.max_wait / 2))) {
 		c->flags = (uint8_t)(c->flags & ~CONN_WAIT_KEPT);
 		conn_resume(c);
 	}
@@ -110,7 +118,7 @@ publish_acked(struct conn *c, const struct cluster_pub *pub, uint16_t packet_id)
 	wait = waiting_new(c, pub, packet_id);
 	publish(w, pub, wait);
 	publish_leg_closed(wait, false);
-	if (c->waiting != NULL && c->waiting->count >= (uint32_t)w->config.max_wait)
+	if (c->waiting != NULL && (c->waiting->count >= (uint32_t)w->config.max_wait || backed_up(w)))
 		c->flags |= CONN_WAIT_KEPT;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * SUBACK and UNSUBACK wait until every neighbour routes (or no longer routes) here, and, for a durable session, until
- * the store has committed. */
+ * SUBACK waits until every neighbour routes here; for a durable session, SUBACK and UNSUBACK wait until the store has
+ * committed. Behind UNSUBACK a neighbour may still send: this worker's trie knows better. */
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/metrics/page.h"

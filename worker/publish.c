@@ -17,7 +17,9 @@ on_retained(void *arg, int err)
 void
 publish(struct worker *w, const struct cluster_pub *p, struct waiting *wait)
 {
-	if (p->retain && w->config.retained) {
+	if (p->retain && w->config.retained && wait == NULL && storec_full(w->store)) {
+		METRIC_ADD(dropped_store_full, 1);
+	} else if (p->retain && w->config.retained) {
 		if (wait != NULL)
 			wait->legs++;
 		storec_retain(w->store, p, wait != NULL ? on_retained : NULL, wait);
@@ -42,7 +44,6 @@ publish_on_neighbour(void *worker, unsigned from, const struct cluster_pub *p, u
 {
 	struct worker *w = worker;
 
-	METRIC_ADD(link_msgs_in, 1);
 	if (w->queues_kept)
 		return;         /* not kept, so its sender gets no acknowledgement and sends it again */
 	deliver(w, p, from);

@@ -10,6 +10,7 @@
 #include "worker/session.h"
 #include "worker/worker.h"
 
+#define FULL_BYTES (32 * 1024 * 1024)
 #define GET_BYTES (64 * 1024)
 
 /* A durable write that was not answered yet: its bytes, to be sent again. */
@@ -30,6 +31,7 @@ struct storec {
 	struct list opens;              /* struct store_open, in order */
 	struct list gets;               /* struct store_get */
 	struct list writes;             /* struct write, by seq */
+	size_t write_bytes;             /* of writes */
 	unsigned generation;
 	uint64_t next_req;
 	uint64_t next_seq;
@@ -66,6 +68,12 @@ storec_free(struct storec *s)
 	buf_fini(&s->scratch);
 	chan_free(s->chan);
 	mem_free(s);
+}
+
+bool
+storec_full(const struct storec *s)
+{
+	return s->write_bytes > FULL_BYTES;
 }
 
 unsigned
@@ -176,6 +184,7 @@ put_write(struct storec *s, enum ipc_type type, store_done_fn *done, void *arg)
 	memcpy(wr->bytes, bytes.p, bytes.len);
 	buf_clear(&s->scratch);
 	list_put_last(&s->writes, &wr->link);
+	s->write_bytes += real;
 	if (s->chan != NULL)
 		send_write(s, wr);
 	return wr->seq;
@@ -289,6 +298,7 @@ on_done(struct storec *s, uint64_t seq, int err)
 		list_del(&wr->link);
 		if (wr->done != NULL)
 			wr->done(wr->arg, wr->seq == seq ? err : 0);
+		s->write_bytes -= wr->real_size;
 		mem_slab_put(wr, wr->real_size);
 	}
 }

@@ -16,6 +16,8 @@ struct storec *storec_new(struct worker *w);
 void storec_free(struct storec *s);
 /* A channel to a new store: everything unanswered goes out again. fd is taken. */
 void storec_attach(struct storec *s, int fd);
+/* Too much waits for the store: hold back what can wait. */
+bool storec_full(const struct storec *s);
 /* How many stores there were. */
 unsigned storec_generation(const struct storec *s);
 /* Everything sent was answered. */

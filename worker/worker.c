@@ -18,7 +18,6 @@
 #include "worker/storec.h"
 
 #define TICK_NS      (250 * NS_PER_MS)
-#define STOP_WAIT_NS (5 * NS_PER_SEC)
 
 /* The end of a turn: connections that may go on, one write for each that has output, the dead. One may lead to
  * another, so until all is quiet. */
@@ -48,12 +47,17 @@ static void
 on_tick(struct timer *t)
 {
 	struct worker *w = container_of(t, struct worker, tick);
+	uint64_t turns;
+	int64_t longest_ns;
 
+	loop_stats(w->loop, &turns, &longest_ns);
 	METRIC_SET(heartbeat_ns, loop_now(w->loop).ns);
+	METRIC_SET(loop_turns, turns);
+	METRIC_SET(turn_max_us, longest_ns / NS_PER_US);
 	w->wall_offset_ns = clock_wall().ns - loop_now(w->loop).ns;
 	if (w->gates_open)
 		listeners_retry(w->listeners);
-	if (w->stopping && (w->conn_count == 0 && storec_idle(w->store)))
+	if (w->stopping && ((w->conn_count == 0 && storec_idle(w->store)) || loop_now(w->loop).ns >= w->stop_by.ns))
 		loop_stop(w->loop);
 	loop_timer_in(w->loop, t, TICK_NS);
 }
@@ -130,6 +134,8 @@ worker_stop(struct worker *w)
 	if (w->stopping)
 		return;
 	w->stopping = true;
+	/* A store that is down must not make the supervisor kill us. */
+	w->stop_by = mono_add(loop_now(w->loop), w->config.stop_timeout * NS_PER_SEC / 2);
 	w->gates_open = false;
 	listeners_close(w->listeners);
 	LIST_EACH_SAFE(n, tmp, &w->conns)

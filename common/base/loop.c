@@ -21,6 +21,8 @@ struct loop {
 	struct mono now;
 	bool now_is_fresh;              /* this turn has read the clock */
 	bool stopped;
+	uint64_t turns;
+	int64_t longest_ns;
 	struct list tasks;              /* for the end of this turn */
 	struct list next_tasks;         /* for the end of the next */
 	struct list signals;
@@ -158,6 +160,8 @@ run_tasks(struct loop *l)
 bool
 loop_turn(struct loop *l, bool block)
 {
+	int64_t took;
+
 	if (l->stopped)
 		return false;
 	block = block && list_empty(&l->tasks) && list_empty(&l->next_tasks) && arm(l);
@@ -166,7 +170,18 @@ loop_turn(struct loop *l, bool block)
 	freshen(l);
 	wheel_advance(l->wheel, l->now);
 	run_tasks(l);
+	l->turns++;
+	took = mono_diff(clock_mono(), l->now);
+	if (took > l->longest_ns)
+		l->longest_ns = took;
 	return !l->stopped;
+}
+
+void
+loop_stats(const struct loop *l, uint64_t *turns, int64_t *longest_ns)
+{
+	*turns = l->turns;
+	*longest_ns = l->longest_ns;
 }
 
 void

@@ -23,6 +23,9 @@ void loop_stop(struct loop *l);
 /* The time at the start of this turn (or of the callback's timer step): no system call. */
 struct mono loop_now(const struct loop *l);
 
+/* Turns since the start, and the longest of them, without its wait. */
+void loop_stats(const struct loop *l, uint64_t *turns, int64_t *longest_ns);
+
 /* A descriptor. Level-triggered. The descriptor stays the caller's: free the loop_fd, then close it. */
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 struct loop_fd;

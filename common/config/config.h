@@ -45,6 +45,9 @@ struct config_info {
 const struct config_info *config_info(enum config_key k);
 
 #define CONFIG_VALUE_MAX 1024           /* a value's text with its NUL */
+/* Descriptors that a worker keeps for itself: channels, links, listeners, its own and lent ones, some to spare. */
+#define CONFIG_WORKER_FDS 128
+
 #define CONFIG_ERROR_MAX 512
 /* A message for people: what is wrong, and what would be right. */
 struct config_error { char text[CONFIG_ERROR_MAX]; };
