@@ -126,7 +126,7 @@ class Start(unittest.TestCase):
 
 
 class Commands(fubar.TestCase):
-    broker_options = {"workers": 1}
+    broker_options = {"workers": 1, "settings": {"server.timeout": "1s"}}
 
     def usage(self, *words, says=()):
         r = self.broker.admin_raw(*words)
