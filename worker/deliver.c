@@ -183,8 +183,6 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
 {
 	struct hand h = { .w = w, .p = p };
 
-	if (p->retain)
-		retain_note_live(w, p);
 	match(w, p);
 	h.many = w->rcpt_count > 1;
 	for (uint32_t i = 0; i < w->rcpt_count; i++) {
@@ -195,6 +193,8 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
 		/* A session on the move: which of its two homes has to take this one? */
 		if (s->move != NULL && !move_takes(s->move, from, &aside))
 			continue;
+		if (p->retain && s->flow != NULL && s->flow->replays != NULL)
+			retain_note_live(s, p->topic);
 		to_session(&h, s, qos, false, aside);   /* retain is off for live subscribers [MQTT-3.3.1-9] */
 	}
 	for (int i = 0; i < 4; i++)
@@ -226,7 +226,7 @@ deliver_pump(struct worker *w, struct session *s)
 			return;
 		msg_drop(flow_pop(f).msg);
 	}
-	if (!list_empty(&f->replays))
+	if (f->replays != NULL)
 		retain_continue(w, s);
 }
 

@@ -7,6 +7,7 @@
 #include "common/mqtt/decode.h"
 #include "common/mqtt/encode.h"
 #include "common/mqtt/topic.h"
+#include "worker/barrier.h"
 #include "worker/dispatch.h"
 #include "worker/retain.h"
 #include "worker/storec.h"
@@ -18,7 +19,7 @@
 /* One SUBSCRIBE or UNSUBSCRIBE on its way. */
 struct op {
 	struct list link;               /* in worker->sub_ops */
-	struct cluster_barrier barrier;
+	struct barrier_wait barrier;
 	struct conn *conn;              /* NULL: gone */
 	struct worker *worker;
 	uint32_t steps;                 /* not done yet */
@@ -109,7 +110,7 @@ on_stored(void *arg, int err)
 }
 
 static void
-on_barrier(struct cluster_barrier *b)
+on_barrier(struct barrier_wait *b)
 {
 	op_step(container_of(b, struct op, barrier));
 }
@@ -120,7 +121,8 @@ op_wait_neighbours(struct op *op)
 	if (op->worker->cluster == NULL)
 		return;
 	op->steps++;
-	cluster_barrier(op->worker->cluster, &op->barrier, on_barrier);
+	op->barrier.done = on_barrier;
+	barrier_join(op->worker, &op->barrier);
 }
 
 /* The code for one filter: granted QoS or failure [MQTT-3.9.3-2]. */
@@ -189,7 +191,8 @@ do_unsubscribe(struct conn *c, const struct frame *f, struct violation *v)
 		for (uint32_t i = 0; i < p.count; i++) {
 			if (p.filters[i].len == 0 || !subs_del(w, s, p.filters[i]))
 				continue;
-			retain_cancel_filter(w, s, p.filters[i]);
+			if (s->flow != NULL && s->flow->replays != NULL)
+				retain_cancel_filter(s, p.filters[i]);
 			if (s->flags & SESSION_DURABLE) {
 				op->steps++;
 				storec_sub_del(w->store, session_id(s), p.filters[i], on_stored, op);

@@ -18,7 +18,6 @@ flow_new(struct worker *w, struct session *s)
 	f->worker = w;
 	f->session = s;
 	bitmap_init(&f->received);
-	list_init(&f->replays);
 	list_init(&f->orphans);
 	return f;
 }
@@ -49,7 +48,7 @@ bool
 flow_empty(const struct flow *f)
 {
 	return f->window_used == 0 && f->queue_head == f->queue_tail && f->received.used == 0 &&
-	    list_empty(&f->orphans) && list_empty(&f->replays);
+	    list_empty(&f->orphans) && f->replays == NULL;
 }
 
 uint16_t

@@ -3,6 +3,7 @@ noinst_LIBRARIES += libfbworker.a
 libfbworker_a_SOURCES = \
 	worker/admin.c worker/admin.h \
 	worker/ban.c worker/ban.h \
+	worker/barrier.c worker/barrier.h \
 	worker/conn.c worker/conn.h \
 	worker/connect.h \
 	worker/ctl.c worker/ctl.h \

@@ -1,60 +1,47 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ * One struct a session that waits for retained messages, however many filters it subscribed to at once: what has not
+ * begun is a few bytes in a buffer. */
 #include "worker/retain.h"
 
+#include "common/base/buf.h"
 #include "common/base/hmap.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
-#include "common/mqtt/topic.h"
 #include "worker/deliver.h"
 #include "worker/storec.h"
 #include "worker/worker.h"
 
-struct retains {
-	struct list active;             /* all replays of this worker */
-};
+/* Beyond that many topics a session that does not read may get an older retained message behind a newer live one. */
+#define SEEN_MAX 65536
 
-/* A topic that was published live while a replay runs. */
+/* A topic that the session got live. */
 struct seen {
 	struct hmap_node node;
+	uint64_t before;                /* filters that were queued by then; a later one is sent the message again */
 	uint32_t len;
 	uint8_t topic[];
 };
 
-struct replay {
-	struct list link;               /* in the session's flow */
-	struct list active;             /* in retains */
+struct replays {
 	struct store_get get;
 	struct worker *worker;
 	struct session *session;
 	struct hmap seen;
+	struct buf waiting;             /* filters not begun: u8 qos, le32 bytes */
+	struct buf filter;              /* the one under way; empty: none */
 	struct buf rows;                /* fetched, not yet sent */
 	struct buf after;               /* where to go on */
 	struct buf min;
+	uint64_t queued;                /* filters ever queued here */
+	uint64_t begun;
 	uint8_t qos;
 	bool asked;                     /* get is on its way */
 	bool more;                      /* there may be more behind rows */
-	uint16_t len;
-	uint8_t filter[];
 };
 
-struct retains *
-retains_new(void)
-{
-	struct retains *r = mem_zalloc(sizeof *r);
-
-	list_init(&r->active);
-	return r;
-}
-
-void
-retains_free(struct retains *r)
-{
-	mem_free(r);
-}
-
 static void
-replay_free(struct replay *r)
+replays_free(struct replays *r)
 {
 	struct hmap_iter it = { 0 };
 	struct hmap_node *n;
@@ -64,51 +51,60 @@ replay_free(struct replay *r)
 	while ((n = hmap_each(&r->seen, &it)) != NULL)
 		mem_free(container_of(n, struct seen, node));
 	hmap_fini(&r->seen);
-	list_del(&r->link);
-	list_del(&r->active);
+	buf_fini(&r->waiting);
+	buf_fini(&r->filter);
 	buf_fini(&r->rows);
 	buf_fini(&r->after);
 	buf_fini(&r->min);
+	r->session->flow->replays = NULL;
 	mem_free(r);
 }
 
-void
-retain_note_live(struct worker *w, const struct cluster_pub *p)
+static struct seen *
+seen_get(const struct replays *r, struct slice topic, uint64_t hash)
 {
-	LIST_EACH(n, &w->retains->active) {
-		struct replay *r = container_of(n, struct replay, active);
-		struct seen *s;
+	for (struct hmap_node *n = hmap_first(&r->seen, hash); n != NULL; n = hmap_next(n, hash)) {
+		struct seen *s = container_of(n, struct seen, node);
 
-		if (!topic_matches(slice_of(r->filter, r->len), p->topic))
-			continue;
-		s = mem_alloc(sizeof *s + p->topic.len);
-		s->len = (uint32_t)p->topic.len;
-		memcpy(s->topic, p->topic.p, p->topic.len);
-		hmap_put(&r->seen, &s->node, rand_hash(s->topic, s->len));
+		if (slice_eq(slice_of(s->topic, s->len), topic))
+			return s;
 	}
+	return NULL;
+}
+
+void
+retain_note_live(struct session *se, struct slice topic)
+{
+	struct replays *r = se->flow->replays;
+	uint64_t hash = rand_hash(topic.p, topic.len);
+	struct seen *s = seen_get(r, topic, hash);
+
+	if (s == NULL) {
+		if (r->seen.count >= SEEN_MAX)
+			return;
+		s = mem_alloc(sizeof *s + topic.len);
+		s->len = (uint32_t)topic.len;
+		memcpy(s->topic, topic.p, topic.len);
+		hmap_put(&r->seen, &s->node, hash);
+	}
+	s->before = r->queued;
 }
 
 static bool
-was_live(const struct replay *r, struct slice topic)
+was_live(const struct replays *r, struct slice topic)
 {
-	uint64_t hash;
+	const struct seen *s;
 
 	if (r->seen.count == 0)
 		return false;
-	hash = rand_hash(topic.p, topic.len);
-	for (struct hmap_node *n = hmap_first(&r->seen, hash); n != NULL; n = hmap_next(n, hash)) {
-		const struct seen *s = container_of(n, struct seen, node);
-
-		if (slice_eq(slice_of(s->topic, s->len), topic))
-			return true;
-	}
-	return false;
+	s = seen_get(r, topic, rand_hash(topic.p, topic.len));
+	return s != NULL && r->begun <= s->before;
 }
 
 static void
 on_rows(struct store_get *g, const struct ipc_retain_rows *rows)
 {
-	struct replay *r = container_of(g, struct replay, get);
+	struct replays *r = container_of(g, struct replays, get);
 
 	r->asked = false;
 	if (rows->code != 0)
@@ -122,9 +118,9 @@ on_rows(struct store_get *g, const struct ipc_retain_rows *rows)
 }
 
 static void
-ask(struct replay *r)
+ask(struct replays *r)
 {
-	r->get.filter = slice_of(r->filter, r->len);
+	r->get.filter = buf_slice(&r->filter);
 	r->get.after = buf_slice(&r->after);
 	r->get.min = buf_slice(&r->min);
 	r->get.done = on_rows;
@@ -134,10 +130,11 @@ ask(struct replay *r)
 
 /* What each worker had sent to the store when it heard of the subscription must be applied before the read. */
 static void
-collect_min(struct replay *r)
+collect_min(struct replays *r)
 {
 	struct worker *w = r->worker;
 
+	buf_clear(&r->min);
 	for (unsigned slot = 0; slot < w->slots; slot++) {
 		uint64_t epoch = w->epoch;
 		uint64_t seq = storec_last_seq(w->store);
@@ -153,24 +150,42 @@ collect_min(struct replay *r)
 void
 retain_start(struct worker *w, struct session *s, struct slice filter, uint8_t qos)
 {
-	struct replay *r = mem_zalloc(sizeof *r + filter.len);
+	struct flow *f = session_flow(w, s);
+	struct replays *r = f->replays;
 
-	r->worker = w;
-	r->session = s;
-	r->qos = qos;
-	r->len = (uint16_t)filter.len;
-	r->more = true;
-	memcpy(r->filter, filter.p, filter.len);
-	hmap_init(&r->seen);
-	list_put_last(&session_flow(w, s)->replays, &r->link);
-	list_put_last(&w->retains->active, &r->active);
-	collect_min(r);
+	if (r == NULL) {
+		r = f->replays = mem_zalloc(sizeof *r);
+		r->worker = w;
+		r->session = s;
+		hmap_init(&r->seen);
+	}
+	buf_put_u8(&r->waiting, qos);
+	buf_put_le32_bytes(&r->waiting, filter);
+	r->queued++;
 	retain_continue(w, s);
+}
+
+/* The next filter that waits; false: none. */
+static bool
+begin(struct replays *r)
+{
+	struct slice rest = buf_slice(&r->waiting);
+	struct slice filter;
+
+	if (slice_take_u8(&rest, &r->qos) != 0 || slice_take_le32_bytes(&rest, &filter) != 0)
+		return false;
+	buf_put_slice(&r->filter, filter);
+	buf_eat(&r->waiting, buf_len(&r->waiting) - rest.len);
+	buf_clear(&r->after);
+	collect_min(r);
+	r->begun++;
+	r->more = true;
+	return true;
 }
 
 /* Sends rows while there is room: true when none is left. */
 static bool
-send_rows(struct replay *r)
+send_rows(struct replays *r)
 {
 	struct worker *w = r->worker;
 	struct slice rest = buf_slice(&r->rows);
@@ -191,35 +206,53 @@ send_rows(struct replay *r)
 void
 retain_continue(struct worker *w, struct session *s)
 {
-	struct replay *r;
+	struct replays *r = s->flow->replays;
 
-	while (s->flow != NULL && (r = LIST_FIRST(&s->flow->replays, struct replay, link)) != NULL) {
-		if (r->asked || !send_rows(r))
-			return;
-		if (r->more) {
-			ask(r);
+	(void)w;
+	while (r != NULL && !r->asked) {
+		if (buf_len(&r->filter) == 0 && !begin(r)) {
+			replays_free(r);
 			return;
 		}
-		replay_free(r);
+		if (!send_rows(r))
+			return;
+		if (r->more)
+			ask(r);
+		else
+			buf_clear(&r->filter);
 	}
 }
 
 void
-retain_cancel(struct worker *w, struct session *s)
+retain_cancel(struct session *s)
 {
-	LIST_EACH_SAFE(n, tmp, &s->flow->replays)
-		replay_free(container_of(n, struct replay, link));
+	replays_free(s->flow->replays);
 }
 
 void
-retain_cancel_filter(struct worker *w, struct session *s, struct slice filter)
+retain_cancel_filter(struct session *s, struct slice filter)
 {
-	if (s->flow == NULL)
+	struct replays *r = s->flow->replays;
+	struct slice rest = buf_slice(&r->waiting);
+	struct slice other;
+	struct buf kept;
+	uint8_t qos;
+
+	buf_init(&kept);
+	while (slice_take_u8(&rest, &qos) == 0 && slice_take_le32_bytes(&rest, &other) == 0) {
+		if (slice_eq(other, filter))
+			continue;
+		buf_put_u8(&kept, qos);
+		buf_put_le32_bytes(&kept, other);
+	}
+	buf_fini(&r->waiting);
+	r->waiting = kept;
+	if (!slice_eq(buf_slice(&r->filter), filter))
 		return;
-	LIST_EACH_SAFE(n, tmp, &s->flow->replays) {
-		struct replay *r = container_of(n, struct replay, link);
-
-		if (slice_eq(slice_of(r->filter, r->len), filter))
-			replay_free(r);
-	}
+	if (r->asked)
+		storec_retain_cancel(r->worker->store, &r->get);
+	r->asked = false;
+	buf_clear(&r->rows);
+	buf_clear(&r->filter);
+	retain_continue(r->worker, r->session);
 }

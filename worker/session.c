@@ -121,7 +121,8 @@ session_forget(struct worker *w, struct session *s)
 		waits = move_abandon(w, s);
 	if (s->flow != NULL) {
 		loop_timer_cancel(w->loop, &s->flow->expiry);
-		retain_cancel(w, s);
+		if (s->flow->replays != NULL)
+			retain_cancel(s);
 		flow_free(s->flow);
 	}
 	hmap_del(&w->sessions.map, &s->node);

@@ -14,7 +14,7 @@
 struct conn;
 struct move;
 struct worker;
-struct replay;
+struct replays;
 
 enum {
 	SESSION_DURABLE = 1,            /* outlives its connection, has a row in the store */
@@ -58,7 +58,7 @@ struct flow {
 	struct bitmap received;         /* QoS 2 packet ids from the client, until PUBREL */
 	struct timer expiry;            /* while offline */
 	struct list orphans;            /* struct waiting: QoS 2 publishes whose connection ended before PUBREC */
-	struct list replays;            /* retained replays under way, in order */
+	struct replays *replays;        /* of retained messages; NULL: none */
 };
 
 struct name {                           /* an account's name, counted: many sessions share it */

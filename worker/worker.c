@@ -8,12 +8,12 @@
 #include "common/ipc/chan.h"
 #include "common/metrics/page.h"
 #include "worker/ban.h"
+#include "worker/barrier.h"
 #include "worker/conn.h"
 #include "worker/ctl.h"
 #include "worker/flow.h"
 #include "worker/listener.h"
 #include "worker/move.h"
-#include "worker/retain.h"
 #include "worker/ship.h"
 #include "worker/storec.h"
 
@@ -26,8 +26,12 @@ on_turn_end(struct task *t)
 {
 	struct worker *w = container_of(t, struct worker, turn_end);
 
-	while (!list_empty(&w->resumed) || w->dirty != NULL) {
+	for (;;) {
 		struct conn *c;
+
+		barriers_start(w);
+		if (list_empty(&w->resumed) && w->dirty == NULL)
+			break;
 
 		while ((c = LIST_FIRST(&w->resumed, struct conn, link)) != NULL)
 			conn_resume_now(c);
@@ -88,8 +92,8 @@ worker_new(struct loop *l, int sup_fd)
 	w->store = storec_new(w);
 	w->listeners = listeners_new(w);
 	w->moves = moves_new();
-	w->retains = retains_new();
 	w->bans = bans_new();
+	w->barriers = barriers_new();
 	task_init(&w->turn_end, on_turn_end);
 	timer_init(&w->tick, on_tick);
 	w->wall_offset_ns = clock_wall().ns - loop_now(l).ns;
@@ -164,8 +168,8 @@ worker_free(struct worker *w)
 	(void)chan_drain(w->sup, 100);
 	chan_free(w->sup);
 	moves_free(w->moves);
-	retains_free(w->retains);
 	bans_free(w->bans);
+	barriers_free(w->barriers);
 	cidr_table_free(w->acl);
 	trie_fini(&w->trie);
 	sessions_fini(&w->sessions);

@@ -18,8 +18,8 @@ struct conn;
 struct storec;
 struct listeners;
 struct moves;
-struct retains;
 struct bans;
+struct barriers;
 
 #define WORKER_RBUF (128 * 1024)
 
@@ -51,8 +51,8 @@ struct worker {
 	struct listeners *listeners;
 	struct cidr_table *acl;
 	struct moves *moves;
-	struct retains *retains;
 	struct bans *bans;
+	struct barriers *barriers;
 
 	struct sessions sessions;
 	struct hmap opens;              /* struct open: CONNECTs being worked on, by client id */
