@@ -146,11 +146,11 @@ def options_part(path, both):
 
 
 def client_part():
-    return options_part("client/cli.def", {"1": "sub", "2": "pub"})
+    return options_part("supervisor/client/cli.def", {"1": "sub", "2": "pub"})
 
 
 def bench_part():
-    return options_part("client/bench.def", {})
+    return options_part("supervisor/client/bench.def", {})
 
 
 def messages_part():

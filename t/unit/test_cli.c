@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * t/unit/test_cli.c - command lines of fubar-client: what is taken, and what is refused with which words. */
-#include "client/cli.h"
+#include "supervisor/client/cli.h"
 
-#include "client/bench.h"
-#include "client/format.h"
-#include "client/opt.h"
+#include "supervisor/client/bench.h"
+#include "supervisor/client/format.h"
+#include "supervisor/client/opt.h"
 #include "common/base/err.h"
 #include "common/base/mem.h"
 #include "t/support/unit.h"

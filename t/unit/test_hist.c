@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * t/unit/test_hist.c - quantiles of known values. */
-#include "client/hist.h"
+#include "supervisor/client/hist.h"
 
 #include "common/base/rand.h"
 #include "t/support/unit.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * t/unit/test_seq.c - loss, repetition and disorder are found, and found out right. */
-#include "client/seq.h"
+#include "supervisor/client/seq.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * t/unit/test_traffic.c - the load generator's messages without a network: what its publisher wrote is handed to its
  * subscriber whole, short of one, twice, out of order, in pieces. */
-#include "client/traffic.h"
+#include "supervisor/client/traffic.h"
 
 #include "common/base/mem.h"
 #include "t/support/unit.h"
