@@ -35,6 +35,36 @@
 static void on_ready(void *arg, unsigned ready);
 static void on_timer(struct timer *t);
 
+static size_t
+in_len(const struct conn *c)
+{
+	return c->in != NULL ? buf_len(c->in) : 0;
+}
+
+static struct slice
+in_slice(const struct conn *c)
+{
+	return c->in != NULL ? buf_slice(c->in) : slice_of(NULL, 0);
+}
+
+static struct buf *
+in_make(struct conn *c)
+{
+	if (c->in == NULL)
+		c->in = mem_zalloc(sizeof *c->in);
+	return c->in;
+}
+
+static void
+in_free(struct conn *c)
+{
+	if (c->in == NULL)
+		return;
+	buf_fini(c->in);
+	mem_free(c->in);
+	c->in = NULL;
+}
+
 static uint32_t
 now_ms(const struct conn *c)
 {
@@ -139,7 +169,7 @@ conn_free(struct conn *c)
 	close(c->fd);
 	list_del(&c->link);
 	drop_refs(c);
-	buf_fini(&c->in);
+	in_free(c);
 	buf_fini(&c->out);
 	w->conn_count--;
 	METRIC_SUB(connections, 1);
@@ -228,7 +258,7 @@ conn_close(struct conn *c, const char *reason)
 	log_end(c, CONN_SIDE_SERVER, reason);
 	detach(c);
 	c->state = CONN_LINGER;
-	buf_fini(&c->in);
+	in_free(c);
 	loop_timer_in(c->worker->loop, &c->timer, LINGER_NS);
 	conn_touch(c);
 }
@@ -495,31 +525,34 @@ parse(struct conn *c, struct slice *in)
 static size_t
 large_rest(const struct conn *c)
 {
-	struct slice in = buf_slice(&c->in);
+	struct slice in = in_slice(c);
 	struct frame f;
 	struct violation v;
 	uint32_t need = 0;
 
 	if (c->state != CONN_READY && c->state != CONN_NEW)
-		return buf_len(&c->in) < HOLD_BYTES ? HOLD_BYTES - buf_len(&c->in) : 0;
+		return in_len(c) < HOLD_BYTES ? HOLD_BYTES - in_len(c) : 0;
 	if (c->flags & CONN_WAIT_KEPT)
-		return buf_len(&c->in) < HOLD_BYTES ? HOLD_BYTES - buf_len(&c->in) : 0;
+		return in_len(c) < HOLD_BYTES ? HOLD_BYTES - in_len(c) : 0;
 	if (in.len == 0 || frame_next(&in, (uint32_t)c->worker->config.max_packet, &f, &need, &v) != FB_ESHORT)
 		return 0;
-	return need > WORKER_RBUF / 2 ? need - buf_len(&c->in) : 0;
+	return need > WORKER_RBUF / 2 ? need - in_len(c) : 0;
 }
 
 static void
 parse_own(struct conn *c)
 {
-	struct slice in = buf_slice(&c->in);
+	struct slice in = in_slice(c);
 	size_t len = in.len;
 
 	parse(c, &in);
 	if (c->state == CONN_DEAD || c->state == CONN_LINGER)
 		return;
-	buf_eat(&c->in, len - in.len);
-	buf_shrink(&c->in);
+	if (len == 0)
+		return;
+	buf_eat(c->in, len - in.len);
+	if (in.len == 0)
+		in_free(c);
 }
 
 /* One read call; false: nothing more to be had now. */
@@ -528,7 +561,7 @@ read_once(struct conn *c)
 {
 	struct worker *w = c->worker;
 	bool held = (c->state != CONN_READY && c->state != CONN_NEW) || (c->flags & CONN_WAIT_KEPT);
-	size_t have = buf_len(&c->in);
+	size_t have = in_len(c);
 	size_t own = have > 0 || held ? large_rest(c) : 0;
 	size_t room = own > 0 ? own : WORKER_RBUF - have;
 	struct slice in;
@@ -538,7 +571,7 @@ read_once(struct conn *c)
 		loop_fd_want(c->lfd, c->flags & CONN_WANT_WRITE ? LOOP_WRITE : 0);
 		return false;
 	}
-	n = tcp_read(c->fd, own > 0 ? buf_room(&c->in, own) : w->rbuf + have, room);
+	n = tcp_read(c->fd, own > 0 ? buf_room(in_make(c), own) : w->rbuf + have, room);
 	METRIC_ADD(reads, 1);
 	if (n == FB_EAGAIN)
 		return false;
@@ -550,20 +583,21 @@ read_once(struct conn *c)
 	c->bytes_in += (uint64_t)n;
 	METRIC_ADD(bytes_in, n);
 	if (own > 0) {
-		buf_added(&c->in, (size_t)n);
+		buf_added(c->in, (size_t)n);
 		if (!held)
 			parse_own(c);
 		return (size_t)n == room && c->state != CONN_DEAD;
 	}
 	if (have > 0) {
-		memcpy(w->rbuf, c->in.base + c->in.start, have);
-		buf_fini(&c->in);
+		memcpy(w->rbuf, in_slice(c).p, have);
+		in_free(c);
 	}
 	in = slice_of(w->rbuf, have + (size_t)n);
 	parse(c, &in);
 	if (c->state == CONN_DEAD || c->state == CONN_LINGER)
 		return false;
-	buf_put_slice(&c->in, in);
+	if (in.len > 0)
+		buf_put_slice(in_make(c), in);
 	return (size_t)n == room;
 }
 

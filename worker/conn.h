@@ -83,7 +83,7 @@ struct conn {
 	struct conn *next_dirty;        /* in worker->dirty; see CONN_DIRTY */
 	struct waitings *waiting;       /* NULL: every publish is acknowledged */
 	struct timer timer;             /* CONNECT time-out, keep-alive, linger */
-	struct buf in;                  /* a packet that is half there */
+	struct buf *in;                 /* a packet that is half there; NULL: none */
 	struct buf out;
 	struct outrefs *refs;           /* NULL: none */
 	uint32_t last_in_ms;            /* loop clock, wraps */
