@@ -34,3 +34,8 @@ pkglibexec_PROGRAMS += fubar-worker
 fubar_worker_SOURCES = worker/main.c cluster/sysconf.c
 fubar_worker_LDADD = libfbworker.a $(CLUSTER_LIBS) libfbipc.a libfbadmin.a libfbmetrics.a libfbconfig.a libfbmqtt.a \
 	libfbloop.a libfbbase.a $(EVENT_LIBS) $(CLUSTER_SYSTEM_LIBS)
+
+# What a publish costs beside other subscriptions; not a test. See t/bench/instructions.
+noinst_PROGRAMS += t/bench/bench_match
+t_bench_bench_match_SOURCES = t/bench/bench_match.c
+t_bench_bench_match_LDADD = libfbworker.a libfbmetrics.a libfbmqtt.a libfbloop.a libfbbase.a $(EVENT_LIBS)
