@@ -26,6 +26,9 @@ main(int argc, char **argv)
 	log_open(STDERR_FILENO, who, LOG_INFO);
 	signal(SIGPIPE, SIG_IGN);
 	mallopt(M_ARENA_MAX, 1);
+	/* Buffers of large packets come and go: not by mmap() and its page faults. */
+	mallopt(M_MMAP_THRESHOLD, 4 << 20);
+	mallopt(M_TRIM_THRESHOLD, 2 << 20);
 	loop = loop_new();
 	w = worker_new(loop, SUP_FD);
 	loop_run(loop);
