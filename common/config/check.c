@@ -26,11 +26,6 @@ config_check(const struct config *c, struct config_error *e)
 		    c->auth_scrypt_n, c->auth_threads, hashing >> 20, SCRYPT_ALL_BYTES >> 20);
 		return FB_ECONFLICT;
 	}
-	if (c->direct_public && !c->direct) {
-		snprintf(e->text, sizeof e->text,
-		    "features.direct_public needs features.direct_messaging: set both to true, or the first to false");
-		return FB_ECONFLICT;
-	}
 	return 0;
 }
 

@@ -82,15 +82,13 @@ class Direct(fubar.TestCase):
         a.ping()
         self.assertEqual([p for p in a.inbox if p.kind == m.PUBLISH and p.topic == a.client_id], [])
 
-    def test_wildcard_subscribers_do_not_see_them(self):
-        # features.direct_public is off: what goes to a client's id by name alone is private.
-        spy = self.connected(self.name("spy"))
-        spy.subscribe("#", qos=1)
-        a = self.connected(self.name("a"))
-        a.publish(a.client_id, "private", 1)
-        self.assertEqual(a.get_publish().payload, b"private")
-        got = self.nothing_for(spy, a, self.name("end/marker"))
-        self.assertNotIn(b"private", [p.payload for p in got])
+    def test_names_and_topics_are_one_space(self):
+        # As in the original: a name that is both reaches both.
+        spy, a = self.connected(self.name("spy")), self.connected(self.name("a"))
+        spy.subscribe("+", qos=1)
+        a.publish(a.client_id, "seen", 1)
+        self.assertEqual(a.get_publish().payload, b"seen")
+        self.assertEqual(spy.get_publish().payload, b"seen")
 
     def test_dollar_names_are_never_direct(self):
         a = self.connected("$" + self.name("a"))
@@ -133,17 +131,6 @@ class DirectOff(fubar.TestCase):
         b.publish(a.client_id, "no", 1)
         a.subscribe(self.name("m"))
         self.assertEqual(self.nothing_for(a, b, self.name("m")), [])
-
-
-class DirectPublic(fubar.TestCase):
-    broker_options = {"settings": {"features.direct_public": "true"}}
-
-    def test_public(self):
-        spy, a = self.connected(self.name("spy")), self.connected(self.name("a"))
-        spy.subscribe("+", qos=1)
-        a.publish(a.client_id, "seen", 1)
-        self.assertEqual(a.get_publish().payload, b"seen")
-        self.assertEqual(spy.get_publish().payload, b"seen")
 
 
 if __name__ == "__main__":
