@@ -508,6 +508,12 @@ parse(struct conn *c, struct slice *in)
 	uint32_t need;
 	int err;
 
+	/* HTTP, TLS or SSH at the wrong door: not worth waiting for a whole packet. [MQTT-3.1.0-1] */
+	if (c->state == CONN_NEW && in->len > 0 && in->p[0] != MQTT_CONNECT << 4) {
+		v = (struct violation){ MQTT_R_PROTOCOL_ERROR, "MQTT-3.1.0-1" };
+		conn_violate_silently(c, &v);
+		return;
+	}
 	while (in->len > 0 && (c->state == CONN_READY || c->state == CONN_NEW) && !(c->flags & CONN_WAIT_KEPT)) {
 		err = frame_next(in, (uint32_t)w->config.max_packet, &f, &need, &v);
 		if (err == FB_ESHORT)
