@@ -102,6 +102,7 @@ struct conn {
 /* fd is taken; allowed: an IP rule said so. */
 struct conn *conn_new(struct worker *w, int fd, const uint8_t peer[16], uint16_t port, bool allowed);
 void conn_free(struct conn *c);         /* the end of the turn's */
+void conn_out_free(struct conn *c);     /* the output that nobody will read */
 void waiting_free(struct waiting *w);
 /* An orphan's client is back and has sent it again: its acknowledgement will go to c. */
 void conn_adopt(struct conn *c, struct waiting *orphan);

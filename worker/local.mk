@@ -4,7 +4,7 @@ libfbworker_a_SOURCES = \
 	worker/admin.c worker/admin.h \
 	worker/ban.c worker/ban.h \
 	worker/barrier.c worker/barrier.h \
-	worker/conn.c worker/conn.h \
+	worker/conn.c worker/conn.h worker/conn_out.c \
 	worker/connect.h \
 	worker/ctl.c worker/ctl.h \
 	worker/deliver.c worker/deliver.h \

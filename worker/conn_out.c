@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The output of a connection: gathered during a turn, written once at its end. */
+#include "worker/conn.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/base/mem.h"
+#include "common/metrics/page.h"
+#include "common/mqtt/encode.h"
+#include "worker/deliver.h"
+#include "worker/session.h"
+#include "worker/worker.h"
+
+#define REF_BYTES     (8 * 1024)        /* payloads from here on are sent by reference */
+#define EARLY_BYTES   (64 * 1024)       /* output beyond this does not wait for the end of the turn */
+#define IOV_MAX_COUNT 32
+
+static void
+drop_refs(struct conn *c)
+{
+	if (c->refs == NULL)
+		return;
+	LIST_EACH_SAFE(n, tmp, &c->refs->list) {
+		struct outref *r = container_of(n, struct outref, link);
+
+		msg_drop(r->msg);
+		mem_free(r);
+	}
+	mem_free(c->refs);
+	c->refs = NULL;
+}
+
+void
+conn_out_free(struct conn *c)
+{
+	drop_refs(c);
+	buf_fini(&c->out);
+}
+
+void
+conn_touch(struct conn *c)
+{
+	if (c->flags & CONN_DIRTY)
+		return;
+	c->flags |= CONN_DIRTY;
+	c->next_dirty = NULL;
+	*c->worker->dirty_end = c;
+	c->worker->dirty_end = &c->next_dirty;
+	worker_wake(c->worker);
+}
+
+size_t
+conn_pending(const struct conn *c)
+{
+	return buf_len(&c->out) + (c->refs != NULL ? c->refs->bytes : 0);
+}
+
+static int write_some(struct conn *c);
+
+/* There is more output. A lot is written at once: it is still in the processor's cache, and buffers stay small. The
+ * caller may be going through recipients, so an error is left for the end of the turn to find. */
+static void
+added(struct conn *c)
+{
+	conn_touch(c);
+	if (conn_pending(c) >= EARLY_BYTES && (c->flags & CONN_WANT_WRITE) == 0)
+		(void)write_some(c);
+}
+
+void
+conn_put_encoded(struct conn *c, struct slice packet)
+{
+	METRIC_ADD(packets_out, 1);
+	buf_put_slice(&c->out, packet);
+	added(c);
+}
+
+void
+conn_put_publish(struct conn *c, const struct mqtt_publish *p, struct msg *m)
+{
+	struct outref *r;
+
+	METRIC_ADD(packets_out, 1);
+	if (m == NULL || p->payload.len < REF_BYTES) {
+		encode_publish(&c->out, c->level, p);
+		added(c);
+		return;
+	}
+	encode_publish_head(&c->out, c->level, p);
+	if (c->refs == NULL) {
+		c->refs = mem_zalloc(sizeof *c->refs);
+		list_init(&c->refs->list);
+	}
+	r = mem_zalloc(sizeof *r);
+	r->msg = msg_hold(m);
+	r->before = (uint32_t)buf_len(&c->out) - c->refs->marked;
+	c->refs->marked += r->before;
+	c->refs->bytes += (uint32_t)p->payload.len;
+	list_put_last(&c->refs->list, &r->link);
+	added(c);
+}
+
+/* The output as pieces in the order of the stream. */
+static int
+gather(const struct conn *c, struct iovec iov[IOV_MAX_COUNT])
+{
+	const uint8_t *at = c->out.base + c->out.start;
+	size_t left = buf_len(&c->out);
+	int n = 0;
+
+	if (c->refs != NULL) {
+		LIST_EACH(l, &c->refs->list) {
+			const struct outref *r = container_of(l, struct outref, link);
+			struct cluster_pub p = msg_pub(r->msg);
+
+			if (n + 3 > IOV_MAX_COUNT)
+				return n;
+			if (r->before > 0)
+				iov[n++] = (struct iovec){ (void *)(uintptr_t)at, r->before };
+			at += r->before;
+			left -= r->before;
+			iov[n++] = (struct iovec){ (void *)(uintptr_t)(p.payload.p + r->done), p.payload.len - r->done };
+		}
+	}
+	if (left > 0)
+		iov[n++] = (struct iovec){ (void *)(uintptr_t)at, left };
+	return n;
+}
+
+/* The socket took n bytes. */
+static void
+written(struct conn *c, size_t n)
+{
+	struct outref *r;
+
+	while (c->refs != NULL && (r = LIST_FIRST(&c->refs->list, struct outref, link)) != NULL) {
+		size_t part = n < r->before ? n : r->before;
+		size_t rest = r->msg->payload_len - r->done;
+
+		buf_eat(&c->out, part);
+		r->before -= (uint32_t)part;
+		c->refs->marked -= (uint32_t)part;
+		n -= part;
+		if (r->before > 0)
+			return;
+		part = n < rest ? n : rest;
+		r->done += (uint32_t)part;
+		c->refs->bytes -= (uint32_t)part;
+		n -= part;
+		if (part < rest)
+			return;
+		list_del(&r->link);
+		msg_drop(r->msg);
+		mem_free(r);
+		if (list_empty(&c->refs->list))
+			drop_refs(c);
+	}
+	buf_eat(&c->out, n);
+}
+
+static void
+out_empty(struct conn *c)
+{
+	buf_shrink(&c->out);
+	if (c->flags & CONN_WANT_WRITE) {
+		c->flags = (uint8_t)(c->flags & ~CONN_WANT_WRITE);
+		loop_fd_want(c->lfd, LOOP_READ);
+	}
+	if (c->state == CONN_LINGER)
+		shutdown(c->fd, SHUT_WR);
+	else if (c->state == CONN_READY && c->session->flow != NULL)
+		deliver_pump(c->worker, c->session);
+}
+
+static void
+want_write(struct conn *c)
+{
+	c->flags |= CONN_WANT_WRITE;
+	loop_fd_want(c->lfd, LOOP_READ | LOOP_WRITE);
+}
+
+/* Writes until nothing is left or the socket is full (then it is watched): 0. FB_EIO: errno says why. */
+static int
+write_some(struct conn *c)
+{
+	struct iovec iov[IOV_MAX_COUNT];
+	size_t pending;
+	ssize_t n;
+
+	while ((pending = conn_pending(c)) > 0) {
+		if (c->refs == NULL) {
+			iov[0] = (struct iovec){ c->out.base + c->out.start, buf_len(&c->out) };
+			n = tcp_writev(c->fd, iov, 1);
+		} else {
+			n = tcp_writev(c->fd, iov, gather(c, iov));
+		}
+		if (n == FB_EAGAIN) {
+			want_write(c);
+			return 0;
+		}
+		if (n < 0)
+			return FB_EIO;
+		METRIC_ADD(writes, 1);
+		METRIC_ADD(bytes_out, n);
+		c->bytes_out += (uint64_t)n;
+		written(c, (size_t)n);
+		/* A short write: the socket is full; ask no more, wait for room. */
+		if ((size_t)n < pending && c->refs == NULL) {
+			want_write(c);
+			return 0;
+		}
+	}
+	return 0;
+}
+
+void
+conn_flush(struct conn *c)
+{
+	if (c->state == CONN_DEAD || (c->flags & CONN_WANT_WRITE))
+		return;
+	if (write_some(c) != 0)
+		conn_kill(c, CONN_SIDE_NETWORK, strerror(errno));
+	else if (conn_pending(c) == 0)
+		out_empty(c);
+}
