@@ -10,6 +10,12 @@
 #include <check.h>
 #include <stdlib.h>
 
+/* Check's own writes where it is into a file, and flushes it, whenever an assertion holds: 20 us each, a minute in a
+ * loop over bytes. Ours says something when one fails; a crash is the sanitizers' and the debugger's. */
+#undef ck_assert_msg
+#define ck_assert_msg(expr, ...) \
+	((expr) ? (void)0 : _ck_assert_failed(__FILE__, __LINE__, "Assertion '" #expr "' failed", __VA_ARGS__))
+
 static inline int
 unit_run(const char *name, const TTest *const *tests, size_t count)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "t/support/worker_fixture.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #include "common/mqtt/encode.h"
 #include "common/mqtt/frame.h"
 #include "t/sim/sim.h"
+#include "t/support/unit.h"
 #include "worker/conn.h"
 #include "worker/worker.h"
 

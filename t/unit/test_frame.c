@@ -67,7 +67,7 @@ START_TEST(bounds_of_each_length)
 
 	for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
 		uint8_t *p = mem_zalloc(lengths[i] + 5);
-		struct frame f;
+		struct frame f = { .size = 0 };
 		struct violation v;
 		uint32_t need;
 		uint32_t head;
