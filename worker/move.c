@@ -71,6 +71,12 @@ moves_free(struct moves *m)
 	mem_free(m);
 }
 
+bool
+moves_idle(const struct moves *m)
+{
+	return list_empty(&m->early) && list_empty(&m->takes) && list_empty(&m->leaving);
+}
+
 static inline uint64_t
 bit(unsigned slot)
 {

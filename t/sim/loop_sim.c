@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * loop.h under the false clock: timers, tasks, bells, and descriptors whose other end is in this process too, so that
- * poll() without waiting says all there is to say. Signals never come. */
+ * loop.h under the false clock: timers, tasks, bells, and descriptors of sim.h, and real ones whose other end is in this
+ * process too, so that poll() without waiting says all there is to say. Signals never come. */
 #include "common/base/loop.h"
 
 #include <poll.h>
@@ -79,6 +79,8 @@ fd_ready(const struct loop_fd *f)
 
 	if (f->want == 0)
 		return 0;
+	if (f->fd >= SIM_FD)
+		return sim_fd_ready(f->fd) & f->want;
 	p.events = (short)(((f->want & LOOP_READ) != 0 ? POLLIN : 0) | ((f->want & LOOP_WRITE) != 0 ? POLLOUT : 0));
 	if (poll(&p, 1, 0) <= 0)
 		return 0;

@@ -325,3 +325,19 @@ pipe_reset(struct pipe *p)
 	break_conn(c);
 	p->ops->on_down(p->arg);
 }
+
+void
+sim_pipe_die(unsigned slot, uint64_t epoch)
+{
+	LIST_EACH(pos, &pipes) {
+		struct pipe *p = container_of(pos, struct pipe, link);
+		struct conn *c = p->linked;
+
+		if (p->ends.own_slot != slot || p->ends.own_epoch != epoch)
+			continue;
+		p->conn = NULL;
+		if (c != NULL && !c->broken)
+			break_conn(c);
+		sim_event_cancel(&p->dial);
+	}
+}

@@ -33,6 +33,65 @@ sim_close(void)
 {
 	FB_ASSERT(world.loop_count == 0);
 	heap_fini(&world.events);
+	sim_fd_reset();
+}
+
+/* ---- descriptors ---- */
+
+static struct { const struct sim_fd_ops *ops; void *arg; } *fds;
+static int fd_count, fd_room;
+
+int
+sim_fd_new(const struct sim_fd_ops *ops, void *arg)
+{
+	if (fd_count == fd_room) {
+		fd_room = fd_room == 0 ? 64 : fd_room * 2;
+		fds = mem_realloc(fds, (size_t)fd_room * sizeof *fds);
+	}
+	fds[fd_count].ops = ops;
+	fds[fd_count].arg = arg;
+	return SIM_FD + fd_count++;
+}
+
+void *
+sim_fd_arg(int fd, const struct sim_fd_ops *ops)
+{
+	FB_ASSERT(fd >= SIM_FD && fd < SIM_FD + fd_count);
+	return fds[fd - SIM_FD].ops == ops ? fds[fd - SIM_FD].arg : NULL;
+}
+
+unsigned
+sim_fd_ready(int fd)
+{
+	FB_ASSERT(fd >= SIM_FD && fd < SIM_FD + fd_count && fds[fd - SIM_FD].ops != NULL);
+	return fds[fd - SIM_FD].ops->ready(fds[fd - SIM_FD].arg);
+}
+
+void
+sim_fd_close(int fd)
+{
+	const struct sim_fd_ops *ops;
+
+	FB_ASSERT(fd >= SIM_FD && fd < SIM_FD + fd_count && fds[fd - SIM_FD].ops != NULL);
+	ops = fds[fd - SIM_FD].ops;
+	fds[fd - SIM_FD].ops = NULL;
+	ops->close(fds[fd - SIM_FD].arg);
+}
+
+void
+sim_fd_shutdown(int fd)
+{
+	FB_ASSERT(fd >= SIM_FD && fd < SIM_FD + fd_count && fds[fd - SIM_FD].ops != NULL);
+	if (fds[fd - SIM_FD].ops->shutdown != NULL)
+		fds[fd - SIM_FD].ops->shutdown(fds[fd - SIM_FD].arg);
+}
+
+void
+sim_fd_reset(void)
+{
+	mem_free(fds);
+	fds = NULL;
+	fd_count = fd_room = 0;
 }
 
 struct mono

@@ -47,6 +47,21 @@ bool sim_loop_next(const struct loop *l, struct mono *at);
 void sim_loop_put(struct loop *l);
 void sim_loop_del(struct loop *l);
 
+/* Descriptors of this world, from SIM_FD on: what loop_sim.c asks of them. close() and shutdown() of a program that
+ * links fd_sim.c know them too. They are never given twice. */
+#define SIM_FD 1000000
+struct sim_fd_ops {
+	unsigned (*ready)(void *arg);   /* LOOP_READ | LOOP_WRITE; NULL: nothing to watch */
+	void (*close)(void *arg);
+	void (*shutdown)(void *arg);    /* of writing; may be NULL */
+};
+int sim_fd_new(const struct sim_fd_ops *ops, void *arg);
+void *sim_fd_arg(int fd, const struct sim_fd_ops *ops);         /* NULL: closed, or of another kind */
+unsigned sim_fd_ready(int fd);
+void sim_fd_close(int fd);
+void sim_fd_shutdown(int fd);
+void sim_fd_reset(void);                /* forgets them all; sim_close() does it */
+
 /* Faults of pipe_sim.c. */
 struct sim_pipe_faults {
 	int64_t delay_min_ns, delay_max_ns;     /* of a frame */
@@ -56,6 +71,8 @@ struct sim_pipe_faults {
 	int64_t reconnect_max_ns;
 };
 extern struct sim_pipe_faults sim_pipe_faults;
+/* kill -9: its frames under way are lost or not, and nothing that it still says is heard. */
+void sim_pipe_die(unsigned slot, uint64_t epoch);
 /* Frames lost because more than NNG's queues hold were under way: a link never lets that happen. */
 extern uint64_t sim_pipe_overflows;
 

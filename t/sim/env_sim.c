@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * env.h and tables.h over sorted arrays that outlive the environment. A transaction that fails is undone by its
+ * journal. */
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/mem.h"
+#include "t/sim/store_sim.h"
+
+struct row {
+	struct slice key, value;        /* one block, at key.p */
+};
+
+static struct disk_table {
+	struct row *rows;
+	size_t count, room;
+} disk[TABLE_COUNT];
+
+struct env {
+	bool open;
+};
+
+struct undo {
+	struct undo *next;              /* older */
+	enum table table;
+	bool was;
+	struct row old;                 /* key always; value if it was there */
+};
+
+struct txn {
+	struct env *env;
+	struct undo *undo;
+};
+
+struct cursor {
+	enum table table;
+	size_t at;
+};
+
+static const char *const names[TABLE_COUNT] = {
+#define TABLE(name, version, key, value, help) [TABLE_##name] = #name,
+#include "store/tables.def"
+#undef TABLE
+};
+
+const char *
+table_name(enum table t)
+{
+	return names[t];
+}
+
+static int
+compare(struct slice a, struct slice b)
+{
+	size_t n = a.len < b.len ? a.len : b.len;
+	int c = n > 0 ? memcmp(a.p, b.p, n) : 0;
+
+	if (c != 0)
+		return c;
+	return a.len < b.len ? -1 : a.len > b.len;
+}
+
+/* The first row at or behind key; *exact: it is that key's. */
+static size_t
+lookup(enum table t, struct slice key, bool *exact)
+{
+	size_t lo = 0;
+	size_t hi = disk[t].count;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (compare(disk[t].rows[mid].key, key) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*exact = lo < disk[t].count && compare(disk[t].rows[lo].key, key) == 0;
+	return lo;
+}
+
+static struct row
+row_new(struct slice key, struct slice value)
+{
+	uint8_t *p = mem_alloc(key.len + value.len + 1);
+
+	if (key.len > 0)
+		memcpy(p, key.p, key.len);
+	if (value.len > 0)
+		memcpy(p + key.len, value.p, value.len);
+	return (struct row){ slice_of(p, key.len), slice_of(p + key.len, value.len) };
+}
+
+static void
+row_free(struct row *r)
+{
+	mem_free((void *)(uintptr_t)r->key.p);
+}
+
+static void
+put(enum table t, struct slice key, struct slice value)
+{
+	struct disk_table *d = &disk[t];
+	bool exact;
+	size_t at = lookup(t, key, &exact);
+	struct row r = row_new(key, value);
+
+	if (exact) {
+		row_free(&d->rows[at]);
+	} else {
+		if (d->count == d->room) {
+			d->room = d->room == 0 ? 64 : d->room * 2;
+			d->rows = mem_realloc(d->rows, d->room * sizeof *d->rows);
+		}
+		memmove(d->rows + at + 1, d->rows + at, (d->count - at) * sizeof *d->rows);
+		d->count++;
+	}
+	d->rows[at] = r;
+}
+
+static void
+del(enum table t, size_t at)
+{
+	struct disk_table *d = &disk[t];
+
+	row_free(&d->rows[at]);
+	d->count--;
+	memmove(d->rows + at, d->rows + at + 1, (d->count - at) * sizeof *d->rows);
+}
+
+void
+sim_disk_clear(void)
+{
+	for (unsigned t = 0; t < TABLE_COUNT; t++) {
+		while (disk[t].count > 0)
+			del((enum table)t, disk[t].count - 1);
+		mem_free(disk[t].rows);
+		disk[t] = (struct disk_table){ 0 };
+	}
+}
+
+size_t
+sim_disk_count(enum table t)
+{
+	return disk[t].count;
+}
+
+/* ---- env.h ---- */
+
+int
+env_open(const struct env_config *cfg, struct env **out)
+{
+	*out = mem_zalloc(sizeof **out);
+	(*out)->open = true;
+	return 0;
+}
+
+void
+env_close(struct env *e)
+{
+	mem_free(e);
+}
+
+void
+env_set_min_free(struct env *e, int64_t bytes)
+{
+}
+
+static void
+note(struct txn *x, enum table t, struct slice key)
+{
+	struct undo *u = mem_zalloc(sizeof *u);
+	size_t at = lookup(t, key, &u->was);
+
+	u->table = t;
+	u->old = row_new(key, u->was ? disk[t].rows[at].value : slice_of(NULL, 0));
+	u->next = x->undo;
+	x->undo = u;
+}
+
+static void
+end_txn(struct txn *x, bool undo)
+{
+	struct undo *u;
+
+	while ((u = x->undo) != NULL) {
+		bool exact;
+		size_t at = lookup(u->table, u->old.key, &exact);
+
+		x->undo = u->next;
+		if (undo && u->was)
+			put(u->table, u->old.key, u->old.value);
+		else if (undo && exact)
+			del(u->table, at);
+		row_free(&u->old);
+		mem_free(u);
+	}
+}
+
+int
+env_write(struct env *e, int (*fn)(struct txn *x, void *arg), void *arg)
+{
+	struct txn x = { .env = e };
+	int rc = fn(&x, arg);
+
+	end_txn(&x, rc != 0);
+	return rc;
+}
+
+void
+env_flush(struct env *e)
+{
+}
+
+struct env *
+txn_env(const struct txn *x)
+{
+	return x->env;
+}
+
+bool
+env_has_room(struct env *e, enum env_need need)
+{
+	return true;
+}
+
+void
+env_count_updates(struct env *e, uint64_t n)
+{
+}
+
+uint64_t
+env_checkpoints(const struct env *e)
+{
+	return 0;
+}
+
+/* ---- tables.h ---- */
+
+int
+table_get(struct env *e, struct txn *x, enum table t, struct slice key, struct buf *out)
+{
+	bool exact;
+	size_t at = lookup(t, key, &exact);
+
+	if (!exact)
+		return FB_ENOENT;
+	buf_put_slice(out, disk[t].rows[at].value);
+	return 0;
+}
+
+bool
+table_has(struct env *e, enum table t, struct slice key)
+{
+	bool exact;
+
+	(void)lookup(t, key, &exact);
+	return exact;
+}
+
+int
+table_has_in(struct txn *x, enum table t, struct slice key)
+{
+	return table_has(x->env, t, key) ? 0 : FB_ENOENT;
+}
+
+int
+table_put(struct txn *x, enum table t, struct slice key, struct slice value)
+{
+	note(x, t, key);
+	put(t, key, value);
+	return 0;
+}
+
+int
+table_del(struct txn *x, enum table t, struct slice key)
+{
+	bool exact;
+	size_t at = lookup(t, key, &exact);
+
+	if (!exact)
+		return FB_ENOENT;
+	note(x, t, key);
+	del(t, at);
+	return 0;
+}
+
+int
+table_del_prefix(struct txn *x, enum table t, struct slice prefix, uint64_t max, uint64_t *count)
+{
+	bool exact;
+	size_t at = lookup(t, prefix, &exact);
+
+	for (*count = 0; *count < max && at < disk[t].count; (*count)++) {
+		struct slice key = disk[t].rows[at].key;
+
+		if (key.len < prefix.len || (prefix.len > 0 && memcmp(key.p, prefix.p, prefix.len) != 0))
+			break;
+		note(x, t, key);
+		del(t, at);
+	}
+	return 0;
+}
+
+int
+cursor_open(struct env *e, struct txn *x, enum table t, struct cursor **out)
+{
+	*out = mem_zalloc(sizeof **out);
+	(*out)->table = t;
+	return 0;
+}
+
+void
+cursor_close(struct cursor *c)
+{
+	mem_free(c);
+}
+
+int
+cursor_seek(struct cursor *c, struct slice key)
+{
+	bool exact;
+
+	c->at = lookup(c->table, key, &exact);
+	return c->at < disk[c->table].count ? 0 : FB_ENOENT;
+}
+
+int
+cursor_next(struct cursor *c)
+{
+	return ++c->at < disk[c->table].count ? 0 : FB_ENOENT;
+}
+
+struct slice
+cursor_key(const struct cursor *c)
+{
+	return disk[c->table].rows[c->at].key;
+}
+
+struct slice
+cursor_value(const struct cursor *c)
+{
+	return disk[c->table].rows[c->at].value;
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster/cluster.h"
+#include "common/base/err.h"
+#include "common/metrics/page.h"
+#include "common/mqtt/topic.h"
+#include "t/sim/node_sim.h"
+#include "t/sim/store_sim.h"
+#include "worker/conn.h"
+#include "worker/connect.h"
+#include "worker/move.h"
+#include "worker/storec.h"
+#include "worker/worker.h"
+
+static bool
+is_filter_of(unsigned filter, unsigned topic)
+{
+	return topic_matches(slice_str(filter_names[filter]), slice_str(topic_name(topic)));
+}
+
+static bool
+is_direct_to(unsigned topic, const struct actor *a)
+{
+	return topic_is_direct(topic) && strcmp(topic_name(topic), a->id) == 0;
+}
+
+/* Has it a session for sure? */
+static bool
+lives(const struct actor *a)
+{
+	if (a->clean_ghosts > 0)
+		return false;
+	return a->known || (a->line != NULL && a->mqtt.state == CLIENT_UP);
+}
+
+/* ---- the ledger ---- */
+
+void
+ledger_publish(struct entry *m)
+{
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		const struct actor *a = &sn.actors[i];
+
+		if (!lives(a))
+			continue;
+		m->due_life[i] = a->life;
+		if (is_direct_to(m->topic, a)) {
+			m->due[i] = true;
+			m->due_qos[i] = m->qos;
+		}
+		for (unsigned f = 0; f < FILTERS; f++) {
+			const struct wish *w = &a->wish[f];
+			uint8_t qos = w->qos < m->qos ? w->qos : m->qos;
+
+			/* A wildcard does not see what goes to an id. */
+			if (!w->live || topic_is_direct(m->topic) || !is_filter_of(f, m->topic))
+				continue;
+			m->due[i] = true;
+			if (qos > m->due_qos[i])
+				m->due_qos[i] = qos;
+		}
+	}
+}
+
+void
+ledger_unwish(const struct actor *a, unsigned filter)
+{
+	for (uint32_t n = 0; n < sn.msg_count; n++) {
+		struct entry *m = &sn.msgs[n];
+
+		if (m->due[a->index] && m->due_life[a->index] == a->life && m->got[a->index] == 0 &&
+		    is_filter_of(filter, m->topic))
+			m->due[a->index] = false;
+	}
+}
+
+static bool
+ever_wanted(const struct actor *a, unsigned topic)
+{
+	if (is_direct_to(topic, a) || a->clean_ghosts > 0)
+		return true;
+	for (unsigned f = 0; f < FILTERS; f++)
+		if (a->wish[f].ever && is_filter_of(f, topic))
+			return true;
+	return false;
+}
+
+static void
+receive_retained(struct actor *a, const struct entry *m, uint32_t n)
+{
+	if (!m->retain)
+		fail("%s: message %u comes as retained and was not", a->id, n);
+	if (a->index >= CLIENTS)
+		sn.retained[m->topic - TOPICS] = n + 1;
+}
+
+static void
+check_order(struct actor *a, const struct entry *m, uint32_t n, uint8_t qos)
+{
+	uint32_t *last = &a->last[m->from][m->topic][qos > 0];
+	bool other_line = *last > 0 && m->qos == 0 && sn.msgs[*last - 1].conn_no != m->conn_no;
+
+	if (*last > n + 1 && m->due[a->index] && n >= a->taint && !other_line)
+		fail("%s: message %u after %u: out of order", a->id, n, *last - 1);
+	if (n + 1 > *last)
+		*last = n + 1;
+}
+
+void
+ledger_receive(struct actor *a, const struct mqtt_publish *p)
+{
+	uint32_t n;
+	struct entry *m;
+
+	if (p->payload.len < sizeof n)
+		return;         /* an empty one */
+	memcpy(&n, p->payload.p, sizeof n);
+	if (n >= sn.msg_count)
+		fail("%s: message %u, which nobody sent", a->id, n);
+	m = &sn.msgs[n];
+	trace("%s: gets %u %s qos %u%s%s", a->id, n, topic_name(m->topic), p->qos, p->dup ? " dup" : "",
+	    p->retain ? " retained" : "");
+	if (!slice_eq(p->topic, slice_str(topic_name(m->topic))) || p->qos > m->qos)
+		fail("%s: message %u differs", a->id, n);
+	for (size_t i = sizeof n; i < p->payload.len; i++)
+		if (p->payload.p[i] != (uint8_t)(n % 251))
+			fail("%s: message %u is damaged", a->id, n);
+	sn.delivered++;
+	if (p->retain) {
+		receive_retained(a, m, n);
+		return;
+	}
+	if (a->index >= CLIENTS)
+		return;
+	if (!ever_wanted(a, m->topic))
+		fail("%s: message %u, %s, which it does not want", a->id, n, topic_name(m->topic));
+	if (m->got_life[a->index] != a->life) {
+		m->got_life[a->index] = a->life;
+		m->got[a->index] = 0;
+	}
+	if (m->got[a->index]++ == 0)
+		check_order(a, m, n, p->qos);
+	else if (p->qos == 2 && n >= a->taint && !m->twice_ok)
+		fail("%s: message %u twice at QoS 2", a->id, n);
+}
+
+/* ---- while it runs ---- */
+
+static struct session *
+session_of(const struct worker *w, const struct actor *a)
+{
+	struct slice id = slice_str(a->id);
+
+	return session_get(&w->sessions, id, rand_hash(id.p, id.len));
+}
+
+/* On its way to w: the other end has all of it, if w dies. */
+static bool
+is_coming(unsigned slot, const struct actor *a)
+{
+	const struct worker *w = sn.node.proc[slot].worker;
+	const struct session *s = session_of(w, a);
+
+	if (s->move == NULL || !connect_pending(w, session_id(s)))
+		return false;
+	for (unsigned i = 0; i < sn.node.workers; i++) {
+		const struct worker *o = sn.node.proc[i].worker;
+		const struct session *t;
+
+		if (i == slot || o == NULL || (t = session_of(o, a)) == NULL)
+			continue;
+		if (t->move != NULL && !connect_pending(o, session_id(t)))
+			return true;
+	}
+	return false;
+}
+
+void
+check_kill(unsigned slot)
+{
+	const struct worker *w = slot < NODE_WORKERS ? sn.node.proc[slot].worker : NULL;
+
+	if (w == NULL)
+		return;
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		struct actor *a = &sn.actors[i];
+
+		if (session_of(w, a) == NULL || is_coming(slot, a))
+			continue;
+		trace("%s: its session dies with worker %u", a->id, slot);
+		a->taint = sn.msg_count;
+		for (uint32_t n = 0; n < sn.msg_count; n++)
+			if (sn.msgs[n].from == i && sn.msgs[n].state == MSG_OPEN)
+				sn.msgs[n].twice_ok = true;
+	}
+}
+
+void
+check_running(void)
+{
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		unsigned online = 0;
+
+		for (unsigned k = 0; k < sn.node.workers; k++) {
+			const struct worker *w = sn.node.proc[k].worker;
+			const struct session *s = w != NULL ? session_of(w, &sn.actors[i]) : NULL;
+
+			online += s != NULL && s->conn != NULL && s->conn->state == CONN_READY;
+		}
+		if (online > 1)
+			fail("%s: %u workers have it online", sn.actors[i].id, online);
+	}
+}
+
+/* ---- at rest ---- */
+
+void
+check_delivered(void)
+{
+	for (uint32_t n = 0; n < sn.msg_count; n++) {
+		const struct entry *m = &sn.msgs[n];
+
+		if (m->state == MSG_OPEN && m->qos > 0)
+			fail("message %u of c%u was never acknowledged", n, m->from);
+		if (m->qos > 0 ? m->state != MSG_ACKED : !m->calm)
+			continue;
+		for (unsigned i = 0; i < CLIENTS; i++) {
+			const struct actor *a = &sn.actors[i];
+			unsigned got = m->got_life[i] == a->life ? m->got[i] : 0;
+
+			if (!m->due[i] || m->due_life[i] != a->life || n < a->taint || m->empty || got > 0)
+				continue;
+			if (m->due_qos[i] > 0 || m->calm)
+				fail("%s: message %u, %s, of c%u is lost, qos %u", a->id, n, topic_name(m->topic), m->from,
+				    m->due_qos[i]);
+		}
+	}
+}
+
+void
+check_owners(void)
+{
+	const struct store *st = sn.node.proc[NODE_WORKERS].store;
+
+	for (unsigned i = 0; i < ALL_CLIENTS; i++) {
+		const struct actor *a = &sn.actors[i];
+		const struct owner *o = owners_find(&st->owners, slice_str(a->id));
+		unsigned homes = 0;
+		unsigned home = 0;
+
+		for (unsigned k = 0; k < sn.node.workers; k++) {
+			const struct session *s = session_of(sn.node.proc[k].worker, a);
+
+			if (s == NULL)
+				continue;
+			homes++;
+			home = k;
+			if (s->move != NULL)
+				fail("%s: a move without end at worker %u", a->id, k);
+		}
+		if (homes > 1)
+			fail("%s: %u workers own it", a->id, homes);
+		if (homes == 1 && (o == NULL || o->slot != home || (o->flags & OWNER_HELD) == 0))
+			fail("%s: worker %u has it, the store says %d", a->id, home, o == NULL ? -1 : (int)o->slot);
+		if (homes == 0 && o != NULL)
+			fail("%s: the store says worker %u has it, flags %u, nobody does", a->id, o->slot, o->flags);
+	}
+}
+
+/* At QoS 1, sent again on a later connection: done again, behind what QoS 2 did once meanwhile. */
+static bool
+again_after(const struct entry *m, const struct entry *newest)
+{
+	return m->qos == 1 && m->over_conn_no > newest->conn_no && newest->qos == 2;
+}
+
+void
+check_retained(void)
+{
+	for (unsigned t = 0; t < 2 * CLIENTS; t++) {
+		const struct entry *newest = NULL;
+		uint32_t got = sn.retained[t];
+		bool ok = false;
+
+		for (uint32_t n = 0; n < sn.msg_count; n++)
+			if (sn.msgs[n].topic == TOPICS + t && sn.msgs[n].qos > 0 && sn.msgs[n].state == MSG_ACKED)
+				newest = &sn.msgs[n];
+		ok = got == 0 && newest == NULL;
+		for (uint32_t n = 0; n < sn.msg_count && !ok; n++) {
+			const struct entry *m = &sn.msgs[n];
+
+			if (m->topic == TOPICS + t && (got == 0 ? m->empty : got == n + 1))
+				ok = newest == NULL || m >= newest || again_after(m, newest);
+		}
+		if (!ok)
+			fail("retained: %s is message %d, and %d was acknowledged after it", topic_name(TOPICS + t),
+			    (int)got - 1, (int)(newest - sn.msgs));
+	}
+}
+
+static void
+check_worker_empty(unsigned slot)
+{
+	const struct worker *w = sn.node.proc[slot].worker;
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+
+	while ((n = hmap_each(&w->sessions.map, &it)) != NULL)
+		fail("worker %u still has the session %s", slot, container_of(n, struct session, node)->id);
+	if (w->opens.count != 0 || !list_empty(&w->sub_ops))
+		fail("worker %u still works on a CONNECT or SUBSCRIBE", slot);
+	if (w->conn_count != 0 || !list_empty(&w->conns) || !list_empty(&w->dead) || !list_empty(&w->resumed))
+		fail("worker %u still has connections", slot);
+	if (w->trie.count != 0)
+		fail("worker %u still has subscriptions", slot);
+	if (!storec_idle(w->store))
+		fail("worker %u still waits for the store", slot);
+	if (!moves_idle(w->moves))
+		fail("worker %u still moves sessions", slot);
+	for (unsigned k = 0; k < sn.node.workers; k++) {
+		struct cluster_link_stats st;
+
+		if (k != slot && cluster_link_stats(w->cluster, k, &st) && (st.unkept != 0 || st.pending_bytes != 0))
+			fail("worker %u: unkept %" PRIu64 ", %" PRIu64 " bytes pending for %u", slot, st.unkept,
+			    st.pending_bytes, k);
+	}
+}
+
+void
+check_empty(void)
+{
+	const struct store *st = sn.node.proc[NODE_WORKERS].store;
+
+	for (unsigned k = 0; k < sn.node.workers; k++)
+		check_worker_empty(k);
+	if (owners_count(&st->owners) != 0)
+		fail("the store still has %zu owners", owners_count(&st->owners));
+	if (sim_disk_count(TABLE_sessions) != 0 || sim_disk_count(TABLE_subscriptions) != 0)
+		fail("the store still has %zu sessions, %zu subscriptions", sim_disk_count(TABLE_sessions),
+		    sim_disk_count(TABLE_subscriptions));
+	if (METRIC_GET(connections) != 0 || METRIC_GET(clients) != 0 || METRIC_GET(sessions) != 0 ||
+	    METRIC_GET(sessions_durable) != 0 || METRIC_GET(queued) != 0 || METRIC_GET(queued_bytes) != 0)
+		fail("counters: connections %d, clients %d, sessions %d, durable %d, queued %d, bytes %d",
+		    (int)METRIC_GET(connections), (int)METRIC_GET(clients), (int)METRIC_GET(sessions),
+		    (int)METRIC_GET(sessions_durable), (int)METRIC_GET(queued), (int)METRIC_GET(queued_bytes));
+}

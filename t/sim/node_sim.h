@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * t/sim/node_sim.h - what the parts of sim_node share: the clients, what they know of their sessions, and the ledger of
+ * every message with whom it was due to.
+ *
+ * A client is one id with one state, as the standard has it; it may leave connections behind ("ghosts") that the broker still
+ * takes for it. Its session has a life, from a CONNACK that started it until it is known or suspected to have ended;
+ * what was due to an earlier life is owed no more. */
+#ifndef T_SIM_NODE_SIM_H
+#define T_SIM_NODE_SIM_H
+
+#include "common/mqtt/client.h"
+#include "t/sim/node.h"
+
+#define CLIENTS  8u
+#define PROBES   1u                     /* behind them: asks for the retained messages at the end */
+#define ALL_CLIENTS (CLIENTS + PROBES)
+#define TOPICS   8u                     /* then two retained ones a client, then the clients' ids */
+#define TOPIC_COUNT (TOPICS + 3 * CLIENTS)
+#define FILTERS  12u
+#define MSGS_MAX 20000u
+
+struct line {                           /* a connection */
+	struct list link;               /* of all */
+	struct sim_sock *sock;
+	struct actor *actor;
+	unsigned slot;
+	bool clean, ghost, answered, doomed;
+};
+
+struct wish {                           /* one filter of one client */
+	bool ever;                      /* since it had no session */
+	bool live;                      /* SUBACK came, nothing since */
+	unsigned asked;                 /* SUBSCRIBEs and UNSUBSCRIBEs without an answer */
+	uint8_t qos;
+};
+
+struct actor {
+	unsigned index;
+	char id[8];
+	struct client mqtt;
+	struct line *line;              /* NULL: down */
+	struct buf in;
+	uint32_t conn_no;               /* connections so far */
+	uint64_t life;
+	bool known;                     /* its life is one of a durable session */
+	bool none;                      /* there is no session */
+	bool clean;                     /* of the line */
+	/* CONNECTs given up without an answer. Those whose connection has ended may still have their effect, for a while. */
+	unsigned clean_ghosts, durable_ghosts;
+	unsigned clean_late, durable_late;
+	struct sim_event late;
+	uint32_t taint;                 /* messages before this one may be lost, or come twice */
+	struct wish wish[FILTERS];
+	uint32_t last[CLIENTS][TOPIC_COUNT][2]; /* by QoS 0 or above: the newest message seen, plus 1 */
+	struct sim_event wake;          /* reads again */
+};
+
+enum entry_state { MSG_OPEN, MSG_ACKED, MSG_LOST };
+
+struct entry {
+	uint8_t from, qos, topic;
+	bool retain, empty;             /* empty: deletes, cannot be told apart by its receivers */
+	bool calm;                      /* no faults from its start on */
+	bool twice_ok;                  /* the publisher's side of it died with a worker */
+	enum entry_state state;
+	uint32_t conn_no, over_conn_no;
+	bool due[CLIENTS];
+	uint8_t due_qos[CLIENTS];
+	uint64_t due_life[CLIENTS];
+	uint16_t got[CLIENTS];
+	uint64_t got_life[CLIENTS];
+};
+
+struct faults {
+	bool kill_worker, kill_store, freeze, pipes, ghosts, slow_store, pause, moves, resets;
+};
+
+extern struct sim_node {
+	uint64_t seed;
+	struct node node;
+	struct actor actors[ALL_CLIENTS];
+	struct list lines;
+	struct entry *msgs;
+	uint32_t msg_count;
+	bool calm;
+	bool trace;
+	struct faults faults;
+	uint64_t delivered, acked, moves, kills;
+	uint32_t retained[2 * CLIENTS]; /* what the probe was given: message plus 1 */
+} sn;
+
+_Noreturn void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* node_client.c */
+extern const char *const filter_names[FILTERS];
+const char *topic_name(unsigned topic);
+bool topic_is_direct(unsigned topic);
+void actor_init(struct actor *a, unsigned index);
+void actor_fini(struct actor *a);
+void actor_connect(struct actor *a, unsigned slot, bool clean);
+enum leave { LEAVE_DISCONNECT, LEAVE_FIN, LEAVE_RESET, LEAVE_GHOST };
+void actor_leave(struct actor *a, enum leave how);
+void actor_subscribe(struct actor *a, unsigned filter, uint8_t qos);
+void actor_unsubscribe(struct actor *a, unsigned filter);
+bool actor_publish(struct actor *a, unsigned topic, uint8_t qos, bool retain, bool empty);
+void actor_pause(struct actor *a, int64_t ns);
+bool actor_quiet(const struct actor *a);        /* up, and nothing is waited for */
+void ghosts_close(void);
+
+/* node_check.c */
+void ledger_publish(struct entry *m);             /* whom it is due to */
+void ledger_receive(struct actor *a, const struct mqtt_publish *p);
+void ledger_unwish(const struct actor *a, unsigned filter);     /* what it brought is not due any more */
+void check_kill(unsigned slot);                 /* before it happens */
+void check_running(void);                       /* whenever */
+void check_delivered(void);                     /* at rest */
+void check_owners(void);
+void check_retained(void);
+void check_empty(void);                         /* after the last client has ended its session */
+
+#endif
