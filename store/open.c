@@ -57,12 +57,8 @@ reload(struct slot *t, struct owner *w, uint8_t flags, struct ipc_opened *p, str
 	int rc = 0;
 
 	p->stamp = owners_stamp_of(&s->owners, w);
-	if ((flags & OPEN_CLEAN) != 0 && (w->flags & OWNER_DURABLE) != 0) {
-		sessions_del_row(s, owner_id(w));
-		w->flags &= (uint8_t)~OWNER_DURABLE;
-	}
 	p->durable = (w->flags & OWNER_DURABLE) != 0;
-	if (p->durable)
+	if (p->durable && (flags & OPEN_CLEAN) == 0)
 		rc = sessions_put_subs(s->env, subs, owner_id(w));
 	p->subs = buf_slice(subs);
 	if (w->slot == t->number)
@@ -85,11 +81,6 @@ take_over(struct slot *t, struct owner *w, uint8_t flags, struct slice account, 
 		return reload(t, w, flags, p, subs);
 	if (!again && s->config.auth_enabled && !s->config.shared_ids && !slice_eq(owner_account(w), account))
 		return FB_EOWNER;
-	if (!held && durable && (flags & OPEN_CLEAN) != 0) {
-		sessions_del_row(s, owner_id(w));
-		w->flags &= (uint8_t)~OWNER_DURABLE;
-		durable = false;
-	}
 	if (durable && (flags & OPEN_CLEAN) == 0 && !held)
 		rc = sessions_put_subs(s->env, subs, owner_id(w));
 	if (rc != 0)

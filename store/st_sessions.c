@@ -138,19 +138,16 @@ sessions_do_del(struct slot *t, struct slice payload)
 	if (!slot_accept(t, p.seq))
 		return;
 	w = owners_find(&t->store->owners, p.client_id);
-	if (w != NULL && w->slot != t->number) {
+	/* Sent again to a new store, before all have named theirs: its row may hint at an older owner. */
+	if (w != NULL && w->slot != t->number && (t->store->slots.all_named || (w->flags & OWNER_HELD) != 0)) {
 		refuse(t, p.seq, FB_EOWNER);
 		return;
 	}
-	if (w != NULL)
+	if (w != NULL && (w->flags & OWNER_HELD) == 0)
+		owners_del(&t->store->owners, w);
+	else if (w != NULL)
 		w->flags &= (uint8_t)~OWNER_DURABLE;
 	change_put_numbered(del_session(t->store, p.client_id), t, p.seq);
-}
-
-void
-sessions_del_row(struct store *s, struct slice id)
-{
-	change_put(del_session(s, id));
 }
 
 void

@@ -19,8 +19,6 @@ void sessions_forget_numbers(struct slot *t);           /* of older incarnations
 int sessions_fill_owners(struct env *e, struct owners *o, unsigned slots);
 /* Appends the subscriptions of a session as a worker takes them: u8 qos, u8 options, bytes filter. */
 int sessions_put_subs(struct env *e, struct buf *b, struct slice client_id);
-/* Deletes a row that nobody holds, for a client that wants a clean session. */
-void sessions_del_row(struct store *s, struct slice client_id);
 
 /* Sends IP rules and the rows of the slot that it does not hold, then LOADED; a slice at a time. */
 void sessions_load_start(struct slot *t);

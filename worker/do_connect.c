@@ -394,9 +394,6 @@ connect_taken(struct open *o, struct session *s)
 	uint8_t flags = (uint8_t)((o->clean ? 0 : SESSION_DURABLE) | (o->ask.flags & OPEN_ASSIGNED ? SESSION_ASSIGNED : 0));
 
 	o->present = s != NULL;
-	/* A clean CONNECT ends the durable session wherever it was: the row is ours to delete now. */
-	if (o->clean && o->durable_row && o->prev_slot != OPEN_NOBODY && o->prev_slot != w->slot)
-		storec_session_del(w->store, o->ask.client_id);
 	if (s == NULL) {
 		s = session_new(w, o->ask.client_id, connect_account(o), flags);
 		if (o->durable_row && !o->clean) {
@@ -411,6 +408,12 @@ connect_taken(struct open *o, struct session *s)
 		storec_own(w->store, s);
 	session_online(w, s, o->conn);
 	o->steps = 1;
+	/* A clean CONNECT ends the durable session wherever it was: the row is ours to delete, and gone for good before
+	 * the client is told. [MQTT-3.1.2-6] */
+	if (o->clean && o->durable_row) {
+		o->steps++;
+		storec_session_del(w->store, session_id(s), on_row, o);
+	}
 	/* A new session; or one that came from a worker whose own write of the row came too late. */
 	if (!o->clean && (s->flags & SESSION_ROW) == 0) {
 		o->steps++;

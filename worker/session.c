@@ -143,7 +143,7 @@ session_end(struct worker *w, struct session *s)
 		return;
 	}
 	if (s->flags & SESSION_DURABLE)
-		storec_session_del(w->store, session_id(s));
+		(void)storec_session_del(w->store, session_id(s), NULL, NULL);
 	/* Not while a CONNECT of ours with this id is on its way: the id would be taken from the next session. */
 	if ((s->flags & SESSION_ASSIGNED) == 0 && !connect_pending(w, session_id(s)))
 		storec_give_up(w->store, session_id(s));

@@ -137,7 +137,6 @@ send_sessions(struct storec *s)
 			continue;
 		send_own(s, se);
 	}
-	chan_send(s->chan, IPC_OWN_END);
 }
 
 void
@@ -147,8 +146,10 @@ storec_attach(struct storec *s, int fd)
 	s->chan = chan_new(s->worker->loop, fd, IPC_WORKER, IPC_STORE, &ops, s);
 	s->generation++;
 	send_sessions(s);
+	/* Before OWN_END: no OPEN is answered that does not know of these. */
 	LIST_EACH(n, &s->writes)
 		send_write(s, container_of(n, struct write, link));
+	chan_send(s->chan, IPC_OWN_END);
 	LIST_EACH(n, &s->opens)
 		send_open(s, container_of(n, struct store_open, link));
 	LIST_EACH(n, &s->gets)
@@ -200,12 +201,12 @@ storec_session_put(struct storec *s, struct slice client_id, struct slice accoun
 }
 
 uint64_t
-storec_session_del(struct storec *s, struct slice client_id)
+storec_session_del(struct storec *s, struct slice client_id, store_done_fn *done, void *arg)
 {
 	const struct ipc_session_del p = { .seq = s->next_seq, .client_id = client_id };
 
 	ipc_put_session_del(&s->scratch, &p);
-	return put_write(s, IPC_SESSION_DEL, NULL, NULL);
+	return put_write(s, IPC_SESSION_DEL, done, arg);
 }
 
 uint64_t

@@ -43,7 +43,7 @@ void storec_own(struct storec *s, const struct session *se);
  * refused. */
 typedef void store_done_fn(void *arg, int err);
 uint64_t storec_session_put(struct storec *s, struct slice client_id, struct slice account, store_done_fn *done, void *arg);
-uint64_t storec_session_del(struct storec *s, struct slice client_id);
+uint64_t storec_session_del(struct storec *s, struct slice client_id, store_done_fn *done, void *arg);
 uint64_t storec_sub_put(struct storec *s, struct slice client_id, struct slice filter, uint8_t qos, uint8_t options,
     store_done_fn *done, void *arg);
 uint64_t storec_sub_del(struct storec *s, struct slice client_id, struct slice filter, store_done_fn *done, void *arg);
