@@ -24,6 +24,7 @@ struct follower {
 bool connect_pending(const struct worker *w, struct slice client_id);
 /* The last one with that id that the store answered with a number up to stamp; NULL: none is being worked on. */
 struct open *connect_before(const struct worker *w, struct slice client_id, uint64_t stamp);
+uint64_t connect_stamp(const struct open *o);
 uint64_t connect_prev_stamp(const struct open *o);
 void connect_follow(struct open *o, struct follower *f);
 void connect_conn_gone(struct conn *c);

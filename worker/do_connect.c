@@ -95,6 +95,12 @@ connect_id(const struct open *o)
 }
 
 uint64_t
+connect_stamp(const struct open *o)
+{
+	return o->stamp;
+}
+
+uint64_t
 connect_prev_stamp(const struct open *o)
 {
 	return o->prev_stamp;
@@ -148,6 +154,24 @@ open_free(struct open *o)
 	name_drop(o->account);
 	buf_fini(&o->subs);
 	mem_free(o);
+}
+
+void
+connect_free_all(struct worker *w)
+{
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+
+	while ((n = hmap_each(&w->opens, &it)) != NULL) {
+		struct open *o = container_of(n, struct open, node);
+
+		if (w->cluster != NULL)
+			cluster_barrier_cancel(w->cluster, &o->barrier);
+		while (!list_empty(&o->followers))
+			list_del(o->followers.next);
+		hmap_del(&w->opens, n);
+		open_free(o);
+	}
 }
 
 /* The next in line for this id goes on. offline: the session that nobody came for; NULL: none. */

@@ -21,6 +21,7 @@ enum { FROZEN_HERE, FROZEN_GONE, FROZEN_HERE_NO_ROW };
 struct moves {
 	uint64_t stamp;                 /* the largest number of the store's answers that we have read */
 	struct list early;              /* struct late_take whose number is larger */
+	struct list late;               /* struct late_take behind a CONNECT */
 	struct list takes;              /* struct move coming here, by CONNECT */
 	struct list leaving;            /* struct move going away */
 	uint64_t up;                    /* slots that are linked */
@@ -32,16 +33,17 @@ struct move {
 	struct open *open;              /* coming: the CONNECT that waits; NULL: going */
 	struct session *session;        /* coming: NULL before FROZEN */
 	struct flow *shipped;           /* coming: what O had */
+	uint64_t stamp;                 /* the new owner's: a mark of an earlier move is none of this one */
 	uint64_t marked;                /* senders, by slot */
 	uint16_t peer;                  /* the other end's slot */
-	bool sent;                      /* going: shipped, awaiting ACTIVE */
+	bool sent;                      /* going: shipped, awaiting ACTIVE. coming: all of it is here */
 };
 
 /* A TAKE that has to wait: the store's answer that made us the owner is still on its way to us, or a CONNECT here
  * works on it. */
 struct late_take {
-	struct list link;               /* in moves->early */
-	struct follower follower;
+	struct list link;               /* in moves->early or ->late */
+	struct follower follower;       /* of that CONNECT */
 	struct worker *worker;
 	uint64_t stamp;
 	uint16_t from;
@@ -58,29 +60,30 @@ moves_new(void)
 	struct moves *m = mem_zalloc(sizeof *m);
 
 	list_init(&m->early);
+	list_init(&m->late);
 	list_init(&m->takes);
 	list_init(&m->leaving);
 	return m;
 }
 
+static void
+late_free(struct late_take *l)
+{
+	list_del(&l->link);
+	list_del(&l->follower.link);
+	mem_free(l);
+}
+
 void
 moves_free(struct moves *m)
 {
-	LIST_EACH_SAFE(n, tmp, &m->early)
-		mem_free(container_of(n, struct late_take, link));
 	mem_free(m);
 }
 
 bool
 moves_idle(const struct moves *m)
 {
-	return list_empty(&m->early) && list_empty(&m->takes) && list_empty(&m->leaving);
-}
-
-static inline uint64_t
-bit(unsigned slot)
-{
-	return UINT64_C(1) << slot;
+	return list_empty(&m->early) && list_empty(&m->late) && list_empty(&m->takes) && list_empty(&m->leaving);
 }
 
 static void
@@ -92,6 +95,25 @@ move_free(struct move *m)
 	if (m->shipped != NULL)
 		flow_free(m->shipped);
 	mem_free(m);
+}
+
+void
+moves_drop(struct worker *w)
+{
+	LIST_EACH_SAFE(n, tmp, &w->moves->early)
+		late_free(container_of(n, struct late_take, link));
+	LIST_EACH_SAFE(n, tmp, &w->moves->late)
+		late_free(container_of(n, struct late_take, link));
+	LIST_EACH_SAFE(n, tmp, &w->moves->takes)
+		move_free(container_of(n, struct move, link));
+	LIST_EACH_SAFE(n, tmp, &w->moves->leaving)
+		move_free(container_of(n, struct move, link));
+}
+
+static inline uint64_t
+bit(unsigned slot)
+{
+	return UINT64_C(1) << slot;
 }
 
 struct open *
@@ -138,6 +160,18 @@ send_id(struct worker *w, unsigned slot, enum record type, struct slice id)
 	buf_fini(&b);
 }
 
+static void
+send_switched(struct worker *w, unsigned slot, struct slice id, uint64_t stamp)
+{
+	struct buf b;
+
+	buf_init(&b);
+	buf_put_le32_bytes(&b, id);
+	buf_put_le64(&b, stamp);
+	(void)cluster_send(w->cluster, slot, SWITCHED, buf_slice(&b));
+	buf_fini(&b);
+}
+
 /* ---- the new owner ---- */
 
 void
@@ -151,11 +185,13 @@ move_take(struct worker *w, struct open *o, unsigned from_slot)
 	m->worker = w;
 	m->open = o;
 	m->peer = (uint16_t)from_slot;
+	m->stamp = connect_stamp(o);
 	list_put_last(&w->moves->takes, &m->link);
 	buf_init(&b);
 	buf_put_le32_bytes(&b, id);
 	buf_put_u8(&b, connect_clean(o));
 	buf_put_le64(&b, connect_prev_stamp(o));
+	buf_put_le64(&b, connect_stamp(o));
 	err = cluster_send(w->cluster, from_slot, TAKE, buf_slice(&b));
 	buf_fini(&b);
 	if (err == 0)
@@ -163,6 +199,14 @@ move_take(struct worker *w, struct open *o, unsigned from_slot)
 	/* Its owner is dead: what the store has is all there is. */
 	move_free(m);
 	connect_reload(o);
+}
+
+/* What came during the move is like all else now. */
+static void
+join_aside(struct flow *f)
+{
+	for (uint32_t pos = f->queue_head; pos != f->queue_tail; pos++)
+		f->queue[pos & (f->queue_room - 1)].aside = false;
 }
 
 /* Everything that O had is here: it goes before what was held meanwhile. */
@@ -186,11 +230,21 @@ activate(struct move *m)
 		}
 		if (held != NULL)
 			flow_free(held);
+	} else if (held != NULL) {
+		join_aside(held);
 	}
 	send_id(w, m->peer, ACTIVE, session_id(s));
 	METRIC_ADD(moves_in, 1);
 	move_free(m);
 	connect_taken(o, s);
+}
+
+/* What a sender said before its mark comes from O: it must not come from the sender too, behind the move. */
+static void
+activate_if_marked(struct move *m)
+{
+	if (m->sent && m->marked == ~UINT64_C(0))
+		activate(m);
 }
 
 static struct move *
@@ -203,6 +257,19 @@ take_of(struct worker *w, unsigned from, struct slice id)
 			return m;
 	}
 	return NULL;
+}
+
+static void
+send_switch(const struct move *m, unsigned to)
+{
+	struct buf b;
+
+	buf_init(&b);
+	buf_put_le32_bytes(&b, session_id(m->session));
+	buf_put_le16(&b, m->peer);
+	buf_put_le64(&b, m->stamp);
+	(void)cluster_send(m->worker->cluster, to, SWITCH, buf_slice(&b));
+	buf_fini(&b);
 }
 
 static void
@@ -230,18 +297,10 @@ on_frozen(struct worker *w, unsigned from, struct slice body)
 	subs_decode(w, s, body);
 	/* The routes are on their way before the SWITCH; our own publishes come to us from here on. */
 	m->marked = ~w->moves->up | bit(w->slot);
-	send_id(w, m->peer, SWITCHED, id);
-	for (unsigned slot = 0; slot < w->slots; slot++) {
-		struct buf b;
-
-		if (slot == w->slot || (w->moves->up & bit(slot)) == 0)
-			continue;
-		buf_init(&b);
-		buf_put_le32_bytes(&b, id);
-		buf_put_le16(&b, m->peer);
-		(void)cluster_send(w->cluster, slot, SWITCH, buf_slice(&b));
-		buf_fini(&b);
-	}
+	send_switched(w, m->peer, id, m->stamp);
+	for (unsigned slot = 0; slot < w->slots; slot++)
+		if (slot != w->slot && (w->moves->up & bit(slot)) != 0)
+			send_switch(m, slot);
 }
 
 static void
@@ -263,8 +322,10 @@ on_ship_end(struct worker *w, unsigned from, struct slice id)
 {
 	struct move *m = take_of(w, from, id);
 
-	if (m != NULL && m->session != NULL)
-		activate(m);
+	if (m == NULL || m->session == NULL)
+		return;
+	m->sent = true;
+	activate_if_marked(m);
 }
 
 /* ---- the old owner ---- */
@@ -282,7 +343,7 @@ reply_gone(struct worker *w, unsigned to, struct slice id)
 }
 
 static void
-freeze(struct worker *w, struct session *s, unsigned to)
+freeze(struct worker *w, struct session *s, unsigned to, uint64_t stamp)
 {
 	struct move *m = mem_zalloc(sizeof *m);
 	struct buf b;
@@ -290,6 +351,7 @@ freeze(struct worker *w, struct session *s, unsigned to)
 	m->worker = w;
 	m->session = s;
 	m->peer = (uint16_t)to;
+	m->stamp = stamp;
 	m->marked = ~(w->moves->up | bit(w->slot));
 	s->move = m;
 	if (s->flow != NULL)
@@ -321,8 +383,21 @@ run_late(struct follower *f)
 {
 	struct late_take *l = container_of(f, struct late_take, follower);
 
+	list_del(&l->link);
 	on_take(l->worker, l->from, slice_of(l->body, l->len));
-	mem_free(l);
+	late_free(l);
+}
+
+/* Who asked is dead. */
+static void
+late_drop(struct list *lates, unsigned from)
+{
+	LIST_EACH_SAFE(n, tmp, lates) {
+		struct late_take *l = container_of(n, struct late_take, link);
+
+		if (l->from == from)
+			late_free(l);
+	}
 }
 
 void
@@ -335,7 +410,6 @@ move_on_stamp(struct worker *w, uint64_t stamp)
 
 		if (l->stamp > w->moves->stamp)
 			continue;
-		list_del(&l->link);
 		run_late(&l->follower);
 	}
 }
@@ -346,12 +420,13 @@ on_take(struct worker *w, unsigned from, struct slice body)
 	struct slice whole = body;
 	struct slice id;
 	uint64_t stamp;
+	uint64_t to_stamp;
 	uint8_t clean;
 	struct session *s;
 	struct open *o;
 
 	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_u8(&body, &clean) != 0 ||
-	    slice_take_le64(&body, &stamp) != 0)
+	    slice_take_le64(&body, &stamp) != 0 || slice_take_le64(&body, &to_stamp) != 0)
 		return;
 	if (stamp > w->moves->stamp) {
 		list_put_last(&w->moves->early, &late_new(w, from, stamp, whole)->link);
@@ -362,6 +437,7 @@ on_take(struct worker *w, unsigned from, struct slice body)
 		struct late_take *l = late_new(w, from, stamp, whole);
 
 		l->follower.run = run_late;
+		list_put_last(&w->moves->late, &l->link);
 		connect_follow(o, &l->follower);
 		return;
 	}
@@ -377,7 +453,7 @@ on_take(struct worker *w, unsigned from, struct slice body)
 		session_forget(w, s);   /* its row is the new owner's to delete */
 		reply_gone(w, from, id);
 	} else {
-		freeze(w, s, from);
+		freeze(w, s, from, to_stamp);
 	}
 }
 
@@ -448,6 +524,8 @@ stay(struct move *m)
 	struct session *s = m->session;
 
 	move_free(m);
+	if (s->flow != NULL)
+		join_aside(s->flow);
 	storec_own(w->store, s);
 	session_offline(w, s);
 }
@@ -459,32 +537,41 @@ on_switch(struct worker *w, unsigned from, struct slice body)
 {
 	struct slice id;
 	uint16_t owner;
+	uint64_t stamp;
 	struct move *m;
 
-	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_le16(&body, &owner) != 0)
+	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_le16(&body, &owner) != 0 ||
+	    slice_take_le64(&body, &stamp) != 0)
 		return;
-	send_id(w, from, SWITCHED, id);
+	send_switched(w, from, id, stamp);
 	if (owner != w->slot) {
-		send_id(w, owner, SWITCHED, id);
+		send_switched(w, owner, id, stamp);
 		return;
 	}
 	m = leaving_of(w, id);
-	if (m != NULL && m->peer == from) {
+	if (m != NULL && m->peer == from && m->stamp == stamp) {
 		m->marked |= bit(w->slot);
 		ship_if_marked(m);
 	}
 }
 
 static void
-on_switched(struct worker *w, unsigned from, struct slice id)
+on_switched(struct worker *w, unsigned from, struct slice body)
 {
-	struct session *s = find(w, id);
+	struct slice id;
+	uint64_t stamp;
+	struct session *s;
 
-	if (s == NULL || s->move == NULL)
+	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_le64(&body, &stamp) != 0)
+		return;
+	s = find(w, id);
+	if (s == NULL || s->move == NULL || s->move->stamp != stamp)
 		return;
 	s->move->marked |= bit(from);
 	if (s->move->open == NULL)
 		ship_if_marked(s->move);
+	else
+		activate_if_marked(s->move);
 }
 
 void
@@ -506,7 +593,7 @@ move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body)
 		on_switch(w, from, body);
 		break;
 	case SWITCHED:
-		on_switched(w, from, id);
+		on_switched(w, from, body);
 		break;
 	case SHIP:
 		on_ship(w, from, body);
@@ -520,14 +607,37 @@ move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body)
 	}
 }
 
+/* One that comes while a session moves has to mark too: the new owner asks it to. */
+static void
+new_sender(struct worker *w, unsigned slot)
+{
+	w->moves->up |= bit(slot);
+	LIST_EACH(n, &w->moves->leaving) {
+		struct move *m = container_of(n, struct move, link);
+
+		if (!m->sent)
+			m->marked &= ~bit(slot);
+	}
+	LIST_EACH(n, &w->moves->takes) {
+		struct move *m = container_of(n, struct move, link);
+
+		if (m->session == NULL)
+			continue;
+		m->marked &= ~bit(slot);
+		send_switch(m, slot);
+	}
+}
+
 void
 move_on_neighbour(struct worker *w, unsigned slot, bool up)
 {
 	if (up) {
-		w->moves->up |= bit(slot);
+		new_sender(w, slot);
 		return;
 	}
 	w->moves->up &= ~bit(slot);
+	late_drop(&w->moves->early, slot);
+	late_drop(&w->moves->late, slot);
 	LIST_EACH_SAFE(n, tmp, &w->moves->leaving) {
 		struct move *m = container_of(n, struct move, link);
 
@@ -542,13 +652,14 @@ move_on_neighbour(struct worker *w, unsigned slot, bool up)
 		struct open *o = m->open;
 
 		m->marked |= bit(slot);
-		if (m->peer != slot)
+		if (m->session == NULL) {
+			if (m->peer == slot) {
+				move_free(m);
+				connect_reload(o);
+			}
 			continue;
-		if (m->session != NULL) {
-			activate(m);
-		} else {
-			move_free(m);
-			connect_reload(o);
 		}
+		m->sent = m->sent || m->peer == slot;   /* with what it had shipped */
+		activate_if_marked(m);
 	}
 }

@@ -25,6 +25,7 @@ struct open;
 struct moves *moves_new(void);
 void moves_free(struct moves *m);
 bool moves_idle(const struct moves *m);         /* none under way, none waited for */
+void moves_drop(struct worker *w);              /* worker_free()'s: all that are under way */
 
 /* Fetches the session of a CONNECT from that worker: connect_taken() follows. */
 void move_take(struct worker *w, struct open *o, unsigned from_slot);
