@@ -131,6 +131,8 @@ drop_waiting(struct conn *c, struct session *s)
 		} else if (s != NULL && w->qos == 2) {
 			w->orphan_of = s;
 			list_put_last(&session_flow(c->worker, s)->orphans, &w->link);
+		} else {
+			list_put_last(&c->worker->unkept, &w->link);
 		}
 	}
 	mem_free(c->waiting);

@@ -56,7 +56,7 @@ struct outrefs {
  * If the connection ends first, one of QoS 2 stays in its session's flow->orphans, so that the client's repeat finds
  * it and is neither delivered again nor acknowledged too early. */
 struct waiting {
-	struct list link;               /* in conn->waiting, or flow->orphans, or none */
+	struct list link;               /* in conn->waiting, flow->orphans or worker->unkept */
 	struct conn *conn;              /* NULL: it is gone */
 	struct session *orphan_of;      /* set while in flow->orphans */
 	uint32_t legs;                  /* still open */

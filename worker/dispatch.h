@@ -18,6 +18,7 @@ int do_pubrel(struct conn *c, const struct frame *f, struct violation *v);
 int do_pubcomp(struct conn *c, const struct frame *f, struct violation *v);
 int do_subscribe(struct conn *c, const struct frame *f, struct violation *v);           /* do_subscribe.c */
 void subscribe_conn_gone(struct conn *c);
+void subscribe_free_all(struct worker *w);      /* worker_free()'s */
 int do_unsubscribe(struct conn *c, const struct frame *f, struct violation *v);
 int do_pingreq(struct conn *c, const struct frame *f, struct violation *v);             /* do_disconnect.c */
 int do_disconnect(struct conn *c, const struct frame *f, struct violation *v);

@@ -87,7 +87,7 @@ publish_leg_closed(void *arg, bool failed)
 	if (w->orphan_of != NULL)
 		orphan_closed(w);
 	else if (w->conn == NULL)
-		waiting_free(w);
+		list_del(&w->link), waiting_free(w);
 	else if (w->link.prev == &w->conn->waiting->list)
 		send_ready_acks(w->conn);
 }

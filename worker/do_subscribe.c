@@ -68,6 +68,17 @@ subscribe_conn_gone(struct conn *c)
 	}
 }
 
+void
+subscribe_free_all(struct worker *w)
+{
+	LIST_EACH_SAFE(n, tmp, &w->sub_ops) {
+		struct op *op = container_of(n, struct op, link);
+
+		list_del(&op->barrier.link);
+		op_free(op);
+	}
+}
+
 static void
 start_replays(struct op *op)
 {

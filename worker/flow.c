@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
 #include "worker/conn.h"
+#include "worker/worker.h"
 
 #define PACKET_IDS 65535u
 
@@ -37,6 +38,7 @@ flow_free(struct flow *f)
 	LIST_EACH_SAFE(n, tmp, &f->orphans) {
 		container_of(n, struct waiting, link)->orphan_of = NULL;
 		list_del(n);
+		list_put_last(&f->worker->unkept, n);
 	}
 	mem_free(f->window);
 	mem_free(f->queue);

@@ -10,7 +10,9 @@
 #include "worker/ban.h"
 #include "worker/barrier.h"
 #include "worker/conn.h"
+#include "worker/connect.h"
 #include "worker/ctl.h"
+#include "worker/dispatch.h"
 #include "worker/flow.h"
 #include "worker/listener.h"
 #include "worker/move.h"
@@ -79,6 +81,7 @@ worker_new(struct loop *l, int sup_fd)
 	sessions_init(&w->sessions);
 	hmap_init(&w->opens);
 	list_init(&w->sub_ops);
+	list_init(&w->unkept);
 	trie_init(&w->trie);
 	list_init(&w->conns);
 	w->dirty_end = &w->dirty;
@@ -157,6 +160,9 @@ worker_free(struct worker *w)
 	LIST_EACH_SAFE(l, tmp, &w->conns)
 		conn_kill(container_of(l, struct conn, link), CONN_SIDE_SERVER, "the server is stopping");
 	on_turn_end(&w->turn_end);
+	moves_drop(w);
+	connect_free_all(w);
+	subscribe_free_all(w);
 	while ((n = hmap_each(&w->sessions.map, &it)) != NULL)
 		session_forget(w, container_of(n, struct session, node));
 	task_cancel(&w->turn_end);
@@ -167,6 +173,8 @@ worker_free(struct worker *w)
 	storec_free(w->store);
 	(void)chan_drain(w->sup, 100);
 	chan_free(w->sup);
+	LIST_EACH_SAFE(l, tmp, &w->unkept)
+		waiting_free(container_of(l, struct waiting, link));
 	moves_free(w->moves);
 	bans_free(w->bans);
 	barriers_free(w->barriers);

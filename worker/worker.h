@@ -56,6 +56,7 @@ struct worker {
 
 	struct sessions sessions;
 	struct hmap opens;              /* struct open: CONNECTs being worked on, by client id */
+	struct list unkept;             /* struct waiting that nobody waits for: legs still close */
 	struct list sub_ops;            /* SUBSCRIBEs and UNSUBSCRIBEs being worked on */
 	struct trie trie;
 	struct recipient *rcpts;
