@@ -80,15 +80,14 @@ struct conn {
 		struct will *will;      /* CONN_READY: owned; NULL: none */
 	};
 	struct list link;               /* in worker->conns, or ->dead */
-	struct conn *next_dirty;        /* in worker->dirty; see CONN_DIRTY */
 	struct waitings *waiting;       /* NULL: every publish is acknowledged */
 	struct timer timer;             /* CONNECT time-out, keep-alive, linger */
 	struct buf *in;                 /* a packet that is half there; NULL: none */
 	struct buf out;
+	int fd;                         /* here, where it leaves no hole */
 	struct outrefs *refs;           /* NULL: none */
 	uint32_t last_in_ms;            /* loop clock, wraps */
 	uint32_t since_s;               /* loop clock */
-	int fd;
 	uint64_t bytes_in;
 	uint64_t bytes_out;
 	uint16_t keep_alive_s;

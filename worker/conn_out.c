@@ -42,13 +42,17 @@ conn_out_free(struct conn *c)
 void
 conn_touch(struct conn *c)
 {
+	struct worker *w = c->worker;
+
 	if (c->flags & CONN_DIRTY)
 		return;
 	c->flags |= CONN_DIRTY;
-	c->next_dirty = NULL;
-	*c->worker->dirty_end = c;
-	c->worker->dirty_end = &c->next_dirty;
-	worker_wake(c->worker);
+	if (w->dirty_count == w->dirty_room) {
+		w->dirty_room = w->dirty_room == 0 ? 64 : w->dirty_room * 2;
+		w->dirty = mem_realloc(w->dirty, w->dirty_room * sizeof *w->dirty);
+	}
+	w->dirty[w->dirty_count++] = c;
+	worker_wake(w);
 }
 
 size_t

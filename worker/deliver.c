@@ -140,8 +140,7 @@ add_recipient(struct worker *w, struct session *s, uint8_t qos)
 {
 	struct recipient *r;
 
-	if (s->match_stamp == w->match_stamp && s->match_index < w->rcpt_count &&
-	    w->rcpts[s->match_index].session == s) {
+	if (s->match_index < w->rcpt_count && w->rcpts[s->match_index].session == s) {
 		r = &w->rcpts[s->match_index];
 		if (qos > r->qos)
 			r->qos = qos;   /* overlapping filters: once, at the highest QoS [MQTT-3.3.5-1] */
@@ -151,7 +150,6 @@ add_recipient(struct worker *w, struct session *s, uint8_t qos)
 		w->rcpt_room = w->rcpt_room == 0 ? 64 : w->rcpt_room * 2;
 		w->rcpts = mem_realloc(w->rcpts, w->rcpt_room * sizeof *w->rcpts);
 	}
-	s->match_stamp = w->match_stamp;
 	s->match_index = w->rcpt_count;
 	w->rcpts[w->rcpt_count++] = (struct recipient){ .session = s, .qos = qos };
 }
@@ -166,7 +164,6 @@ match(struct worker *w, const struct cluster_pub *p)
 	struct session *direct;
 
 	w->rcpt_count = 0;
-	w->match_stamp++;
 	for (uint32_t i = 0; i < n; i++) {
 		struct sub *const *subs = filter_subs(filters[i]);
 

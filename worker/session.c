@@ -78,7 +78,7 @@ session_get(const struct sessions *all, struct slice id, uint64_t hash)
 struct session *
 session_new(struct worker *w, struct slice id, struct slice account, uint8_t flags)
 {
-	struct session *s = mem_zalloc(sizeof *s + id.len);
+	struct session *s = mem_zalloc(SESSION_SIZE(id.len));
 
 	s->id_len = (uint16_t)id.len;
 	memcpy(s->id, id.p, id.len);

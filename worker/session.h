@@ -75,12 +75,16 @@ struct session {
 	struct move *move;              /* coming or going; NULL: neither */
 	struct list subs;
 	uint32_t sub_count;
-	uint32_t match_stamp;           /* of the publish that reached it last */
-	uint32_t match_index;           /* and its place among the recipients */
+	uint32_t match_index;           /* its place among the recipients of a publish, if it is one */
 	uint16_t id_len;
 	uint8_t flags;
 	char id[];
 };
+
+/* No byte for the hole at its end: there is one of these for every client. */
+#define SESSION_SIZE(id_len) \
+	(offsetof(struct session, id) + (id_len) > sizeof(struct session) ? offsetof(struct session, id) + (id_len) \
+									 : sizeof(struct session))
 
 struct sessions {
 	struct hmap map;

@@ -32,18 +32,18 @@ on_turn_end(struct task *t)
 		struct conn *c;
 
 		barriers_start(w);
-		if (list_empty(&w->resumed) && w->dirty == NULL)
+		if (list_empty(&w->resumed) && w->dirty_count == 0)
 			break;
 
 		while ((c = LIST_FIRST(&w->resumed, struct conn, link)) != NULL)
 			conn_resume_now(c);
-		while ((c = w->dirty) != NULL) {
-			w->dirty = c->next_dirty;
-			if (w->dirty == NULL)
-				w->dirty_end = &w->dirty;
+		/* A write may lead to more output: the list grows while it is worked off. */
+		for (uint32_t i = 0; i < w->dirty_count; i++) {
+			c = w->dirty[i];
 			c->flags = (uint8_t)(c->flags & ~CONN_DIRTY);
 			conn_flush(c);
 		}
+		w->dirty_count = 0;
 	}
 	LIST_EACH_SAFE(n, tmp, &w->dead)
 		conn_free(container_of(n, struct conn, link));
@@ -84,7 +84,6 @@ worker_new(struct loop *l, int sup_fd)
 	list_init(&w->unkept);
 	trie_init(&w->trie);
 	list_init(&w->conns);
-	w->dirty_end = &w->dirty;
 	list_init(&w->resumed);
 	list_init(&w->dead);
 	arena_init(&w->arena);
@@ -185,6 +184,7 @@ worker_free(struct worker *w)
 	arena_fini(&w->arena);
 	for (int i = 0; i < 4; i++)
 		buf_fini(&w->scratch[i]);
+	mem_free(w->dirty);
 	mem_free(w->rcpts);
 	mem_free(w->rbuf);
 	config_fini(&w->config);

@@ -62,11 +62,11 @@ struct worker {
 	struct recipient *rcpts;
 	uint32_t rcpt_count;
 	uint32_t rcpt_room;
-	uint32_t match_stamp;
 
 	struct list conns;              /* all connections */
-	struct conn *dirty;             /* connections with output to write at the end of the turn, in order */
-	struct conn **dirty_end;
+	struct conn **dirty;            /* connections with output to write at the end of the turn, in order */
+	uint32_t dirty_count;
+	uint32_t dirty_room;
 	struct list resumed;            /* connections to be parsed on */
 	struct list dead;               /* connections to be freed at the end of the turn */
 	struct task turn_end;
