@@ -178,9 +178,8 @@ class Commands(fubar.TestCase):
 class FullDisk(unittest.TestCase):
     def test_refuses_durable_writes_and_serves_the_rest(self):
         with fubar.Broker(workers=2, config="store:\n  min_free: 1TiB\n", settings={"store.min_free": None}) as b:
-            r = b.admin_raw("account", "set", "ann", "x")
-            self.assertEqual(r.returncode, 1)
-            self.assertRegex(r.stderr, "disk|space|min_free")
+            # The operator's own writes are few and small, and go on to the last 16 MiB.
+            b.admin("account", "set", "ann", "x")
             a, c = b.connected("a"), b.connected("c")
             a.subscribe("t", qos=1)
             c.publish("t", "live", 1)
@@ -205,7 +204,9 @@ class FullDisk(unittest.TestCase):
             with open(os.path.join(b.dir, "fubar.yaml"), "w", encoding="ascii") as f:
                 f.write("store:\n  min_free: 1MiB\n")
             b.admin("reload")
-            fubar.until("writes to work again", lambda: b.admin_raw("account", "set", "ann", "x").returncode == 0)
+            b.log.wait("there is room on the disk again")
+            with b.connected("e") as e:
+                e.publish("r", "y", 1, retain=True)
             with b.connected("durable", clean=False) as d:
                 self.assertEqual(d.subscribe("t", qos=1), [1])
 
