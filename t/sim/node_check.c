@@ -97,11 +97,12 @@ receive_retained(struct actor *a, const struct entry *m, uint32_t n)
 		sn.retained[m->topic - TOPICS] = n + 1;
 }
 
-/* A first copy may rightly have gone nowhere: at QoS 0, when the client was away, or before it subscribed. */
+/* A first copy may rightly have gone nowhere: at QoS 0, when the client was away, or before it subscribed. What its
+ * publisher gave up, with its session, is in no order to what it sends in the next one. */
 static bool
 may_be_late(const struct actor *a, const struct entry *m, const struct entry *last, uint8_t qos)
 {
-	if (!m->due[a->index])
+	if (!m->due[a->index] || m->due_life[a->index] != a->life || m->state == MSG_LOST)
 		return true;
 	if (qos > 0)
 		return m->due_qos[a->index] == 0;
@@ -153,7 +154,8 @@ ledger_receive(struct actor *a, const struct mqtt_publish *p)
 	}
 	if (m->got[a->index]++ == 0)
 		check_order(a, m, n, p->qos);
-	else if (p->qos == 2 && n >= a->taint && !m->twice_ok)
+	else if (p->qos == 2 && n >= a->taint && !m->twice_ok &&
+	    !(m->clean && sn.actors[m->from].conn_no != m->conn_no))    /* a clean session's "once" ends with it */
 		fail("%s: message %u twice at QoS 2", a->id, n);
 }
 
