@@ -416,7 +416,7 @@ main(int argc, char **argv)
 	const char *faults = getenv("SIM_FAULTS");
 
 	if (faults == NULL)
-		faults = "moves pause slow_store";   /* the others show faults that are not mended yet */
+		faults = "moves ghosts resets pipes freeze pause slow_store";   /* the others show faults that are not mended yet */
 	program = argv[0];
 	if (faults != NULL && strcmp(faults, "ALL") == 0)
 		faults = NULL;
