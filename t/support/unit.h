@@ -24,7 +24,7 @@ unit_run(const char *name, const TTest *const *tests, size_t count)
 	SRunner *r;
 	int failed;
 
-	tcase_set_timeout(c, 60);
+	tcase_set_timeout(c, 180);
 	for (size_t i = 0; i < count; i++)
 		tcase_add_test(c, tests[i]);
 	suite_add_tcase(s, c);

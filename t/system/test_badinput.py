@@ -200,6 +200,7 @@ class FullDisk(unittest.TestCase):
             a.ping()
             for x in (a, c, d):
                 x.close()
+            b.log.wait("disk nearly full, durable writes are refused")
             # Room again (here by a lower limit): writes work without a restart.
             with open(os.path.join(b.dir, "fubar.yaml"), "w", encoding="ascii") as f:
                 f.write("store:\n  min_free: 1MiB\n")
