@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/metrics/page.h"
+#include "common/mqtt/topic.h"
 #include "worker/connect.h"
 #include "worker/flow.h"
 #include "worker/move.h"
@@ -96,7 +97,8 @@ session_new(struct worker *w, struct slice id, struct slice account, uint8_t fla
 void
 session_announce(struct worker *w, struct session *s)
 {
-	bool want = w->config.direct && s->id_len > 0 && s->id[0] != '$';
+	/* An id with a wildcard is nobody's topic; as a filter it would draw everything here. */
+	bool want = w->config.direct && s->id[0] != '$' && topic_name_valid(session_id(s));
 
 	if (w->cluster == NULL || want == ((s->flags & SESSION_WANTED) != 0))
 		return;
