@@ -6,6 +6,7 @@
 #include "cluster/cluster.h"
 #include "common/base/buf.h"
 #include "common/base/mem.h"
+#include "common/metrics/page.h"
 #include "common/mqtt/topic.h"
 
 enum kind { SNAPSHOT, WANT, UNWANT, PUBLISH, KEPT, CONTROL, ACK };
@@ -679,6 +680,7 @@ take(struct cluster *c, struct record *r)
 		want_take(&n->routes, body);
 		break;
 	case PUBLISH:
+		METRIC_ADD(link_msgs_in, 1);
 		c->ops->on_publish(c->arg, r->from, &r->pub, r->leg);
 		break;
 	case KEPT:

@@ -543,6 +543,12 @@ fx_send(struct fx_client *c, const char *t)
 
 /* ---- packets into texts ---- */
 
+static bool
+all_x(struct slice s)
+{
+	return s.len == 0 || (s.p[0] == 'x' && memcmp(s.p, s.p + 1, s.len - 1) == 0);
+}
+
 static void
 show_publish(struct fx_client *c, const struct frame *f)
 {
@@ -554,7 +560,7 @@ show_publish(struct fx_client *c, const struct frame *f)
 	ck_assert_int_eq(decode_publish(f, c->level, &p, &v), 0);
 	at += snprintf(at, (size_t)(end - at), "PUBLISH %.*s ", (int)p.topic.len, (const char *)p.topic.p);
 	if (p.payload.len > 256)
-		at += snprintf(at, (size_t)(end - at), "*%zu", p.payload.len);
+		at += snprintf(at, (size_t)(end - at), "%c%zu", all_x(p.payload) ? '*' : '?', p.payload.len);
 	else
 		at += snprintf(at, (size_t)(end - at), "%.*s", (int)p.payload.len, (const char *)p.payload.p);
 	if (p.qos > 0)
