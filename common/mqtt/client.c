@@ -246,10 +246,13 @@ client_connect(struct client *c, const struct mqtt_connect *p, int64_t timeout_n
 
 	FB_ASSERT(c->state == CLIENT_DOWN);
 	client_closed(c);
-	if (p->clean || (c->level != 0 && c->level != p->level)) {
+	/* What a clean session left is no part of the next one. [MQTT-3.1.2-6] At level 5 it is the server's word whether
+	 * one goes on. */
+	if (p->clean || (c->clean && p->level < MQTT_50) || (c->level != 0 && c->level != p->level)) {
 		lose_all(c);
 		bitmap_fini(&c->qos2_in);
 	}
+	c->clean = p->clean;
 	c->level = p->level;
 	c->keep_alive_s = p->keep_alive_s;
 	c->peer_receive_max = UINT16_MAX;

@@ -84,6 +84,7 @@ struct client {
 	uint16_t slot_count;
 	uint16_t free_first;            /* list of free slots, as ids; 0: none */
 	uint16_t alias_max;
+	bool clean;                     /* the session of the last CONNECT */
 	bool wrote;                     /* since the last tick */
 	bool ping_out;                  /* a PINGREQ since ping_at, nothing received since */
 	uint32_t next_order;            /* counts what was sent with an id, to resend it in order */

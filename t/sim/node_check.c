@@ -154,8 +154,7 @@ ledger_receive(struct actor *a, const struct mqtt_publish *p)
 	}
 	if (m->got[a->index]++ == 0)
 		check_order(a, m, n, p->qos);
-	else if (p->qos == 2 && n >= a->taint && !m->twice_ok &&
-	    !(m->clean && sn.actors[m->from].conn_no != m->conn_no))    /* a clean session's "once" ends with it */
+	else if (p->qos == 2 && n >= a->taint && !m->twice_ok)
 		fail("%s: message %u twice at QoS 2", a->id, n);
 }
 

@@ -408,7 +408,7 @@ actor_publish(struct actor *a, unsigned topic, uint8_t qos, bool retain, bool em
 	memcpy(payload, &n, sizeof n);
 	p.payload = slice_of(payload, empty ? 0 : len);
 	*m = (struct entry){ .from = (uint8_t)a->index, .qos = qos, .topic = (uint8_t)topic, .retain = retain, .empty = empty,
-		.clean = a->clean, .calm = sn.calm, .conn_no = a->conn_no };
+		.calm = sn.calm, .conn_no = a->conn_no };
 	sn.msg_count++;
 	ledger_publish(m);
 	if (client_publish(&a->mqtt, &p, n) != 0) {

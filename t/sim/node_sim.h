@@ -60,7 +60,6 @@ enum entry_state { MSG_OPEN, MSG_ACKED, MSG_LOST };
 struct entry {
 	uint8_t from, qos, topic;
 	bool retain, empty;             /* empty: deletes, cannot be told apart by its receivers */
-	bool clean;                     /* its publisher's session was */
 	bool calm;                      /* no faults from its start on */
 	bool twice_ok;                  /* the publisher's side of it died with a worker */
 	enum entry_state state;
