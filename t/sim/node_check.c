@@ -27,11 +27,35 @@ is_direct_to(unsigned topic, const struct actor *a)
 	return topic_is_direct(topic) && strcmp(topic_name(topic), a->id) == 0;
 }
 
+static struct session *
+session_of(const struct worker *w, const struct actor *a)
+{
+	struct slice id = slice_str(a->id);
+
+	return session_get(&w->sessions, id, rand_hash(id.p, id.len));
+}
+
+/* Its worker died: the session lives nowhere until its row is loaded and its filters are announced. */
+static bool
+is_homeless(struct actor *a)
+{
+	for (unsigned k = 0; a->homeless && k < sn.node.workers; k++) {
+		const struct worker *w = sn.node.proc[k].worker;
+		const struct session *s = w != NULL ? session_of(w, a) : NULL;
+
+		if (s != NULL && s->move == NULL && node_accepts(&sn.node, k) && !connect_pending(w, session_id(s)))
+			a->homeless = false;
+	}
+	if (a->homeless)
+		a->taint = sn.msg_count;
+	return a->homeless;
+}
+
 /* Has it a session for sure? */
 static bool
-lives(const struct actor *a)
+lives(struct actor *a)
 {
-	if (a->clean_ghosts > 0)
+	if (a->clean_ghosts > 0 || is_homeless(a))
 		return false;
 	return a->known || (a->line != NULL && a->mqtt.state == CLIENT_UP);
 }
@@ -42,7 +66,7 @@ void
 ledger_publish(struct entry *m)
 {
 	for (unsigned i = 0; i < CLIENTS; i++) {
-		const struct actor *a = &sn.actors[i];
+		struct actor *a = &sn.actors[i];
 
 		if (!lives(a))
 			continue;
@@ -160,14 +184,6 @@ ledger_receive(struct actor *a, const struct mqtt_publish *p)
 
 /* ---- while it runs ---- */
 
-static struct session *
-session_of(const struct worker *w, const struct actor *a)
-{
-	struct slice id = slice_str(a->id);
-
-	return session_get(&w->sessions, id, rand_hash(id.p, id.len));
-}
-
 /* On its way to w: the other end has all of it, if w dies. */
 static bool
 is_coming(unsigned slot, const struct actor *a)
@@ -203,6 +219,7 @@ check_kill(unsigned slot)
 			continue;
 		trace("%s: its session dies with worker %u", a->id, slot);
 		a->taint = sn.msg_count;
+		a->homeless = true;
 		for (uint32_t n = 0; n < sn.msg_count; n++)
 			if (sn.msgs[n].from == i && sn.msgs[n].state == MSG_OPEN)
 				sn.msgs[n].twice_ok = true;
@@ -281,11 +298,17 @@ check_owners(void)
 	}
 }
 
-/* At QoS 1, sent again on a later connection: done again, behind what QoS 2 did once meanwhile. */
+/* A copy of m that was not acknowledged on its own connection may reach the store behind what came over a later one:
+ * the worker of the first one keeps it while the store is slow. SIM_FAULTS=retain_order: it must not. And at QoS 1 it is
+ * done again when it is sent again, behind what QoS 2 did once meanwhile. */
 static bool
 again_after(const struct entry *m, const struct entry *newest)
 {
-	return m->qos == 1 && m->over_conn_no > newest->conn_no && newest->qos == 2;
+	if (m->qos == 1 && m->over_conn_no > newest->conn_no && newest->qos == 2)
+		return true;
+	if (sn.faults_of_all.retain_order || m->conn_no >= newest->conn_no)
+		return false;
+	return m->qos == 0 || m->state != MSG_ACKED || (m->qos == 1 && m->over_conn_no != m->conn_no);
 }
 
 void

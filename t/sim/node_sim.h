@@ -49,6 +49,7 @@ struct actor {
 	unsigned clean_ghosts, durable_ghosts;
 	unsigned clean_late, durable_late;
 	struct sim_event late;
+	bool homeless;                  /* its worker died */
 	uint32_t taint;                 /* messages before this one may be lost, or come twice */
 	struct wish wish[FILTERS];
 	uint32_t last[CLIENTS][TOPIC_COUNT][2]; /* by QoS 0 or above: the newest message seen, plus 1 */
@@ -72,7 +73,8 @@ struct entry {
 };
 
 struct faults {
-	bool kill_worker, kill_store, freeze, pipes, ghosts, slow_store, pause, moves, resets;
+	bool kill_worker, kill_store, freeze, pipes, ghosts, slow_store, pause, moves, resets,
+	    retain_order;
 };
 
 extern struct sim_node {
@@ -84,7 +86,8 @@ extern struct sim_node {
 	uint32_t msg_count;
 	bool calm;
 	bool trace;
-	struct faults faults;
+	struct faults faults;           /* none, when it is calm */
+	struct faults faults_of_all;
 	uint64_t delivered, acked, moves, kills;
 	uint32_t retained[2 * CLIENTS]; /* what the probe was given: message plus 1 */
 } sn;
