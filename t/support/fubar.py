@@ -44,12 +44,12 @@ needs_fubar = unittest.skipIf(MOSQUITTO, "needs fubar's own features")
 long_test = unittest.skipIf(QUICK, "left out of the quick run")
 
 
-def _become_subreaper():
-    """Orphans of a killed supervisor become ours, so that we can wait for them."""
-    ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0)
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl(36, 1, 0, 0, 0)         # PR_SET_CHILD_SUBREAPER: orphans of a killed supervisor become ours to wait for
 
 
-_become_subreaper()
+def _die_with_the_test():
+    _libc.prctl(1, signal.SIGKILL, 0, 0, 0)     # PR_SET_PDEATHSIG: a killed test leaves no broker behind
 
 
 def until(what, fn, timeout=DEADLINE_S, every=0.02):
@@ -227,7 +227,7 @@ class Broker:
         os.makedirs(self.run_dir, exist_ok=True)
         self.proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                      stderr=subprocess.STDOUT, start_new_session=True, cwd=self.dir,
-                                     env=sanitizer_env(self.dir))
+                                     preexec_fn=_die_with_the_test, env=sanitizer_env(self.dir))
         self.log = Log(self.proc.stdout)
 
     def start(self):
