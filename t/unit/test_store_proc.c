@@ -120,7 +120,7 @@ START_TEST(rows_of_a_dead_worker_go_to_its_successor)
 }
 END_TEST
 
-START_TEST(a_clean_open_deletes_the_row)
+START_TEST(a_clean_owner_deletes_the_row)
 {
 	struct rig_opened o;
 	struct rig r;
@@ -140,6 +140,9 @@ START_TEST(a_clean_open_deletes_the_row)
 	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
 	ck_assert_ptr_null(rig_peek(&r.worker[0], IPC_SESSION_ROW));
 	mem_free(rig_wait(&r.worker[0], IPC_OPENED));
+	/* The row is the new owner's to delete, before it tells the client. */
+	CHAN_SEND(r.worker[0].chan, SESSION_DEL, session_del, .seq = 1, .client_id = SLICE_LIT("d"));
+	ck_assert_int_eq(rig_wait_done(&r, 0, 1), 0);
 	CHAN_SEND(r.worker[0].chan, GIVE_UP, client, .client_id = SLICE_LIT("d"));
 	o = rig_open(&r, 0, 0, "d", NULL, NULL);
 	ck_assert(!o.durable);
@@ -367,6 +370,6 @@ START_TEST(a_session_named_twice_is_taken_from_the_first)
 END_TEST
 
 UNIT_MAIN("store_proc", starts_and_stops, ids_have_one_owner, rows_of_a_dead_worker_go_to_its_successor,
-    a_clean_open_deletes_the_row, writes_are_applied_once_over_a_kill, a_living_worker_keeps_what_it_names,
+    a_clean_owner_deletes_the_row, writes_are_applied_once_over_a_kill, a_living_worker_keeps_what_it_names,
     a_session_named_twice_is_taken_from_the_first, a_move_that_broke_falls_back_to_the_rows,
     assigned_ids_are_not_recorded, reads_wait_for_the_writes_they_name, a_long_read_stalls_nobody)
