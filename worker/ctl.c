@@ -143,10 +143,31 @@ on_peer(struct worker *w, const struct ipc_peer *p, bool up)
 {
 	if (w->cluster == NULL || p->slot == w->slot)
 		return;
+	if (p->slot >= w->slots)
+		return;
+	if (up && !w->loaded) {
+		w->peers[p->slot] = p->epoch;
+		return;
+	}
+	if (w->peers[p->slot] == p->epoch)
+		w->peers[p->slot] = 0;
 	if (up)
 		cluster_peer_up(w->cluster, p->slot, p->epoch);
 	else
 		cluster_peer_down(w->cluster, p->slot, p->epoch);
+	ctl_check_ready(w);
+}
+
+/* Our sessions' filters must be among the first routes that a neighbour gets from us: it holds what our predecessor
+ * has not kept until then, and what nobody wants then it takes for done. */
+static void
+on_loaded(struct worker *w)
+{
+	w->loaded = true;
+	for (unsigned slot = 0; slot < w->slots; slot++)
+		if (w->peers[slot] != 0)
+			cluster_peer_up(w->cluster, slot, w->peers[slot]);
+	memset(w->peers, 0, sizeof w->peers);
 	ctl_check_ready(w);
 }
 
@@ -329,8 +350,7 @@ ctl_on_store(struct worker *w, enum ipc_type type, struct slice payload)
 	} else if (type == IPC_QUEUE_PART && ipc_take_queue_part(payload, &part) == 0) {
 		on_queue_part(w, &part);
 	} else if (type == IPC_LOADED) {
-		w->loaded = true;
-		ctl_check_ready(w);
+		on_loaded(w);
 	} else if ((type == IPC_ACL_SET || type == IPC_ACL_DEL) && ipc_take_acl(payload, &acl) == 0) {
 		on_acl(w, &acl, type == IPC_ACL_SET);
 	} else if (type == IPC_ACL_CLEAR) {

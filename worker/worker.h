@@ -48,6 +48,7 @@ struct worker {
 	struct chan *sup;
 	struct storec *store;
 	struct cluster *cluster;        /* NULL: the only worker */
+	uint64_t peers[CLUSTER_MAX];    /* epochs of those to link to when our sessions are loaded; 0: none */
 	struct listeners *listeners;
 	struct cidr_table *acl;
 	struct moves *moves;
