@@ -114,10 +114,12 @@ libfbworkertest_a_SOURCES = \
 	t/support/fake_store.c t/support/fake_store.h \
 	t/support/worker_fixture.c t/support/worker_fixture.h
 WORKER_TEST_LIBS = libfbworkertest.a libfbworker.a libfbsim.a $(UNIT_LIBS)
-UNIT_TESTS += t/unit/test_connect t/unit/test_deliver t/unit/test_move
+UNIT_TESTS += t/unit/test_connect t/unit/test_deliver t/unit/test_move t/unit/test_publish t/unit/test_retain
 t_unit_test_connect_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_deliver_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_move_LDADD = $(WORKER_TEST_LIBS)
+t_unit_test_publish_LDADD = $(WORKER_TEST_LIBS)
+t_unit_test_retain_LDADD = $(WORKER_TEST_LIBS)
 
 # Tables against man pages and etc/fubar.yaml.
 TESTS += t/doc/test_tables.sh
