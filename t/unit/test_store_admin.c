@@ -108,7 +108,8 @@ END_TEST
 /* Many logins of one person are one hash; too many wrong ones are refused, not hashed. */
 START_TEST(logins_share_hashes_and_the_queue_is_bounded)
 {
-	const char *const settings[] = { "auth.scrypt_n", "16384", "auth.threads", "1", "auth.queue", "20", NULL };
+	const char *const settings[] = { "auth.scrypt_n", "16384", "auth.threads", "1", "auth.queue", "20",
+		"server.timeout", "1h", NULL };         /* how long one is worth waiting for */
 	unsigned ok = 0, busy = 0, wrong = 0;
 	struct rig r;
 
