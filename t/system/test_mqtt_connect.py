@@ -205,12 +205,12 @@ class KeepAlive(fubar.TestCase):
     def test_one_and_a_half(self):
         # [MQTT-3.1.2-24]
         c = self.client()
-        c.connect(self.name("c"), keep_alive=1)
         start = time.monotonic()
+        c.connect(self.name("c"), keep_alive=1)
         self.assertEqual(c.wait_closed(), [])
         took = time.monotonic() - start
         self.assertGreater(took, 1.3)
-        self.assertLess(took, 8.0 if fubar.SANITIZED or fubar.MOSQUITTO else 3.0)
+        self.assertLess(took, 8.0)
 
     def test_any_packet_counts_and_the_will_comes(self):
         # [MQTT-3.1.2-10] the other way round: a time-out publishes the will. [MQTT-3.12.4-1]
@@ -218,15 +218,15 @@ class KeepAlive(fubar.TestCase):
         watcher = self.connected()
         watcher.subscribe(t)
         c = self.client()
-        c.connect(self.name("c"), keep_alive=1, will=Will(t, "gone"))
+        c.connect(self.name("c"), keep_alive=2, will=Will(t, "gone"))
         start = time.monotonic()
-        for i in range(4):
+        for i in range(7):
             c.send(m.packet(m.PINGREQ, 0) if i % 2 else m.publish_packet(self.name("u"), b""))
             with self.assertRaises(m.Timeout):      # half a second in which the broker must not close
                 while True:
                     c.read(timeout=0.5)
         self.assertEqual(watcher.get_publish().payload, b"gone")
-        self.assertGreater(time.monotonic() - start, 2.0)
+        self.assertGreater(time.monotonic() - start, 3.5)
 
     def test_zero_is_never(self):
         c = self.client()
@@ -333,10 +333,10 @@ class ConnectTimeout(fubar.TestCase):
         # No CONNECT, half a CONNECT, and a client that did connect in time.
         for data in (b"", m.connect_packet("x")[:5]):
             with self.subTest(data=data):
+                start = time.monotonic()
                 c = self.client()
                 if data:
                     c.send(data)
-                start = time.monotonic()
                 self.assertEqual(c.wait_closed(), [])
                 took = time.monotonic() - start
                 self.assertGreater(took, 0.9)

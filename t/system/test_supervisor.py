@@ -260,7 +260,7 @@ class Supervisor(unittest.TestCase):
         n = self.node(env={"FAKE_DEAF": "1"}, settings={"supervisor.stop_timeout": "1s"})
         start = time.monotonic()
         self.assertEqual(n.stop(), 0)
-        self.assertLess(time.monotonic() - start, 5)
+        self.assertLess(time.monotonic() - start, 9)            # and not the default, 10
         n = self.node(env={"FAKE_DEAF": "1"}, settings={"supervisor.stop_timeout": "1h"})
         at = n.log.mark()
         n.proc.send_signal(signal.SIGINT)
