@@ -24,6 +24,7 @@ struct row {                            /* of a durable session */
 	char *id, *account;
 	unsigned slot;
 	struct list subs;
+	struct list parts;              /* struct waiting: of a queue kept over a graceful stop */
 };
 
 struct owner {
@@ -155,9 +156,12 @@ sub_find(const struct row *r, struct slice filter)
 	return NULL;
 }
 
+static void waiting_drop(struct list *l, int slot);
+
 static void
 row_del(struct row *r)
 {
+	waiting_drop(&r->parts, -1);
 	LIST_EACH_SAFE(n, tmp, &r->subs)
 		sub_del(container_of(n, struct sub, link));
 	list_del(&r->link);
@@ -175,6 +179,7 @@ row_put(struct fake_store_inner *in, struct slice id, struct slice account, unsi
 		r = mem_zalloc(sizeof *r);
 		r->id = text(id);
 		list_init(&r->subs);
+		list_init(&r->parts);
 		list_put_last(&in->rows, &r->link);
 	}
 	mem_free(r->account);
@@ -380,6 +385,7 @@ accept_write(struct fake_store *s, unsigned slot, enum ipc_type type, struct sli
 	struct ipc_session_del del;
 	struct ipc_sub_put sput;
 	struct ipc_sub_del sdel;
+	struct ipc_queue_put part;
 	struct ipc_retain retain;
 	int rc = 0;
 
@@ -401,6 +407,12 @@ accept_write(struct fake_store *s, unsigned slot, enum ipc_type type, struct sli
 	} else if (type == IPC_SUB_DEL && ipc_take_sub_del(payload, &sdel) == 0) {
 		*seq = sdel.seq;
 		rc = check_owner(in, slot, sdel.client_id, false);
+	} else if (type == IPC_QUEUE_PUT && ipc_take_queue_put(payload, &part) == 0) {
+		*seq = part.seq;
+		rc = check_owner(in, slot, part.client_id, true);
+	} else if (type == IPC_QUEUE_DEL && ipc_take_session_del(payload, &del) == 0) {
+		*seq = del.seq;
+		rc = check_owner(in, slot, del.client_id, true);
 	} else {
 		FB_ASSERT(type == IPC_RETAIN && ipc_take_retain(payload, &retain) == 0);
 		*seq = retain.seq;
@@ -416,7 +428,9 @@ apply(struct fake_store_inner *in, const struct waiting *w)
 	struct ipc_session_del del;
 	struct ipc_sub_put sput;
 	struct ipc_sub_del sdel;
+	struct ipc_queue_put part;
 	struct ipc_retain retain;
+	struct waiting *kept;
 	struct row *r;
 
 	if (w->type == IPC_SESSION_PUT && ipc_take_session_put(payload, &put) == 0) {
@@ -431,6 +445,16 @@ apply(struct fake_store_inner *in, const struct waiting *w)
 		r = row_find(in, sdel.client_id);
 		if (r != NULL && sub_find(r, sdel.filter) != NULL)
 			sub_del(sub_find(r, sdel.filter));
+	} else if (w->type == IPC_QUEUE_PUT && ipc_take_queue_put(payload, &part) == 0) {
+		if ((r = row_find(in, part.client_id)) != NULL) {
+			kept = mem_zalloc(sizeof *kept + part.items.len);
+			kept->len = part.items.len;
+			memcpy(kept->bytes, part.items.p, part.items.len);
+			list_put_last(&r->parts, &kept->link);
+		}
+	} else if (w->type == IPC_QUEUE_DEL && ipc_take_session_del(payload, &del) == 0) {
+		if ((r = row_find(in, del.client_id)) != NULL)
+			waiting_drop(&r->parts, -1);
 	} else if (ipc_take_retain(payload, &retain) == 0) {
 		retained_put(in, &retain);
 	}
@@ -588,6 +612,12 @@ load(struct slot *t)
 		put_subs(&subs, r);
 		CHAN_SEND(t->chan, SESSION_ROW, session_row, .client_id = slice_str(o->id), .account = slice_str(r->account),
 		    .subs = buf_slice(&subs));
+		LIST_EACH(l, &r->parts) {
+			const struct waiting *part = container_of(l, struct waiting, link);
+
+			CHAN_SEND(t->chan, QUEUE_PART, queue_part, .client_id = slice_str(o->id),
+			    .items = slice_of(part->bytes, part->len));
+		}
 		o->held = true;
 		buf_fini(&subs);
 	}

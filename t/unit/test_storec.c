@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Asking the store: what is answered and what not, in which order, and what its successor gets. */
+#include "worker/storec.h"
+
+#include <string.h>
+
+#include "cluster/cluster.h"
+#include "common/base/err.h"
+#include "common/ipc/chan.h"
+#include "t/support/fake_cluster.h"
+#include "t/support/unit.h"
+#include "t/support/worker_fixture.h"
+#include "worker/worker.h"
+
+static struct fx fx;
+
+static struct {
+	unsigned count;
+	int err[64];
+	int which[64];
+} done;
+
+static int one = 1, two = 2, three = 3;
+
+static void
+on_done(void *arg, int err)
+{
+	done.which[done.count] = *(int *)arg;
+	done.err[done.count++] = err;
+}
+
+static struct storec *
+start(void)
+{
+	fx_open(&fx, 1, &fake_net, NULL);
+	memset(&done, 0, sizeof done);
+	return fx.w[0].worker->store;
+}
+
+static uint64_t
+retain(struct storec *s, const char *topic, const char *payload, int *arg)
+{
+	const struct cluster_pub p = { .topic = slice_str(topic), .payload = slice_str(payload), .qos = 1, .retain = true };
+
+	return storec_retain(s, &p, arg != NULL ? on_done : NULL, arg);
+}
+
+/* One DONE for many; each is told once, in order. */
+START_TEST(cumulative)
+{
+	struct storec *s = start();
+
+	fx.store.hold_commits = true;
+	ck_assert_uint_eq(retain(s, "a", "1", &one), 1);
+	ck_assert_uint_eq(retain(s, "b", "2", NULL), 2);
+	ck_assert_uint_eq(retain(s, "c", "3", &two), 3);
+	ck_assert_uint_eq(storec_last_seq(s), 3);
+	fx_run(&fx);
+	ck_assert_uint_eq(done.count, 0);
+	ck_assert(!storec_idle(s));
+	fx.store.hold_commits = false;
+	fx_run(&fx);
+	ck_assert_uint_eq(done.count, 2);
+	ck_assert_int_eq(done.which[0], 1);
+	ck_assert_int_eq(done.which[1], 2);
+	ck_assert_int_eq(done.err[0] | done.err[1], 0);
+	ck_assert(storec_idle(s));
+	ck_assert_str_eq(fake_store_retained(&fx.store, "b"), "2");
+	fx_close(&fx);
+}
+END_TEST
+
+/* One that fails among others that do not. */
+START_TEST(failures_are_of_one)
+{
+	struct storec *s = start();
+
+	fx.store.hold_commits = true;
+	retain(s, "a", "1", &one);
+	fx_run(&fx);
+	fx.store.fail_writes = FB_EDISK;
+	retain(s, "b", "2", &two);
+	fx_run(&fx);
+	fx.store.fail_writes = 0;
+	retain(s, "c", "3", &three);
+	fx_run(&fx);
+	fx.store.hold_commits = false;
+	fx_run(&fx);
+	ck_assert_uint_eq(done.count, 3);
+	ck_assert_int_eq(done.err[0], 0);
+	ck_assert_int_eq(done.err[1], FB_EDISK);
+	ck_assert_int_eq(done.err[2], 0);
+	ck_assert_ptr_null(fake_store_retained(&fx.store, "b"));
+	fx_close(&fx);
+}
+END_TEST
+
+START_TEST(forgotten_callbacks)
+{
+	struct storec *s = start();
+
+	fx.store.hold_commits = true;
+	retain(s, "a", "1", &one);
+	retain(s, "b", "2", &two);
+	retain(s, "c", "3", &one);
+	storec_forget(s, &one);
+	fx.store.hold_commits = false;
+	fx_run(&fx);
+	ck_assert_uint_eq(done.count, 1);
+	ck_assert_int_eq(done.which[0], 2);
+	fx_close(&fx);
+}
+END_TEST
+
+/* The store dies with some written, some on the way, some not sent: its successor gets what was not answered. */
+START_TEST(sent_again)
+{
+	struct storec *s = start();
+
+	retain(s, "a", "1", &one);
+	fx_run(&fx);
+	fx.store.hold_commits = true;
+	retain(s, "b", "2", &two);
+	fx_run(&fx);
+	fx_store_kill(&fx);
+	retain(s, "c", "3", &three);
+	fx_run(&fx);
+	ck_assert_uint_eq(done.count, 1);
+	fx.store.hold_commits = false;
+	fx.store.writes = 0;
+	fx_store_start(&fx);
+	fx_run(&fx);
+	ck_assert_uint_eq(fx.store.writes, 2);
+	ck_assert_uint_eq(done.count, 3);
+	ck_assert_int_eq(done.which[1], 2);
+	ck_assert_int_eq(done.which[2], 3);
+	ck_assert_str_eq(fake_store_retained(&fx.store, "b"), "2");
+	ck_assert_str_eq(fake_store_retained(&fx.store, "c"), "3");
+	ck_assert_uint_eq(storec_generation(s), 2);
+	fx_close(&fx);
+}
+END_TEST
+
+/* Committed, but the answer was lost: it is answered, not applied, when it comes again. */
+START_TEST(applied_once)
+{
+	struct storec *s = start();
+
+	fx_run(&fx);
+	retain(s, "a", "1", &one);
+	/* The worker's bytes go out, the store commits, its answer is not read. */
+	(void)loop_turn(fx.w[0].loop, false);
+	(void)loop_turn(fx.loop, false);
+	ck_assert(fake_store_step(&fx.store));
+	ck_assert_str_eq(fake_store_retained(&fx.store, "a"), "1");
+	ck_assert_uint_eq(done.count, 0);
+	fx_store_kill(&fx);
+	fake_store_retain(&fx.store, "a", "newer", 0);
+	fx_store_start(&fx);
+	fx_run(&fx);
+	ck_assert_uint_eq(done.count, 1);
+	ck_assert_int_eq(done.err[0], 0);
+	ck_assert_uint_eq(fx.store.repeated, 1);
+	ck_assert_str_eq(fake_store_retained(&fx.store, "a"), "newer");
+	fx_close(&fx);
+}
+END_TEST
+
+static struct store_get get;
+static unsigned rows_came;
+
+static void
+on_rows(struct store_get *g, const struct ipc_retain_rows *rows)
+{
+	ck_assert_ptr_eq(g, &get);
+	rows_came++;
+}
+
+START_TEST(gets_and_cancels)
+{
+	struct storec *s = start();
+
+	fake_store_retain(&fx.store, "t", "x", 0);
+	get.filter = SLICE_LIT("t");
+	get.done = on_rows;
+	storec_retain_get(s, &get);
+	fx_run(&fx);
+	ck_assert_uint_eq(rows_came, 1);
+	fx.store.hold_gets = true;
+	storec_retain_get(s, &get);
+	fx_run(&fx);
+	storec_retain_cancel(s, &get);
+	fx.store.hold_gets = false;
+	fx_run(&fx);
+	ck_assert_uint_eq(rows_came, 1);
+	fx_close(&fx);
+}
+END_TEST
+
+static unsigned opened;
+
+static void
+on_opened(struct store_open *o, const struct ipc_opened *a)
+{
+	ck_assert_int_eq(a->code, 0);
+	opened++;
+}
+
+/* No store: requests wait for one. */
+START_TEST(before_there_is_a_store)
+{
+	struct storec *s = start();
+	struct store_open o = { .client_id = SLICE_LIT("x"), .flags = OPEN_CLEAN, .done = on_opened };
+
+	fx_store_kill(&fx);
+	fx_run(&fx);
+	storec_open(s, &o);
+	storec_give_up(s, SLICE_LIT("y"));
+	retain(s, "t", "1", &one);
+	fx_run(&fx);
+	ck_assert_uint_eq(opened, 0);
+	fx_store_start(&fx);
+	fx_run(&fx);
+	ck_assert_uint_eq(opened, 1);
+	ck_assert_uint_eq(done.count, 1);
+	ck_assert_int_eq(fake_store_owner(&fx.store, "x"), 0);
+	fx_close(&fx);
+}
+END_TEST
+
+UNIT_MAIN("storec", cumulative, failures_are_of_one, forgotten_callbacks, sent_again, applied_once, gets_and_cancels,
+    before_there_is_a_store)
