@@ -258,7 +258,7 @@ on_session_row(struct worker *w, const struct ipc_session_row *p)
 
 	if (s != NULL)
 		return;         /* it came back meanwhile */
-	s = session_new(w, p->client_id, p->account, SESSION_DURABLE | SESSION_ROW);
+	s = session_new(w, p->client_id, p->account, SESSION_DURABLE | SESSION_ROW | SESSION_LOADED);
 	subs_decode(w, s, p->subs);
 	session_offline(w, s);
 }

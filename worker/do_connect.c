@@ -421,7 +421,7 @@ connect_taken(struct open *o, struct session *s)
 	if (s == NULL) {
 		s = session_new(w, o->ask.client_id, connect_account(o), flags);
 		if (o->durable_row && !o->clean) {
-			s->flags |= SESSION_ROW;
+			s->flags |= SESSION_ROW | SESSION_LOADED;
 			subs_decode(w, s, buf_slice(&o->subs));
 			o->present = true;
 		}

@@ -188,8 +188,13 @@ session_online(struct worker *w, struct session *s, struct conn *c)
 struct flow *
 session_flow(struct worker *w, struct session *s)
 {
-	if (s->flow == NULL)
-		s->flow = flow_new(w, s);
+	if (s->flow != NULL)
+		return s->flow;
+	s->flow = flow_new(w, s);
+	/* A client whose worker died may still know ids of QoS 2 messages: a new one with such an id would be taken for a
+	 * repeat. So each incarnation begins somewhere else. */
+	if (s->flags & SESSION_LOADED)
+		s->flow->window_head = s->flow->window_tail = (s->node.hash ^ w->epoch * UINT64_C(0x9e3779b97f4a7c15)) >> 48;
 	return s->flow;
 }
 

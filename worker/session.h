@@ -21,6 +21,7 @@ enum {
 	SESSION_ASSIGNED = 2,           /* its id was made here: nobody else can have it */
 	SESSION_DISOWNED = 8,           /* the store knows another owner: it ends without a word to the store */
 	SESSION_ROW = 16,               /* its row is known to be in the store */
+	SESSION_LOADED = 32,            /* made of its row: its client may remember packet ids that we do not */
 	SESSION_WANTED = 4,             /* its id is announced for direct messages */
 };
 

