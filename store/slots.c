@@ -241,8 +241,10 @@ do_own(struct slot *t, struct slice payload)
 		owners_add(&s->owners, p.client_id, p.account, t->number, flags);
 		return;
 	}
-	/* A move that one side thinks done and the other one not: who says so last has it, the other one must forget. */
+	/* A move that one side thinks done and the other one not. */
 	if ((w->flags & OWNER_HELD) != 0 && w->slot != t->number && slot_live(&s->slots.slot[w->slot])) {
+		if ((p.flags & OWN_LEAVING) != 0)
+			return;
 		log_notice("store", "a session is named by a second worker", "from=%u to=%u", w->slot, t->number);
 		CHAN_SEND(s->slots.slot[w->slot].chan, DISOWN, client, .client_id = p.client_id);
 	}

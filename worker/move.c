@@ -130,6 +130,12 @@ move_abandon(struct worker *w, struct session *s)
 }
 
 bool
+move_is_coming(const struct move *m)
+{
+	return m->open != NULL;
+}
+
+bool
 move_takes(const struct move *m, unsigned from, bool *aside)
 {
 	bool marked = (m->marked & bit(from)) != 0;

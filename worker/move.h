@@ -29,6 +29,8 @@ void moves_drop(struct worker *w);              /* worker_free()'s: all that are
 
 /* Fetches the session of a CONNECT from that worker: connect_taken() follows. */
 void move_take(struct worker *w, struct open *o, unsigned from_slot);
+/* It is still another worker's: this one takes it. */
+bool move_is_coming(const struct move *m);
 /* Does this side take a publish of that sender? *aside: only to be kept, not sent. */
 bool move_takes(const struct move *m, unsigned from, bool *aside);
 /* The session ends with its move under way: the CONNECT that waits for it, or NULL; a new owner is told. */

@@ -7,6 +7,7 @@
 #include "common/base/rand.h"
 #include "common/ipc/chan.h"
 #include "worker/ctl.h"
+#include "worker/move.h"
 #include "worker/session.h"
 #include "worker/worker.h"
 
@@ -112,8 +113,9 @@ send_write(struct storec *s, const struct write *wr)
 static void
 send_own(struct storec *s, const struct session *se)
 {
-	CHAN_SEND(s->chan, OWN, own, .flags = se->flags & SESSION_DURABLE ? OWN_DURABLE : 0,
-	    .client_id = session_id(se), .account = session_account(se));
+	unsigned flags = (se->flags & SESSION_DURABLE ? OWN_DURABLE : 0u) | (se->move != NULL ? OWN_LEAVING : 0u);
+
+	CHAN_SEND(s->chan, OWN, own, .flags = (uint8_t)flags, .client_id = session_id(se), .account = session_account(se));
 }
 
 void
@@ -133,7 +135,8 @@ send_sessions(struct storec *s)
 	while ((n = hmap_each(&s->worker->sessions.map, &it)) != NULL) {
 		const struct session *se = container_of(n, struct session, node);
 
-		if (se->flags & SESSION_ASSIGNED)
+		/* What is still coming is the other end's to name, until connect_taken(). */
+		if ((se->flags & SESSION_ASSIGNED) || (se->move != NULL && move_is_coming(se->move)))
 			continue;
 		send_own(s, se);
 	}

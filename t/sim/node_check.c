@@ -10,7 +10,6 @@
 #include "t/sim/node_sim.h"
 #include "t/sim/store_sim.h"
 #include "worker/conn.h"
-#include "worker/connect.h"
 #include "worker/move.h"
 #include "worker/storec.h"
 #include "worker/worker.h"
@@ -35,6 +34,13 @@ session_of(const struct worker *w, const struct actor *a)
 	return session_get(&w->sessions, id, rand_hash(id.p, id.len));
 }
 
+/* Does a CONNECT with its id wait there? */
+static bool
+is_opening(const struct worker *w, const struct actor *a)
+{
+	return hmap_first(&w->opens, rand_hash(a->id, strlen(a->id))) != NULL;
+}
+
 /* Its worker died: the session lives nowhere until its row is loaded and its filters are announced. */
 static bool
 is_homeless(struct actor *a)
@@ -43,7 +49,7 @@ is_homeless(struct actor *a)
 		const struct worker *w = sn.node.proc[k].worker;
 		const struct session *s = w != NULL ? session_of(w, a) : NULL;
 
-		if (s != NULL && s->move == NULL && node_accepts(&sn.node, k) && !connect_pending(w, session_id(s)))
+		if (s != NULL && s->move == NULL && node_accepts(&sn.node, k) && !is_opening(w, a))
 			a->homeless = false;
 	}
 	if (a->homeless)
@@ -191,7 +197,7 @@ is_coming(unsigned slot, const struct actor *a)
 	const struct worker *w = sn.node.proc[slot].worker;
 	const struct session *s = session_of(w, a);
 
-	if (s->move == NULL || !connect_pending(w, session_id(s)))
+	if (s->move == NULL || !is_opening(w, a))
 		return false;
 	for (unsigned i = 0; i < sn.node.workers; i++) {
 		const struct worker *o = sn.node.proc[i].worker;
@@ -199,7 +205,7 @@ is_coming(unsigned slot, const struct actor *a)
 
 		if (i == slot || o == NULL || (t = session_of(o, a)) == NULL)
 			continue;
-		if (t->move != NULL && !connect_pending(o, session_id(t)))
+		if (t->move != NULL && !is_opening(o, a))
 			return true;
 	}
 	return false;
