@@ -79,8 +79,13 @@ ghosts_over(struct actor *a, unsigned clean, unsigned durable)
 {
 	a->durable_ghosts -= durable;
 	a->clean_ghosts -= clean;
-	if (clean > 0)
-		life_ends(a);
+	if (clean == 0)
+		return;
+	life_ends(a);
+	/* What the client knows may be of a session that is no more, and the ids of the next one mean others. */
+	a->taint = sn.msg_count;
+	bitmap_fini(&a->mqtt.qos2_in);
+	bitmap_init(&a->mqtt.qos2_in);
 }
 
 static void
