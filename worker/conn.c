@@ -157,6 +157,15 @@ conn_free(struct conn *c)
 	mem_free(c);
 }
 
+void
+conn_each(struct worker *w, void (*fn)(struct conn *c, void *arg), void *arg)
+{
+	LIST_EACH_SAFE(n, tmp, &w->conns)
+		fn(container_of(n, struct conn, link), arg);
+	LIST_EACH_SAFE(n, tmp, &w->resumed)
+		fn(container_of(n, struct conn, link), arg);
+}
+
 const char *
 conn_peer_text(const struct conn *c, char *out, size_t size)
 {

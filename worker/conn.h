@@ -101,6 +101,8 @@ struct conn {
 /* fd is taken; allowed: an IP rule said so. */
 struct conn *conn_new(struct worker *w, int fd, const uint8_t peer[16], uint16_t port, bool allowed);
 void conn_free(struct conn *c);         /* the end of the turn's */
+/* fn for every connection that has not ended; it may end the one it is called with. */
+void conn_each(struct worker *w, void (*fn)(struct conn *c, void *arg), void *arg);
 void conn_out_free(struct conn *c);     /* the output that nobody will read */
 void waiting_free(struct waiting *w);
 /* An orphan's client is back and has sent it again: its acknowledgement will go to c. */

@@ -36,6 +36,7 @@ void connect_gone(struct open *o);
 void connect_reload(struct open *o);
 struct slice connect_id(const struct open *o);
 bool connect_clean(const struct open *o);
+bool connect_is_of(const struct open *o, struct slice account);         /* so says the store */
 struct slice connect_account(const struct open *o);
 void connect_free_all(struct worker *w);        /* worker_free()'s */
 

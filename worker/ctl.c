@@ -14,6 +14,7 @@
 #include "worker/admin.h"
 #include "worker/ban.h"
 #include "worker/conn.h"
+#include "worker/connect.h"
 #include "worker/listener.h"
 #include "worker/move.h"
 #include "worker/publish.h"
@@ -276,15 +277,15 @@ on_queue_part(struct worker *w, const struct ipc_queue_part *p)
 	storec_queue_del(w->store, p->client_id);
 }
 
+/* One whose CONNECT the store has answered is in already, wherever that CONNECT stands. */
 static void
-kick_account(struct worker *w, struct slice account)
+kick_if_of(struct conn *c, void *arg)
 {
-	LIST_EACH_SAFE(n, tmp, &w->conns) {
-		struct conn *c = container_of(n, struct conn, link);
+	const struct slice *account = arg;
 
-		if (c->session != NULL && slice_eq(session_account(c->session), account))
-			conn_close(c, "the account was deleted");
-	}
+	if (c->state == CONN_OPENING ? connect_is_of(c->open, *account) :
+	    c->session != NULL && slice_eq(session_account(c->session), *account))
+		conn_close(c, "the account was deleted");
 }
 
 static void
@@ -302,17 +303,20 @@ disown(struct worker *w, struct slice id)
 }
 
 static void
+reset_one(struct conn *c, void *arg)
+{
+	(void)arg;
+	if (c->state == CONN_READY || c->state == CONN_OPENING)
+		conn_kill(c, CONN_SIDE_SERVER, "all stored data was cleared");
+}
+
+static void
 reset(struct worker *w)
 {
 	struct hmap_iter it = { 0 };
 	struct hmap_node *n;
 
-	LIST_EACH_SAFE(l, tmp, &w->conns) {
-		struct conn *c = container_of(l, struct conn, link);
-
-		if (c->state == CONN_READY || c->state == CONN_OPENING)
-			conn_kill(c, CONN_SIDE_SERVER, "all stored data was cleared");
-	}
+	conn_each(w, reset_one, NULL);
 	while ((n = hmap_each(&w->sessions.map, &it)) != NULL) {
 		struct session *s = container_of(n, struct session, node);
 
@@ -356,7 +360,7 @@ ctl_on_store(struct worker *w, enum ipc_type type, struct slice payload)
 	} else if (type == IPC_ACL_CLEAR) {
 		cidr_table_clear(w->acl);
 	} else if (type == IPC_ACCOUNT_GONE && ipc_take_name(payload, &name) == 0) {
-		kick_account(w, name.name);
+		conn_each(w, kick_if_of, &name.name);
 	} else if (type == IPC_DISOWN && ipc_take_client(payload, &client) == 0) {
 		disown(w, client.client_id);
 	} else if (type == IPC_RESET) {

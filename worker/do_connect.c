@@ -112,6 +112,12 @@ connect_clean(const struct open *o)
 	return o->clean;
 }
 
+bool
+connect_is_of(const struct open *o, struct slice account)
+{
+	return o->account != NULL && slice_eq(connect_account(o), account);
+}
+
 struct slice
 connect_account(const struct open *o)
 {

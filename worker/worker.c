@@ -134,6 +134,20 @@ keep_queues(struct worker *w)
 	}
 }
 
+static void
+close_one(struct conn *c, void *arg)
+{
+	(void)arg;
+	conn_close(c, "the server is stopping");
+}
+
+static void
+kill_one(struct conn *c, void *arg)
+{
+	(void)arg;
+	conn_kill(c, CONN_SIDE_SERVER, "the server is stopping");
+}
+
 void
 worker_stop(struct worker *w)
 {
@@ -144,8 +158,7 @@ worker_stop(struct worker *w)
 	w->stop_by = mono_add(loop_now(w->loop), w->config.stop_timeout * NS_PER_SEC / 2);
 	w->gates_open = false;
 	listeners_close(w->listeners);
-	LIST_EACH_SAFE(n, tmp, &w->conns)
-		conn_close(container_of(n, struct conn, link), "the server is stopping");
+	conn_each(w, close_one, NULL);
 	keep_queues(w);
 	loop_timer_in(w->loop, &w->tick, 0);
 }
@@ -156,8 +169,7 @@ worker_free(struct worker *w)
 	struct hmap_iter it = { 0 };
 	struct hmap_node *n;
 
-	LIST_EACH_SAFE(l, tmp, &w->conns)
-		conn_kill(container_of(l, struct conn, link), CONN_SIDE_SERVER, "the server is stopping");
+	conn_each(w, kill_one, NULL);
 	on_turn_end(&w->turn_end);
 	moves_drop(w);
 	connect_free_all(w);

@@ -656,3 +656,13 @@ fx_expect_at(struct fx_client *c, const char *text, const char *file, int line)
 	if (!same)
 		ck_abort_msg("%s:%d: expected \"%s\", got \"%s\"", file, line, text, got);
 }
+
+void
+fx_expect_end_at(struct fx_client *c, const char *file, int line)
+{
+	const char *got;
+
+	while (strcmp(got = fx_next(c), "END") != 0)
+		if (got[0] == '\0')
+			ck_abort_msg("%s:%d: the connection lives on", file, line);
+}

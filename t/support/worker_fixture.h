@@ -108,6 +108,10 @@ const char *fx_next(struct fx_client *c);
 void fx_expect_at(struct fx_client *c, const char *text, const char *file, int line);
 #define fx_expect(c, text) fx_expect_at(c, text, __FILE__, __LINE__)
 
+/* Whatever else comes, the connection ends. */
+void fx_expect_end_at(struct fx_client *c, const char *file, int line);
+#define fx_expect_end(c) fx_expect_end_at(c, __FILE__, __LINE__)
+
 /* Sends an admin command to a worker and waits: the rows' bytes are in fx->w[slot].rows. */
 void fx_admin(struct fx *fx, unsigned slot, unsigned command, const char *arg);
 void fx_sup_stop(struct fx *fx, unsigned slot);
