@@ -227,8 +227,10 @@ actor_connect(struct actor *a, unsigned slot, bool clean)
 	a->line = l;
 	a->clean = clean;
 	a->conn_no++;
-	if (clean)
+	if (clean) {
 		life_ends(a);
+		a->unsure = true;
+	}
 	trace("%s: connects to %u, clean %d, conn %u", a->id, slot, clean, a->conn_no);
 	client_connect(&a->mqtt, &p, CONNECT_NS, sim_now());
 	(void)conn_new(w, fd, peer, 1024, false);
@@ -290,6 +292,8 @@ on_connack(struct client *c, const struct mqtt_connack *p)
 		a->none = false;
 		return;
 	}
+	if (!p->session_present)
+		a->unsure = false;
 	if (!p->session_present && a->clean_ghosts + a->durable_ghosts == 0)
 		for (unsigned i = 0; i < FILTERS; i++)
 			a->wish[i].ever = false;
@@ -413,7 +417,7 @@ actor_publish(struct actor *a, unsigned topic, uint8_t qos, bool retain, bool em
 	memcpy(payload, &n, sizeof n);
 	p.payload = slice_of(payload, empty ? 0 : len);
 	*m = (struct entry){ .from = (uint8_t)a->index, .qos = qos, .topic = (uint8_t)topic, .retain = retain, .empty = empty,
-		.calm = sn.calm, .conn_no = a->conn_no };
+		.unsure = a->unsure && qos == 2, .calm = sn.calm, .conn_no = a->conn_no };
 	sn.msg_count++;
 	ledger_publish(m);
 	if (client_publish(&a->mqtt, &p, n) != 0) {

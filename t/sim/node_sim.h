@@ -49,6 +49,7 @@ struct actor {
 	unsigned clean_ghosts, durable_ghosts;
 	unsigned clean_late, durable_late;
 	struct sim_event late;
+	bool unsure;                    /* it gave its state up for a clean CONNECT that may never have been heard */
 	bool homeless;                  /* its worker died */
 	uint32_t taint;                 /* messages before this one may be lost, or come twice */
 	struct wish wish[FILTERS];
@@ -62,6 +63,7 @@ struct entry {
 	uint8_t from, qos, topic;
 	bool retain, empty;             /* empty: deletes, cannot be told apart by its receivers */
 	bool calm;                      /* no faults from its start on */
+	bool unsure;                    /* its id may be that of another QoS 2 message */
 	bool twice_ok;                  /* the publisher's side of it died with a worker */
 	enum entry_state state;
 	uint32_t conn_no, over_conn_no;
