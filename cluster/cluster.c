@@ -380,15 +380,12 @@ static void
 incarnation_ended(struct neighbour *n)
 {
 	struct cluster *c = n->cluster;
-	bool was_up = n->up;
-
 	forward_unlink(c->forward, n->slot);
 	link_free(n->link);
 	n->link = NULL;
 	n->greeted = n->complete = n->up = false;
 	n->snapshot_seq = n->record_seq = n->store_seq = 0;
-	if (was_up)
-		c->ops->on_neighbour(c->arg, n->slot, n->epoch, false);
+	c->ops->on_neighbour(c->arg, n->slot, n->epoch, false);
 	barriers_pass(n, UINT64_MAX);
 }
 
@@ -462,8 +459,9 @@ cluster_send(struct cluster *c, unsigned slot, uint8_t type, struct slice body)
 	struct neighbour *n = neighbour_of(c, slot);
 	struct slice parts[2] = { slice_of(&type, 1), body };
 
-	if (!n->up)
-		return FB_ECLOSED;
+	/* Not only when it is up: it may think so of us already, and wait for an answer. */
+	if (!n->greeted)
+		return n->link != NULL ? FB_EAGAIN : FB_ECLOSED;
 	link_put_parts(n->link, RECORD_CONTROL, 0, parts, 2, LINK_ASK);
 	n->record_seq = link_last_seq(n->link);
 	return 0;

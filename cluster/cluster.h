@@ -37,7 +37,7 @@ struct cluster_ops {
 	/* A control record of worker/move.c, in the order of the link it came over (after and before publishes). */
 	void (*on_record)(void *arg, unsigned from, uint8_t type, struct slice body);
 	/* The link to this neighbour's incarnation is up (both HELLOs, both snapshots of routes processed), or its
-	 * incarnation ended. */
+	 * incarnation ended, whether it was up or not. */
 	void (*on_neighbour)(void *arg, unsigned slot, uint64_t epoch, bool up);
 	/* For route acks: the number of the last durable write this worker has sent to the store. */
 	uint64_t (*store_seq)(void *arg);
@@ -58,7 +58,7 @@ struct cluster *cluster_new(struct loop *l, const struct cluster_config *cfg, co
 void cluster_free(struct cluster *c);
 
 /* The supervisor's word on incarnations. up: link to it (a higher epoch replaces a lower one). down: it is dead and
- * reaped; on_neighbour(up = false) follows if it was up. */
+ * reaped; on_neighbour(up = false) follows. */
 void cluster_peer_up(struct cluster *c, unsigned slot, uint64_t epoch);
 void cluster_peer_down(struct cluster *c, unsigned slot, uint64_t epoch);
 /* Every peer named by peer_up (and not down since) is linked. */
@@ -89,8 +89,8 @@ unsigned cluster_publish(struct cluster *c, const struct cluster_pub *p, uint64_
 void cluster_kept(struct cluster *c, unsigned from, uint64_t kept);
 bool cluster_congested(const struct cluster *c);
 
-/* A control record to one neighbour: type is worker/move.c's. FB_ECLOSED: it is not up. Kept over pipe breaks, lost only
- * with the neighbour's incarnation. */
+/* A control record to one neighbour: type is takeover.c's. FB_ECLOSED: there is none; FB_EAGAIN: it is not linked yet,
+ * on_neighbour() follows. Kept over pipe breaks, lost only with the neighbour's incarnation. */
 int cluster_send(struct cluster *c, unsigned slot, uint8_t type, struct slice body);
 
 /* For state: what the links are doing. */

@@ -14,122 +14,125 @@ struct open_wait {
 	struct list link;               /* in slots.opens, while it waits for names */
 	struct auth_ask ask;            /* while it waits for the pool */
 	struct slot *slot;
-	uint64_t req;
-	uint8_t flags;
-	struct slice client_id, account;        /* in bytes */
+	struct ipc_open p;              /* client_id and user in bytes; no password */
 	uint8_t bytes[];
 };
 
 static void
 answer(struct slot *t, uint64_t req, int code)
 {
-	CHAN_SEND(t->chan, OPENED, opened, .req = req, .code = (uint16_t)-code, .prev_slot = OPEN_NOBODY);
+	/* With the last number: what the asker may wait for is behind it. */
+	CHAN_SEND(t->chan, OPENED, opened, .req = req, .code = (uint16_t)-code, .stamp = t->store->owners.last_stamp,
+	    .prev_slot = OPEN_NOBODY);
 }
 
 static struct open_wait *
-wait_new(struct slot *t, uint64_t req, uint8_t flags, struct slice id, struct slice account)
+wait_new(struct slot *t, const struct ipc_open *p)
 {
-	struct open_wait *o = mem_alloc(sizeof *o + id.len + account.len);
+	struct open_wait *o = mem_alloc(sizeof *o + p->client_id.len + p->user.len);
 
-	*o = (struct open_wait){ .slot = t, .req = req, .flags = flags };
-	o->client_id = slice_of(o->bytes, id.len);
-	o->account = slice_of(o->bytes + id.len, account.len);
-	if (id.len > 0)
-		memcpy(o->bytes, id.p, id.len);
-	if (account.len > 0)
-		memcpy(o->bytes + id.len, account.p, account.len);
+	*o = (struct open_wait){ .slot = t, .p = *p };
+	o->p.password = slice_of(NULL, 0);
+	o->p.client_id = slice_of(o->bytes, p->client_id.len);
+	o->p.user = slice_of(o->bytes + p->client_id.len, p->user.len);
+	if (p->client_id.len > 0)
+		memcpy(o->bytes, p->client_id.p, p->client_id.len);
+	if (p->user.len > 0)
+		memcpy(o->bytes + p->client_id.len, p->user.p, p->user.len);
 	return o;
-}
-
-static void
-give(struct owners *o, struct owner *w, struct ipc_opened *p)
-{
-	owners_stamp(o, w);
-	p->stamp = o->last_stamp;
-}
-
-/* The asker was made the owner, but the one before died before the move: what do the rows say? Others may have asked
- * since and have their turn behind it: the owner stays who it is, and so do the numbers. */
-static int
-reload(struct slot *t, struct owner *w, uint8_t flags, struct ipc_opened *p, struct buf *subs)
-{
-	struct store *s = t->store;
-	int rc = 0;
-
-	p->stamp = owners_stamp_of(&s->owners, w);
-	p->durable = (w->flags & OWNER_DURABLE) != 0;
-	if (p->durable && (flags & OPEN_CLEAN) == 0)
-		rc = sessions_put_subs(s->env, subs, owner_id(w));
-	p->subs = buf_slice(subs);
-	if (w->slot == t->number)
-		w->flags |= OWNER_HELD;
-	return rc;
 }
 
 /* The id has an entry: may the asker have it, and from whom? Makes it the owner. */
 static int
-take_over(struct slot *t, struct owner *w, uint8_t flags, struct slice account, struct ipc_opened *p, struct buf *subs)
+take_over(struct slot *t, struct owner *w, const struct ipc_open *p, struct ipc_opened *a, struct buf *subs)
 {
 	struct store *s = t->store;
+	bool clean = (p->flags & OPEN_CLEAN) != 0;
 	bool held = (w->flags & OWNER_HELD) != 0;
 	bool durable = (w->flags & OWNER_DURABLE) != 0;
-	/* It became the owner otherwise, and has the session: the asker is the next. Its account was looked at before. */
-	bool again = (flags & OPEN_RELOAD) != 0;
 	int rc = 0;
 
-	if (again && (w->slot == t->number || (held && w->stamp != 0)))
-		return reload(t, w, flags, p, subs);
-	if (!again && s->config.auth_enabled && !s->config.shared_ids && !slice_eq(owner_account(w), account))
+	if (s->config.auth_enabled && !s->config.shared_ids && !slice_eq(owner_account(w), a->account))
 		return FB_EOWNER;
-	if (durable && (flags & OPEN_CLEAN) == 0 && !held)
+	if (durable && !clean && !held)
 		rc = sessions_put_subs(s->env, subs, owner_id(w));
 	if (rc != 0)
 		return rc;
-	p->prev_slot = held ? w->slot : OPEN_NOBODY;
-	p->prev_stamp = held ? owners_stamp_of(&s->owners, w) : 0;
-	p->durable = durable;
-	p->subs = buf_slice(subs);
-	w->slot = (uint16_t)t->number;
-	w->flags |= OWNER_HELD;
-	give(&s->owners, w, p);
+	a->prev_slot = held ? w->slot : OPEN_NOBODY;
+	a->prev_stamp = held ? w->stamp : 0;
+	a->durable = durable;
+	a->subs = buf_slice(subs);
+	owners_give(&s->owners, w, t->number);
+	a->stamp = w->stamp;
 	/* A durable session stays with the account that made it, whoever may use it. */
-	if (!again && (!durable || (flags & OPEN_CLEAN) != 0))
-		owners_set_account(&s->owners, w, account);
+	if (!durable || clean)
+		owners_set_account(&s->owners, w, a->account);
 	return 0;
 }
 
-static void
-decide(struct slot *t, uint64_t req, uint8_t flags, struct slice id, struct slice account)
+/* The one that had it before the asker is dead, or has nothing: the one before that, or what the rows say. */
+static int
+reload(struct slot *t, struct owner *w, const struct ipc_open *p, struct ipc_opened *a, struct buf *subs)
 {
-	struct ipc_opened p = { .req = req, .prev_slot = OPEN_NOBODY, .account = account };
-	/* An assigned id, 128 random bits: nobody has it, nobody else will ask for it. */
-	bool assigned = (flags & OPEN_ASSIGNED) != 0;
-	struct owner *w = assigned ? NULL : owners_find(&t->store->owners, id);
-	struct buf subs;
+	struct owners *all = &t->store->owners;
+	const struct owner_claim *c;
 	int rc = 0;
 
-	buf_init(&subs);
-	if (w == NULL && !assigned)
-		give(&t->store->owners, owners_add(&t->store->owners, id, account, t->number, OWNER_HELD), &p);
-	else if (w != NULL)
-		rc = take_over(t, w, flags, account, &p, &subs);
-	if (rc == 0) {
-		ipc_put_opened(chan_begin(t->chan, IPC_OPENED), &p);
-		chan_end(t->chan);
-	} else {
-		answer(t, req, rc);
+	if (p->dead_stamp != 0)
+		owners_claim_del(all, w, p->dead_stamp);
+	c = owners_claim_before(all, w, p->stamp);
+	a->stamp = p->stamp;
+	a->durable = (w->flags & OWNER_DURABLE) != 0;
+	if (c != NULL) {
+		a->prev_slot = c->slot;
+		a->prev_stamp = c->stamp;
+	} else if (a->durable && (p->flags & OPEN_CLEAN) == 0) {
+		rc = sessions_put_subs(t->store->env, subs, owner_id(w));
+		a->subs = buf_slice(subs);
 	}
-	buf_fini(&subs);
+	return rc;
 }
 
 /* Who it is is known. */
 static void
-proceed(struct slot *t, uint64_t req, uint8_t flags, struct slice id, struct slice account)
+decide(struct slot *t, const struct ipc_open *p)
+{
+	struct ipc_opened a = { .req = p->req, .prev_slot = OPEN_NOBODY };
+	struct owners *all = &t->store->owners;
+	/* An assigned id, 128 random bits: nobody has it, nobody else will ask for it. */
+	bool assigned = (p->flags & OPEN_ASSIGNED) != 0;
+	struct owner *w = assigned ? NULL : owners_find(all, p->client_id);
+	struct buf subs;
+	int rc = 0;
+
+	if ((p->flags & OPEN_AUTH) != 0)
+		a.account = p->user;
+	buf_init(&subs);
+	if (w == NULL && !assigned) {
+		w = owners_add(all, p->client_id, a.account, t->number, 0);
+		owners_give(all, w, t->number);
+		a.stamp = w->stamp;
+	} else if (w != NULL && (p->flags & OPEN_RELOAD) != 0) {
+		rc = reload(t, w, p, &a, &subs);
+	} else if (w != NULL) {
+		rc = take_over(t, w, p, &a, &subs);
+	}
+	if (rc == 0) {
+		ipc_put_opened(chan_begin(t->chan, IPC_OPENED), &a);
+		chan_end(t->chan);
+	} else {
+		answer(t, p->req, rc);
+	}
+	buf_fini(&subs);
+}
+
+static void
+proceed(struct slot *t, const struct ipc_open *p)
 {
 	if (t->store->slots.all_named)
-		decide(t, req, flags, id, account);
+		decide(t, p);
 	else
-		list_put_last(&t->store->slots.opens, &wait_new(t, req, flags, id, account)->link);
+		list_put_last(&t->store->slots.opens, &wait_new(t, p)->link);
 }
 
 static void
@@ -138,9 +141,9 @@ on_checked(struct auth_ask *ask, int rc)
 	struct open_wait *o = container_of(ask, struct open_wait, ask);
 
 	if (rc == 0)
-		proceed(o->slot, o->req, o->flags, o->client_id, o->account);
+		proceed(o->slot, &o->p);
 	else
-		answer(o->slot, o->req, rc);
+		answer(o->slot, o->p.req, rc);
 	mem_free(o);
 }
 
@@ -151,9 +154,9 @@ check(struct slot *t, const struct ipc_open *p)
 	int rc = p->user.len <= STORE_ACCOUNT_MAX ? auth_check_fast(s->auth, p->user, p->password) : FB_EAUTH;
 
 	if (rc == 0) {
-		proceed(t, p->req, p->flags, p->client_id, p->user);
+		proceed(t, p);
 	} else if (rc == FB_EAGAIN) {
-		struct open_wait *o = wait_new(t, p->req, p->flags, p->client_id, p->user);
+		struct open_wait *o = wait_new(t, p);
 
 		o->ask.done = on_checked;
 		o->ask.asker = t;
@@ -175,7 +178,7 @@ open_do(struct slot *t, struct slice payload)
 	if (ipc_take_open(payload, &p) != 0 || p.client_id.len > UINT16_MAX)
 		store_bad_message(IPC_OPEN);
 	if ((p.flags & OPEN_AUTH) == 0)
-		proceed(t, p.req, p.flags, p.client_id, slice_of(NULL, 0));
+		proceed(t, &p);
 	else if ((p.flags & OPEN_HAS_USER) == 0)
 		answer(t, p.req, FB_EPERM);
 	else
@@ -189,7 +192,7 @@ open_serve_waiting(struct store *s)
 		struct open_wait *o = container_of(s->slots.opens.next, struct open_wait, link);
 
 		list_del(&o->link);
-		decide(o->slot, o->req, o->flags, o->client_id, o->account);
+		decide(o->slot, &o->p);
 		mem_free(o);
 	}
 }

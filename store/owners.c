@@ -22,22 +22,133 @@ owners_init(struct owners *o)
 {
 	hmap_init(&o->ids);
 	hmap_init(&o->accounts);
-	/* Microseconds: no store changes owners as often. */
-	o->last_stamp = (uint64_t)clock_wall().ns >> 10;
+	hmap_init(&o->claims);
+	/* In 16 us: no store changes owners as often for long. 48 bits are enough for 146 years from 1970. */
+	o->last_stamp = (uint64_t)clock_wall().ns >> 14;
+}
+
+/* ---- claims ---- */
+
+static void
+claim_put(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp)
+{
+	struct owner_claim *c = mem_zalloc(sizeof *c);
+
+	c->owner = w;
+	c->slot = (uint16_t)slot;
+	c->stamp = stamp;
+	w->flags |= OWNER_CLAIMED;
+	hmap_put(&o->claims, &c->node, w->node.hash);
+}
+
+static void
+claim_free(struct owners *o, struct owner_claim *c)
+{
+	hmap_del(&o->claims, &c->node);
+	mem_free(c);
+}
+
+struct owner_claim *
+owners_claim_before(const struct owners *o, const struct owner *w, uint64_t stamp)
+{
+	struct owner_claim *newest = NULL;
+
+	if ((w->flags & OWNER_CLAIMED) == 0)
+		return NULL;
+	for (struct hmap_node *n = hmap_first(&o->claims, w->node.hash); n != NULL; n = hmap_next(n, w->node.hash)) {
+		struct owner_claim *c = container_of(n, struct owner_claim, node);
+
+		if (c->owner == w && c->stamp < stamp && (newest == NULL || c->stamp > newest->stamp))
+			newest = c;
+	}
+	return newest;
+}
+
+bool
+owners_claimed_by(const struct owners *o, const struct owner *w, unsigned slot)
+{
+	uint64_t before = UINT64_MAX;
+	const struct owner_claim *c;
+
+	while ((c = owners_claim_before(o, w, before)) != NULL && c->slot != slot)
+		before = c->stamp;
+	return c != NULL;
 }
 
 void
-owners_stamp(struct owners *o, struct owner *w)
+owners_claim_del(struct owners *o, struct owner *w, uint64_t stamp)
 {
-	if ((uint32_t)++o->last_stamp == 0)
-		o->last_stamp++;
-	w->stamp = (uint32_t)o->last_stamp;
+	struct owner_claim *c = owners_claim_before(o, w, stamp + 1);
+
+	if (c != NULL && c->stamp == stamp)
+		claim_free(o, c);
+	if ((w->flags & OWNER_CLAIMED) != 0 && owners_claim_before(o, w, UINT64_MAX) == NULL)
+		w->flags &= (uint8_t)~OWNER_CLAIMED;
 }
 
-uint64_t
-owners_stamp_of(const struct owners *o, const struct owner *w)
+static void
+drop_claims(struct owners *o, struct owner *w)
 {
-	return w->stamp == 0 ? 0 : o->last_stamp - (uint32_t)((uint32_t)o->last_stamp - w->stamp);
+	struct owner_claim *c;
+
+	while ((c = owners_claim_before(o, w, UINT64_MAX)) != NULL)
+		claim_free(o, c);
+	w->flags &= (uint8_t)~OWNER_CLAIMED;
+}
+
+/* ---- entries ---- */
+
+static void
+set_owner(struct owner *w, unsigned slot, uint64_t stamp)
+{
+	w->slot = (uint16_t)slot;
+	w->stamp = stamp & ((UINT64_C(1) << 48) - 1);
+	w->flags |= OWNER_HELD;
+}
+
+void
+owners_give(struct owners *o, struct owner *w, unsigned slot)
+{
+	if ((w->flags & OWNER_HELD) != 0 && w->slot != slot)
+		claim_put(o, w, w->slot, w->stamp);
+	set_owner(w, slot, ++o->last_stamp);
+}
+
+bool
+owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp)
+{
+	bool held = (w->flags & OWNER_HELD) != 0;
+
+	if (stamp > o->last_stamp)
+		o->last_stamp = stamp;
+	if (held && stamp < w->stamp) {
+		if (w->slot != slot)
+			claim_put(o, w, slot, stamp);
+		return false;
+	}
+	if (held && w->slot != slot)
+		claim_put(o, w, w->slot, w->stamp);
+	set_owner(w, slot, stamp);
+	return true;
+}
+
+bool
+owners_next(struct owners *o, struct owner *w)
+{
+	struct owner_claim *c = owners_claim_before(o, w, UINT64_MAX);
+
+	if (c != NULL) {
+		set_owner(w, c->slot, c->stamp);
+		claim_free(o, c);
+		return false;
+	}
+	if ((w->flags & OWNER_DURABLE) == 0) {
+		owners_del(o, w);
+		return false;
+	}
+	w->flags = OWNER_DURABLE;
+	w->stamp = 0;
+	return true;
 }
 
 void
@@ -56,6 +167,7 @@ owners_fini(struct owners *o)
 	owners_clear(o);
 	hmap_fini(&o->ids);
 	hmap_fini(&o->accounts);
+	hmap_fini(&o->claims);
 }
 
 static struct owner_account *
@@ -115,7 +227,7 @@ owners_add(struct owners *o, struct slice id, struct slice account, unsigned slo
 	w->slot = (uint16_t)slot;
 	w->flags = (uint8_t)flags;
 	w->stamp = 0;
-	w->id_len = (uint16_t)id.len;
+	w->id_len = id.len & UINT16_MAX;
 	if (id.len > 0)
 		memcpy(w->id, id.p, id.len);
 	hmap_put(&o->ids, &w->node, rand_hash(id.p, id.len));
@@ -125,6 +237,7 @@ owners_add(struct owners *o, struct slice id, struct slice account, unsigned slo
 void
 owners_del(struct owners *o, struct owner *w)
 {
+	drop_claims(o, w);
 	hmap_del(&o->ids, &w->node);
 	account_drop(o, w->account);
 	mem_free(w);
@@ -157,14 +270,17 @@ owners_slot_gone(struct owners *o, unsigned slot)
 	struct hmap_iter it = { 0 };
 	struct hmap_node *n;
 
+	while ((n = hmap_each(&o->claims, &it)) != NULL) {
+		struct owner_claim *c = container_of(n, struct owner_claim, node);
+
+		if (c->slot == slot)
+			claim_free(o, c);
+	}
+	it = (struct hmap_iter){ 0 };
 	while ((n = hmap_each(&o->ids, &it)) != NULL) {
 		struct owner *w = container_of(n, struct owner, node);
 
-		if (w->slot != slot)
-			continue;
-		if ((w->flags & OWNER_DURABLE) == 0)
-			owners_del(o, w);
-		else
-			w->flags &= (uint8_t)~OWNER_HELD, w->stamp = 0;
+		if (w->slot == slot && ((w->flags & OWNER_HELD) != 0 || (w->flags & OWNER_DURABLE) == 0))
+			(void)owners_next(o, w);
 	}
 }

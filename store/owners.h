@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * store/owners.h - whose session is it: client id -> slot, in memory, for every live id and every durable row.
  *
- * An entry with an id of up to 23 bytes takes 64 bytes of heap and a bucket of the map. */
+ * An entry with an id of up to 21 bytes takes 64 bytes of heap and a bucket of the map.
+ *
+ * The owner is the one to whom the id was given last; it takes the session from the one before it. Until that one says
+ * that it let go, it has a claim: when the owner dies before it took anything, the newest claim makes the owner. */
 #ifndef STORE_OWNERS_H
 #define STORE_OWNERS_H
 
@@ -13,7 +16,8 @@
 
 enum {
 	OWNER_DURABLE = 1,      /* has a row, or its write is under way */
-	OWNER_HELD = 2,         /* the process of the slot has the session; else only the row is there */
+	OWNER_HELD = 2,         /* the process of the slot has the session or is to take it; else only the row is there */
+	OWNER_CLAIMED = 4,      /* there may be claims */
 };
 
 struct owner_account;           /* a name shared by its entries */
@@ -21,22 +25,40 @@ struct owner_account;           /* a name shared by its entries */
 struct owner {
 	struct hmap_node node;
 	struct owner_account *account;
-	uint32_t stamp;                 /* low bits of the OPENED that gave it; 0: none on its way any more */
+	uint64_t stamp : 48;            /* of the OPENED that gave it; 0: from its row */
+	uint64_t id_len : 16;
 	uint16_t slot;
-	uint16_t id_len;
 	uint8_t flags;
 	uint8_t id[];
+};
+
+struct owner_claim {
+	struct hmap_node node;
+	struct owner *owner;
+	uint64_t stamp;
+	uint16_t slot;
 };
 
 struct owners {
 	struct hmap ids;
 	struct hmap accounts;
+	struct hmap claims;             /* few: by id */
 	uint64_t last_stamp;
 };
 
-/* A new number for a change of owner, larger than all before, also those of stores before this one. */
-void owners_stamp(struct owners *o, struct owner *w);
-uint64_t owners_stamp_of(const struct owners *o, const struct owner *w);
+/* Makes the slot the owner, by a new number, larger than all before, also those of stores before this one. Another slot
+ * that holds it keeps a claim. */
+void owners_give(struct owners *o, struct owner *w, unsigned slot);
+/* The same by a number that was given earlier: as a worker names it. true: the slot is the owner now; false: it is an
+ * earlier one and has a claim. */
+bool owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp);
+/* The newest claim before that number; NULL: none. */
+struct owner_claim *owners_claim_before(const struct owners *o, const struct owner *w, uint64_t stamp);
+bool owners_claimed_by(const struct owners *o, const struct owner *w, unsigned slot);
+void owners_claim_del(struct owners *o, struct owner *w, uint64_t stamp);
+/* The owner has nothing: the newest claim makes another one; or the entry goes, w with it; or (true) only
+ * the row is left. */
+bool owners_next(struct owners *o, struct owner *w);
 
 void owners_init(struct owners *o);
 void owners_fini(struct owners *o);
@@ -53,7 +75,7 @@ owner_id(const struct owner *w)
 	return slice_of(w->id, w->id_len);
 }
 size_t owners_count(const struct owners *o);
-/* The slot's process is dead: its entries without a row are dropped, those with one stay, not held. */
+/* The slot's process is dead: its claims are dropped, its entries go to the next, as owners_next() has it. */
 void owners_slot_gone(struct owners *o, unsigned slot);
 void owners_clear(struct owners *o);
 

@@ -224,33 +224,24 @@ do_hello(struct slot *t, struct slice payload)
 	retained_check_waiting(t->store);
 }
 
+/* Several may name one id: the move was under way when the last store died. Their numbers say who is the owner, and who
+ * still has a claim. */
 static void
 do_own(struct slot *t, struct slice payload)
 {
 	struct store *s = t->store;
 	struct ipc_own p;
 	struct owner *w;
-	unsigned flags = OWNER_HELD;
 
 	if (ipc_take_own(payload, &p) != 0 || p.client_id.len > UINT16_MAX)
 		store_bad_message(IPC_OWN);
-	if ((p.flags & OWN_DURABLE) != 0)
-		flags |= OWNER_DURABLE;
 	w = owners_find(&s->owners, p.client_id);
-	if (w == NULL) {
-		owners_add(&s->owners, p.client_id, p.account, t->number, flags);
+	if (w == NULL)
+		w = owners_add(&s->owners, p.client_id, p.account, t->number, 0);
+	if (!owners_name(&s->owners, w, t->number, p.stamp))
 		return;
-	}
-	/* A move that one side thinks done and the other one not. */
-	if ((w->flags & OWNER_HELD) != 0 && w->slot != t->number && slot_live(&s->slots.slot[w->slot])) {
-		if ((p.flags & OWN_LEAVING) != 0)
-			return;
-		log_notice("store", "a session is named by a second worker", "from=%u to=%u", w->slot, t->number);
-		CHAN_SEND(s->slots.slot[w->slot].chan, DISOWN, client, .client_id = p.client_id);
-	}
-	w->slot = (uint16_t)t->number;
-	w->stamp = 0;
-	w->flags |= (uint8_t)flags;
+	if ((p.flags & OWN_DURABLE) != 0)
+		w->flags |= OWNER_DURABLE;
 	owners_set_account(&s->owners, w, p.account);
 }
 
@@ -273,8 +264,13 @@ do_give_up(struct slot *t, struct slice payload)
 	if (ipc_take_client(payload, &p) != 0)
 		store_bad_message(IPC_GIVE_UP);
 	w = owners_find(&t->store->owners, p.client_id);
-	if (w != NULL && w->slot == t->number && (w->flags & OWNER_DURABLE) == 0)
-		owners_del(&t->store->owners, w);
+	if (w == NULL)
+		return;
+	if (w->slot != t->number || w->stamp != p.stamp)
+		owners_claim_del(&t->store->owners, w, p.stamp);
+	/* Its taker has died since: only the row is left of what moved. */
+	else if (owners_next(&t->store->owners, w))
+		sessions_hand_row(t, w);
 }
 
 static void

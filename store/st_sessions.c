@@ -138,8 +138,10 @@ sessions_do_del(struct slot *t, struct slice payload)
 	if (!slot_accept(t, p.seq))
 		return;
 	w = owners_find(&t->store->owners, p.client_id);
-	/* Sent again to a new store, before all have named theirs: its row may hint at an older owner. */
-	if (w != NULL && w->slot != t->number && (t->store->slots.all_named || (w->flags & OWNER_HELD) != 0)) {
+	/* Sent again to a new store, before all have named theirs: its row may hint at an older owner. A clean session that
+	 * is asked for by the next owner already still ends the durable one before it. */
+	if (w != NULL && w->slot != t->number && (t->store->slots.all_named || (w->flags & OWNER_HELD) != 0) &&
+	    !owners_claimed_by(&t->store->owners, w, t->number)) {
 		refuse(t, p.seq, FB_EOWNER);
 		return;
 	}
@@ -333,12 +335,24 @@ send_row(struct slot *t, struct owner *w, struct slice value)
 		p.expiry_s = r.expiry_s;
 		p.offline_since_s = r.offline_since_s;
 		p.subs = buf_slice(&subs);
+		owners_give(&t->store->owners, w, t->number);
+		p.stamp = w->stamp;
 		ipc_put_session_row(chan_begin(t->chan, IPC_SESSION_ROW), &p);
 		chan_end(t->chan);
-		w->flags |= OWNER_HELD;
 		queues_send(t, p.client_id);
 	}
 	buf_fini(&subs);
+}
+
+void
+sessions_hand_row(struct slot *t, struct owner *w)
+{
+	struct buf value;
+
+	buf_init(&value);
+	if (table_get(t->store->env, NULL, TABLE_sessions, owner_id(w), &value) == 0)
+		send_row(t, w, buf_slice(&value));
+	buf_fini(&value);
 }
 
 /* 0: a slice is done; FB_ENOENT: all is. */
@@ -359,7 +373,7 @@ load_some(struct sessions_load *l)
 		buf_clear(&l->after);
 		buf_put_slice(&l->after, id);
 		buf_put_u8(&l->after, 0);
-		if (w != NULL && w->slot == t->number && w->flags == OWNER_DURABLE)
+		if (w != NULL && w->slot == t->number && (w->flags & (OWNER_DURABLE | OWNER_HELD)) == OWNER_DURABLE)
 			send_row(t, w, cursor_value(c));
 		if (chan_full(t->chan) || mono_diff(until, clock_mono()) <= 0)
 			break;
@@ -387,7 +401,7 @@ load_step(struct work_job *j)
 	rc = load_some(l);
 	if (rc != FB_ENOENT)
 		return true;
-	chan_send(t->chan, IPC_LOADED);
+	CHAN_SEND(t->chan, LOADED, stamp, .stamp = t->store->owners.last_stamp);
 	t->loaded = true;
 	log_info("store", "worker loaded", "slot=%u", t->number);
 	sessions_load_stop(t);

@@ -23,5 +23,8 @@ int sessions_put_subs(struct env *e, struct buf *b, struct slice client_id);
 /* Sends IP rules and the rows of the slot that it does not hold, then LOADED; a slice at a time. */
 void sessions_load_start(struct slot *t);
 void sessions_load_stop(struct slot *t);
+struct owner;
+/* A row that no process has: this one gets it. */
+void sessions_hand_row(struct slot *t, struct owner *w);
 
 #endif

@@ -33,7 +33,11 @@ void connect_session_gone(struct worker *w, const struct session *s);
 void connect_taken(struct open *o, struct session *s);
 /* Its owner says that it is gone; its owner died: the store is asked for its rows. */
 void connect_gone(struct open *o);
-void connect_reload(struct open *o);
+/* asked: it lives, but knows nothing of it. The store is asked who had it before, or for its rows. */
+void connect_reload(struct open *o, bool asked);
+/* The CONNECT that has this session in hand, before its CONNACK; NULL: none. */
+struct open *connect_holding(const struct worker *w, const struct session *s);
+void connect_name(struct worker *w);    /* tells a new store of sessions that are to come here */
 struct slice connect_id(const struct open *o);
 bool connect_clean(const struct open *o);
 bool connect_is_of(const struct open *o, struct slice account);         /* so says the store */

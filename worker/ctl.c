@@ -257,11 +257,13 @@ on_session_row(struct worker *w, const struct ipc_session_row *p)
 {
 	struct session *s = session_get(&w->sessions, p->client_id, rand_hash(p->client_id.p, p->client_id.len));
 
-	if (s != NULL)
-		return;         /* it came back meanwhile */
-	s = session_new(w, p->client_id, p->account, SESSION_DURABLE | SESSION_ROW | SESSION_LOADED);
-	subs_decode(w, s, p->subs);
-	session_offline(w, s);
+	if (s == NULL) {        /* otherwise it came back meanwhile */
+		s = session_new(w, p->client_id, p->account, SESSION_DURABLE | SESSION_ROW | SESSION_LOADED);
+		s->stamp = p->stamp & SESSION_STAMP_MAX;
+		subs_decode(w, s, p->subs);
+		session_offline(w, s);
+	}
+	move_on_stamp(w, p->stamp);
 }
 
 /* What waited when the node stopped. In memory again, it is not in the store any more. */
@@ -344,6 +346,7 @@ void
 ctl_on_store(struct worker *w, enum ipc_type type, struct slice payload)
 {
 	struct ipc_session_row row;
+	struct ipc_stamp stamp;
 	struct ipc_queue_part part;
 	struct ipc_client client;
 	struct ipc_name name;
@@ -353,8 +356,9 @@ ctl_on_store(struct worker *w, enum ipc_type type, struct slice payload)
 		on_session_row(w, &row);
 	} else if (type == IPC_QUEUE_PART && ipc_take_queue_part(payload, &part) == 0) {
 		on_queue_part(w, &part);
-	} else if (type == IPC_LOADED) {
+	} else if (type == IPC_LOADED && ipc_take_stamp(payload, &stamp) == 0) {
 		on_loaded(w);
+		move_on_stamp(w, stamp.stamp);
 	} else if ((type == IPC_ACL_SET || type == IPC_ACL_DEL) && ipc_take_acl(payload, &acl) == 0) {
 		on_acl(w, &acl, type == IPC_ACL_SET);
 	} else if (type == IPC_ACL_CLEAR) {

@@ -38,7 +38,6 @@ struct open {
 	struct follower follow;         /* of an earlier CONNECT with this id */
 	uint64_t stamp;                 /* of the store's answer; 0: none yet */
 	uint64_t prev_stamp;
-	unsigned store;                 /* storec_generation() of the answer */
 	uint16_t prev_slot;
 	uint16_t keep_alive_s;
 	uint8_t level;
@@ -104,6 +103,29 @@ uint64_t
 connect_prev_stamp(const struct open *o)
 {
 	return o->prev_stamp;
+}
+
+struct open *
+connect_holding(const struct worker *w, const struct session *s)
+{
+	for (struct hmap_node *n = hmap_first(&w->opens, s->node.hash); n != NULL; n = hmap_next(n, s->node.hash))
+		if (container_of(n, struct open, node)->session == s)
+			return container_of(n, struct open, node);
+	return NULL;
+}
+
+void
+connect_name(struct worker *w)
+{
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+
+	while ((n = hmap_each(&w->opens, &it)) != NULL) {
+		const struct open *o = container_of(n, struct open, node);
+
+		if (o->stamp != 0 && o->session == NULL)
+			storec_own(w->store, o->ask.client_id, connect_account(o), o->stamp, 0);
+	}
 }
 
 bool
@@ -308,6 +330,8 @@ refuse(struct open *o, int err)
 		reason = MQTT_R_NOT_AUTHORIZED, why = "the session belongs to another account";
 	else if (err == FB_EBUSY)
 		reason = MQTT_R_SERVER_BUSY, why = "too many logins are waiting";
+	if (o->stamp != 0)
+		storec_give_up(o->worker->store, o->ask.client_id, o->stamp);
 	if (o->conn != NULL) {
 		log_info("connect", "refused", "client=%s reason=\"%s\"", utf8_show(o->ask.client_id, id, sizeof id), why);
 		conn_refuse(o->conn, reason, why);
@@ -321,33 +345,49 @@ run_follow(struct follower *f)
 	proceed(container_of(f, struct open, follow));
 }
 
+/* The answer to OPEN, first or again. */
+static void
+take_answer(struct open *o, const struct ipc_opened *a)
+{
+	o->stamp = a->stamp;
+	o->prev_slot = a->prev_slot;
+	o->prev_stamp = a->prev_stamp;
+	o->durable_row = a->durable != 0;
+	buf_clear(&o->subs);
+	buf_put_slice(&o->subs, a->subs);
+}
+
+/* The id is ours by the store's word: when an earlier CONNECT here that had it before is done, go on. */
+static void
+in_turn(struct open *o)
+{
+	struct worker *w = o->worker;
+	struct open *before = NULL;
+
+	if (o->prev_slot == w->slot && o->stamp != 0)
+		before = connect_before(w, o->ask.client_id, o->stamp - 1);
+	if (before == NULL) {
+		proceed(o);
+		return;
+	}
+	o->follow.run = run_follow;
+	connect_follow(before, &o->follow);
+}
+
 static void
 on_opened(struct store_open *ask, const struct ipc_opened *a)
 {
 	struct open *o = container_of(ask, struct open, ask);
 	struct worker *w = o->worker;
-	struct open *before = NULL;
 
 	if (a->code != 0) {
 		refuse(o, -(int)a->code);
+		move_on_stamp(w, a->stamp);
 		return;
 	}
-	o->prev_slot = a->prev_slot;
-	o->prev_stamp = a->prev_stamp;
-	o->store = storec_generation(w->store);
-	o->durable_row = a->durable != 0;
+	take_answer(o, a);
 	o->account = name_new(a->account);
-	buf_put_slice(&o->subs, a->subs);
-	/* The store counts a session as ours from its answer on: an earlier CONNECT may still be at work on it. */
-	if (a->prev_slot == w->slot)
-		before = connect_before(w, ask->client_id, a->stamp);
-	o->stamp = a->stamp;
-	if (before != NULL) {
-		o->follow.run = run_follow;
-		connect_follow(before, &o->follow);
-	} else {
-		proceed(o);
-	}
+	in_turn(o);
 	move_on_stamp(w, a->stamp);
 }
 
@@ -364,8 +404,10 @@ last_step(struct open *o)
 	if (--o->steps > 0)
 		return;
 	/* A new session that the store did not take: it never was. */
-	if (o->failed && s != NULL)
+	if (o->failed && s != NULL) {
 		s->flags |= SESSION_DISOWNED;
+		storec_give_up(w->store, session_id(s), s->stamp);
+	}
 	if (c == NULL || s == NULL || o->failed) {
 		if (s != NULL)
 			s->conn = NULL;
@@ -433,9 +475,7 @@ connect_taken(struct open *o, struct session *s)
 		}
 	}
 	o->session = s;
-	/* The store that gave it to us is gone; its successor was told of our sessions before this one was here. */
-	if (o->store != storec_generation(w->store) && (s->flags & SESSION_ASSIGNED) == 0)
-		storec_own(w->store, s);
+	s->stamp = o->stamp & SESSION_STAMP_MAX;
 	session_online(w, s, o->conn);
 	o->steps = 1;
 	/* A clean CONNECT ends the durable session wherever it was: the row is ours to delete, and gone for good before
@@ -460,9 +500,9 @@ connect_taken(struct open *o, struct session *s)
 void
 connect_gone(struct open *o)
 {
-	/* Did it end there, or was it never there? The rows know. */
+	/* Only its row can say that it was a durable one. */
 	if (o->durable_row && !o->clean)
-		connect_reload(o);
+		connect_reload(o, true);
 	else
 		here(o);
 }
@@ -476,24 +516,17 @@ on_reloaded(struct store_open *ask, const struct ipc_opened *a)
 		refuse(o, -(int)a->code);
 		return;
 	}
-	o->prev_slot = a->prev_slot;
-	o->store = storec_generation(o->worker->store);
-	o->durable_row = a->durable != 0;
-	buf_clear(&o->subs);
-	buf_put_slice(&o->subs, a->subs);
-	/* Another worker has it all the same: it went on as the owner when the one died that we asked. */
-	if (a->prev_slot != OPEN_NOBODY) {
-		o->stamp = a->stamp;
-		o->prev_stamp = a->prev_stamp;
-	}
-	proceed(o);
-	move_on_stamp(o->worker, o->stamp);
+	take_answer(o, a);
+	in_turn(o);
 }
 
 void
-connect_reload(struct open *o)
+connect_reload(struct open *o, bool asked)
 {
 	o->ask.flags = (uint8_t)((o->ask.flags & ~OPEN_AUTH) | OPEN_RELOAD);
+	o->ask.stamp = o->stamp;
+	/* Of a death the store hears itself, and knows better whether it was that incarnation. */
+	o->ask.dead_stamp = asked ? o->prev_stamp : 0;
 	o->ask.done = on_reloaded;
 	storec_open(o->worker->store, &o->ask);
 }
@@ -504,23 +537,36 @@ here(struct open *o)
 {
 	struct worker *w = o->worker;
 	struct slice id = o->ask.client_id;
-	struct session *s = session_get(&w->sessions, id, rand_hash(id.p, id.len));
+	uint64_t hash = rand_hash(id.p, id.len);
+	struct session *s = session_get(&w->sessions, id, hash);
+	struct open *before;
 
+	/* Only if numbers were lost with a store: one that is being worked on all the same. */
+	before = s == NULL ? NULL : s->move != NULL ? move_coming(s->move) : connect_holding(w, s);
+	if (before != NULL) {
+		o->follow.run = run_follow;
+		connect_follow(before, &o->follow);
+		return;
+	}
+	/* The worker that was about to take it died, and the store said so first. */
+	if (s != NULL && s->move != NULL)
+		move_stay(s);
 	if (s != NULL && s->conn != NULL) {
 		METRIC_ADD(takeovers, 1);
 		conn_kill(s->conn, CONN_SIDE_SERVER, "session taken over");     /* [MQTT-3.1.4-2] */
-		s = session_get(&w->sessions, id, rand_hash(id.p, id.len));
+		s = session_get(&w->sessions, id, hash);
 	}
 	/* A clean CONNECT ends what was there; a clean session does not become a durable one. [MQTT-3.1.2-6] */
 	if (s != NULL && (o->clean || (s->flags & SESSION_DURABLE) == 0)) {
 		session_end(w, s);
 		s = NULL;
 	}
-	/* Ours, but not here: it ended after the store's answer, or just now. Its rows know what is left. */
-	if (s == NULL && o->durable_row && !o->clean && o->prev_slot == w->slot)
-		connect_reload(o);
-	else
-		connect_taken(o, s);
+	/* It has ended since the store spoke. */
+	if (s == NULL && o->prev_slot == w->slot && o->durable_row && !o->clean) {
+		connect_reload(o, true);
+		return;
+	}
+	connect_taken(o, s);
 }
 
 /* Nobody else here works on this id now: where is its session? As the store says, even if one is here: then another

@@ -16,7 +16,7 @@
 
 enum record { TAKE = 1, FROZEN, SWITCH, SWITCHED, SHIP, SHIP_END, ACTIVE };
 /* What FROZEN says of the session. */
-enum { FROZEN_HERE, FROZEN_GONE, FROZEN_HERE_NO_ROW };
+enum { FROZEN_HERE, FROZEN_GONE, FROZEN_HERE_NO_ROW, FROZEN_UNKNOWN };
 
 struct moves {
 	uint64_t stamp;                 /* the largest number of the store's answers that we have read */
@@ -36,7 +36,9 @@ struct move {
 	uint64_t stamp;                 /* the new owner's: a mark of an earlier move is none of this one */
 	uint64_t marked;                /* senders, by slot */
 	uint16_t peer;                  /* the other end's slot */
+	uint64_t taken;                 /* the old owner's */
 	bool sent;                      /* going: shipped, awaiting ACTIVE. coming: all of it is here */
+	bool asked;                     /* coming: TAKE was sent */
 };
 
 /* A TAKE that has to wait: the store's answer that made us the owner is still on its way to us, or a CONNECT here
@@ -52,7 +54,7 @@ struct late_take {
 };
 
 static void on_take(struct worker *w, unsigned from, struct slice body);
-static void reply_gone(struct worker *w, unsigned to, struct slice id);
+static void reply_gone(struct worker *w, unsigned to, struct slice id, uint64_t taken, int how);
 
 struct moves *
 moves_new(void)
@@ -122,17 +124,18 @@ move_abandon(struct worker *w, struct session *s)
 	struct move *m = s->move;
 	struct open *o = m->open;
 	unsigned peer = m->peer;
+	uint64_t taken = m->taken;
 
 	move_free(m);
 	if (o == NULL)
-		reply_gone(w, peer, session_id(s));
+		reply_gone(w, peer, session_id(s), taken, FROZEN_GONE);
 	return o;
 }
 
-bool
-move_is_coming(const struct move *m)
+struct open *
+move_coming(const struct move *m)
 {
-	return m->open != NULL;
+	return m != NULL ? m->open : NULL;
 }
 
 bool
@@ -180,31 +183,38 @@ send_switched(struct worker *w, unsigned slot, struct slice id, uint64_t stamp)
 
 /* ---- the new owner ---- */
 
+static int
+send_take(struct move *m)
+{
+	struct buf b;
+	int err;
+
+	buf_init(&b);
+	buf_put_le32_bytes(&b, connect_id(m->open));
+	buf_put_u8(&b, connect_clean(m->open));
+	buf_put_le64(&b, m->taken);
+	buf_put_le64(&b, m->stamp);
+	err = cluster_send(m->worker->cluster, m->peer, TAKE, buf_slice(&b));
+	buf_fini(&b);
+	m->asked = err == 0;
+	return err;
+}
+
 void
 move_take(struct worker *w, struct open *o, unsigned from_slot)
 {
 	struct move *m = mem_zalloc(sizeof *m);
-	struct slice id = connect_id(o);
-	struct buf b;
-	int err;
 
 	m->worker = w;
 	m->open = o;
 	m->peer = (uint16_t)from_slot;
 	m->stamp = connect_stamp(o);
+	m->taken = connect_prev_stamp(o);
 	list_put_last(&w->moves->takes, &m->link);
-	buf_init(&b);
-	buf_put_le32_bytes(&b, id);
-	buf_put_u8(&b, connect_clean(o));
-	buf_put_le64(&b, connect_prev_stamp(o));
-	buf_put_le64(&b, connect_stamp(o));
-	err = cluster_send(w->cluster, from_slot, TAKE, buf_slice(&b));
-	buf_fini(&b);
-	if (err == 0)
-		return;
-	/* Its owner is dead: what the store has is all there is. */
+	if (send_take(m) != FB_ECLOSED)
+		return;         /* or it is sent when the neighbour is linked */
 	move_free(m);
-	connect_reload(o);
+	connect_reload(o, false);
 }
 
 /* What came during the move is like all else now. */
@@ -253,16 +263,25 @@ activate_if_marked(struct move *m)
 		activate(m);
 }
 
+/* That which asked for what that stamp gave: there may be one more, behind it. */
 static struct move *
-take_of(struct worker *w, unsigned from, struct slice id)
+take_of(struct worker *w, unsigned from, uint64_t taken, struct slice id)
 {
 	LIST_EACH(n, &w->moves->takes) {
 		struct move *m = container_of(n, struct move, link);
 
-		if (m->peer == from && slice_eq(connect_id(m->open), id))
+		if (m->peer == from && m->taken == taken && slice_eq(connect_id(m->open), id))
 			return m;
 	}
 	return NULL;
+}
+
+static struct move *
+coming_of(struct worker *w, unsigned from, struct slice id)
+{
+	struct session *s = find(w, id);
+
+	return s != NULL && move_coming(s->move) != NULL && s->move->peer == from ? s->move : NULL;
 }
 
 static void
@@ -282,19 +301,29 @@ static void
 on_frozen(struct worker *w, unsigned from, struct slice body)
 {
 	struct slice id;
+	uint64_t taken;
 	uint8_t what;
 	struct move *m;
 	struct session *s;
 	struct open *o;
 
 	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_u8(&body, &what) != 0 ||
-	    (m = take_of(w, from, id)) == NULL)
+	    slice_take_le64(&body, &taken) != 0 || (m = take_of(w, from, taken, id)) == NULL)
 		return;
 	o = m->open;
+	if (what == FROZEN_UNKNOWN) {
+		move_free(m);
+		connect_reload(o, true);
+		return;
+	}
 	/* Gone there; or here already, which no order of the store leads to: then the rows decide. */
 	if (what == FROZEN_GONE || find(w, id) != NULL) {
-		move_free(m);
-		connect_gone(o);
+		if (what != FROZEN_GONE)
+			send_id(w, from, ACTIVE, id);
+		if (m->session != NULL)
+			session_forget(w, m->session);  /* ended there while it came */
+		else
+			move_free(m), connect_gone(o);
 		return;
 	}
 	s = session_new(w, id, connect_account(o), SESSION_DURABLE | (what == FROZEN_HERE ? SESSION_ROW : 0));
@@ -315,7 +344,7 @@ on_ship(struct worker *w, unsigned from, struct slice body)
 	struct slice id;
 	struct move *m;
 
-	if (slice_take_le32_bytes(&body, &id) != 0 || (m = take_of(w, from, id)) == NULL || m->session == NULL)
+	if (slice_take_le32_bytes(&body, &id) != 0 || (m = coming_of(w, from, id)) == NULL)
 		return;
 	if (m->shipped == NULL)
 		m->shipped = flow_new(w, m->session);
@@ -326,9 +355,9 @@ on_ship(struct worker *w, unsigned from, struct slice body)
 static void
 on_ship_end(struct worker *w, unsigned from, struct slice id)
 {
-	struct move *m = take_of(w, from, id);
+	struct move *m = coming_of(w, from, id);
 
-	if (m == NULL || m->session == NULL)
+	if (m == NULL)
 		return;
 	m->sent = true;
 	activate_if_marked(m);
@@ -337,19 +366,20 @@ on_ship_end(struct worker *w, unsigned from, struct slice id)
 /* ---- the old owner ---- */
 
 static void
-reply_gone(struct worker *w, unsigned to, struct slice id)
+reply_gone(struct worker *w, unsigned to, struct slice id, uint64_t taken, int how)
 {
 	struct buf b;
 
 	buf_init(&b);
 	buf_put_le32_bytes(&b, id);
-	buf_put_u8(&b, FROZEN_GONE);
+	buf_put_u8(&b, (uint8_t)how);
+	buf_put_le64(&b, taken);
 	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
 	buf_fini(&b);
 }
 
 static void
-freeze(struct worker *w, struct session *s, unsigned to, uint64_t stamp)
+freeze(struct worker *w, struct session *s, unsigned to, uint64_t taken, uint64_t stamp)
 {
 	struct move *m = mem_zalloc(sizeof *m);
 	struct buf b;
@@ -358,6 +388,7 @@ freeze(struct worker *w, struct session *s, unsigned to, uint64_t stamp)
 	m->session = s;
 	m->peer = (uint16_t)to;
 	m->stamp = stamp;
+	m->taken = taken;
 	m->marked = ~(w->moves->up | bit(w->slot));
 	s->move = m;
 	if (s->flow != NULL)
@@ -366,9 +397,18 @@ freeze(struct worker *w, struct session *s, unsigned to, uint64_t stamp)
 	buf_init(&b);
 	buf_put_le32_bytes(&b, session_id(s));
 	buf_put_u8(&b, s->flags & SESSION_ROW ? FROZEN_HERE : FROZEN_HERE_NO_ROW);
+	buf_put_le64(&b, taken);
 	subs_encode(s, &b);
 	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
 	buf_fini(&b);
+}
+
+/* It is another worker's now, or nobody's: the store hears that no claim is left here. */
+static void
+let_go(struct worker *w, struct session *s)
+{
+	storec_give_up(w->store, session_id(s), s->stamp);
+	session_forget(w, s);
 }
 
 static struct late_take *
@@ -448,19 +488,25 @@ on_take(struct worker *w, unsigned from, struct slice body)
 		return;
 	}
 	s = find(w, id);
-	if (s != NULL && s->conn != NULL) {
+	/* Another CONNECT has it by now: what is asked for has ended. */
+	if (s == NULL || s->stamp > stamp || move_coming(s->move) != NULL || connect_holding(w, s) != NULL) {
+		reply_gone(w, from, id, stamp, FROZEN_UNKNOWN);
+		return;
+	}
+	if (s->move != NULL)
+		move_stay(s);
+	if (s->conn != NULL) {
 		METRIC_ADD(takeovers, 1);
 		conn_kill(s->conn, CONN_SIDE_SERVER, "session taken over");     /* [MQTT-3.1.4-2] */
 		s = find(w, id);
 	}
-	if (s == NULL || s->move != NULL) {
-		reply_gone(w, from, id);
-	} else if (clean || (s->flags & SESSION_DURABLE) == 0) {
-		session_forget(w, s);   /* its row is the new owner's to delete */
-		reply_gone(w, from, id);
-	} else {
-		freeze(w, s, from, to_stamp);
+	if (s != NULL && !clean && (s->flags & SESSION_DURABLE) != 0) {
+		freeze(w, s, from, stamp, to_stamp);
+		return;
 	}
+	if (s != NULL)
+		let_go(w, s);   /* its row is the new owner's to delete */
+	reply_gone(w, from, id, stamp, FROZEN_GONE);
 }
 
 static void
@@ -519,20 +565,19 @@ on_active(struct worker *w, unsigned from, struct slice id)
 	s = m->session;
 	METRIC_ADD(moves_out, 1);
 	move_free(m);
-	session_forget(w, s);
+	let_go(w, s);
 }
 
-/* The new owner died first: the session stays. */
-static void
-stay(struct move *m)
+void
+move_stay(struct session *s)
 {
+	struct move *m = s->move;
 	struct worker *w = m->worker;
-	struct session *s = m->session;
 
+	FB_ASSERT(m->open == NULL);
 	move_free(m);
 	if (s->flow != NULL)
 		join_aside(s->flow);
-	storec_own(w->store, s);
 	session_offline(w, s);
 }
 
@@ -627,8 +672,11 @@ new_sender(struct worker *w, unsigned slot)
 	LIST_EACH(n, &w->moves->takes) {
 		struct move *m = container_of(n, struct move, link);
 
-		if (m->session == NULL)
+		if (m->session == NULL) {
+			if (m->peer == slot && !m->asked)
+				(void)send_take(m);
 			continue;
+		}
 		m->marked &= ~bit(slot);
 		send_switch(m, slot);
 	}
@@ -649,7 +697,7 @@ move_on_neighbour(struct worker *w, unsigned slot, bool up)
 
 		m->marked |= bit(slot);
 		if (m->peer == slot)
-			stay(m);
+			move_stay(m->session);
 		else
 			ship_if_marked(m);
 	}
@@ -661,7 +709,7 @@ move_on_neighbour(struct worker *w, unsigned slot, bool up)
 		if (m->session == NULL) {
 			if (m->peer == slot) {
 				move_free(m);
-				connect_reload(o);
+				connect_reload(o, false);
 			}
 			continue;
 		}

@@ -29,8 +29,6 @@ void moves_drop(struct worker *w);              /* worker_free()'s: all that are
 
 /* Fetches the session of a CONNECT from that worker: connect_taken() follows. */
 void move_take(struct worker *w, struct open *o, unsigned from_slot);
-/* It is still another worker's: this one takes it. */
-bool move_is_coming(const struct move *m);
 /* Does this side take a publish of that sender? *aside: only to be kept, not sent. */
 bool move_takes(const struct move *m, unsigned from, bool *aside);
 /* The session ends with its move under way: the CONNECT that waits for it, or NULL; a new owner is told. */
@@ -39,6 +37,10 @@ struct open *move_abandon(struct worker *w, struct session *s);
 void move_on_orphan_closed(struct move *m);
 /* The store has answered up to this number. */
 void move_on_stamp(struct worker *w, uint64_t stamp);
+/* Its new owner is dead, even if the neighbour's end was not heard of yet: it stays. */
+void move_stay(struct session *s);
+/* The CONNECT for which it comes here; NULL: it does not. */
+struct open *move_coming(const struct move *m);
 /* From cluster_ops. */
 void move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body);
 void move_on_neighbour(struct worker *w, unsigned slot, bool up);

@@ -81,7 +81,7 @@ session_new(struct worker *w, struct slice id, struct slice account, uint8_t fla
 {
 	struct session *s = mem_zalloc(SESSION_SIZE(id.len));
 
-	s->id_len = (uint16_t)id.len;
+	s->id_len = id.len & UINT16_MAX;
 	memcpy(s->id, id.p, id.len);
 	s->flags = flags;
 	s->account = account_name(&w->sessions, account);
@@ -134,7 +134,7 @@ session_forget(struct worker *w, struct session *s)
 	name_drop(s->account);
 	mem_free(s);
 	if (waits != NULL)
-		connect_reload(waits);
+		connect_reload(waits, true);
 }
 
 void
@@ -146,9 +146,8 @@ session_end(struct worker *w, struct session *s)
 	}
 	if (s->flags & SESSION_DURABLE)
 		(void)storec_session_del(w->store, session_id(s), NULL, NULL);
-	/* Not while a CONNECT of ours with this id is on its way: the id would be taken from the next session. */
-	if ((s->flags & SESSION_ASSIGNED) == 0 && !connect_pending(w, session_id(s)))
-		storec_give_up(w->store, session_id(s));
+	if ((s->flags & SESSION_ASSIGNED) == 0)
+		storec_give_up(w->store, session_id(s), s->stamp);
 	session_forget(w, s);
 }
 

@@ -77,7 +77,8 @@ struct session {
 	struct list subs;
 	uint32_t sub_count;
 	uint32_t match_index;           /* its place among the recipients of a publish, if it is one */
-	uint16_t id_len;
+	uint64_t stamp : 48;            /* the store's number by which it is here */
+	uint64_t id_len : 16;
 	uint8_t flags;
 	char id[];
 };
@@ -86,6 +87,8 @@ struct session {
 #define SESSION_SIZE(id_len) \
 	(offsetof(struct session, id) + (id_len) > sizeof(struct session) ? offsetof(struct session, id) + (id_len) \
 									 : sizeof(struct session))
+
+#define SESSION_STAMP_MAX ((UINT64_C(1) << 48) - 1)
 
 struct sessions {
 	struct hmap map;
@@ -116,7 +119,7 @@ void name_drop(struct name *n);                 /* NULL is allowed */
 static inline struct slice
 session_id(const struct session *s)
 {
-	return slice_of(s->id, s->id_len);
+	return slice_of(s->id, (size_t)s->id_len);
 }
 
 static inline struct slice

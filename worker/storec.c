@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/ipc/chan.h"
+#include "worker/connect.h"
 #include "worker/ctl.h"
 #include "worker/move.h"
 #include "worker/session.h"
@@ -33,7 +34,6 @@ struct storec {
 	struct list gets;               /* struct store_get */
 	struct list writes;             /* struct write, by seq */
 	size_t write_bytes;             /* of writes */
-	unsigned generation;
 	uint64_t next_req;
 	uint64_t next_seq;
 	struct buf scratch;             /* of the write in hand */
@@ -77,12 +77,6 @@ storec_full(const struct storec *s)
 	return s->write_bytes > FULL_BYTES;
 }
 
-unsigned
-storec_generation(const struct storec *s)
-{
-	return s->generation;
-}
-
 bool
 storec_idle(const struct storec *s)
 {
@@ -92,8 +86,8 @@ storec_idle(const struct storec *s)
 static void
 send_open(struct storec *s, const struct store_open *o)
 {
-	CHAN_SEND(s->chan, OPEN, open, .req = o->req, .flags = o->flags, .client_id = o->client_id, .user = o->user,
-	    .password = o->password);
+	CHAN_SEND(s->chan, OPEN, open, .req = o->req, .flags = o->flags, .stamp = o->stamp, .dead_stamp = o->dead_stamp,
+	    .client_id = o->client_id, .user = o->user, .password = o->password);
 }
 
 static void
@@ -110,19 +104,10 @@ send_write(struct storec *s, const struct write *wr)
 	chan_end(s->chan);
 }
 
-static void
-send_own(struct storec *s, const struct session *se)
-{
-	unsigned flags = (se->flags & SESSION_DURABLE ? OWN_DURABLE : 0u) | (se->move != NULL ? OWN_LEAVING : 0u);
-
-	CHAN_SEND(s->chan, OWN, own, .flags = (uint8_t)flags, .client_id = session_id(se), .account = session_account(se));
-}
-
 void
-storec_own(struct storec *s, const struct session *se)
+storec_own(struct storec *s, struct slice client_id, struct slice account, uint64_t stamp, uint8_t flags)
 {
-	if (s->chan != NULL)
-		send_own(s, se);
+	CHAN_SEND(s->chan, OWN, own, .flags = flags, .stamp = stamp, .client_id = client_id, .account = account);
 }
 
 static void
@@ -135,11 +120,12 @@ send_sessions(struct storec *s)
 	while ((n = hmap_each(&s->worker->sessions.map, &it)) != NULL) {
 		const struct session *se = container_of(n, struct session, node);
 
-		/* What is still coming is the other end's to name, until connect_taken(). */
-		if ((se->flags & SESSION_ASSIGNED) || (se->move != NULL && move_is_coming(se->move)))
-			continue;
-		send_own(s, se);
+		/* One that is on its way here is named by its CONNECT. */
+		if ((se->flags & (SESSION_ASSIGNED | SESSION_DISOWNED)) == 0 && move_coming(se->move) == NULL)
+			storec_own(s, session_id(se), session_account(se), se->stamp,
+			    se->flags & SESSION_DURABLE ? OWN_DURABLE : 0);
 	}
+	connect_name(s->worker);
 }
 
 void
@@ -147,7 +133,6 @@ storec_attach(struct storec *s, int fd)
 {
 	chan_free(s->chan);
 	s->chan = chan_new(s->worker->loop, fd, IPC_WORKER, IPC_STORE, &ops, s);
-	s->generation++;
 	send_sessions(s);
 	/* Before OWN_END: no OPEN is answered that does not know of these. */
 	LIST_EACH(n, &s->writes)
@@ -169,11 +154,11 @@ storec_open(struct storec *s, struct store_open *o)
 }
 
 void
-storec_give_up(struct storec *s, struct slice client_id)
+storec_give_up(struct storec *s, struct slice client_id, uint64_t stamp)
 {
 	/* A store that comes later learns it by our OWNs. */
 	if (s->chan != NULL)
-		CHAN_SEND(s->chan, GIVE_UP, client, .client_id = client_id);
+		CHAN_SEND(s->chan, GIVE_UP, client, .stamp = stamp, .client_id = client_id);
 }
 
 static uint64_t

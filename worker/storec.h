@@ -18,8 +18,6 @@ void storec_free(struct storec *s);
 void storec_attach(struct storec *s, int fd);
 /* Too much waits for the store: hold back what can wait. */
 bool storec_full(const struct storec *s);
-/* How many stores there were. */
-unsigned storec_generation(const struct storec *s);
 /* Everything sent was answered. */
 bool storec_idle(const struct storec *s);
 
@@ -29,15 +27,16 @@ struct store_open {
 	struct list link;
 	uint64_t req;
 	struct slice client_id, user, password;
+	uint64_t stamp, dead_stamp;     /* of OPEN_RELOAD: payloads.def */
 	uint8_t flags;                  /* OPEN_... of chan.h */
 	void (*done)(struct store_open *o, const struct ipc_opened *answer);
 };
 void storec_open(struct storec *s, struct store_open *o);
-void storec_give_up(struct storec *s, struct slice client_id);
+/* What was given by that stamp is no longer here. */
+void storec_give_up(struct storec *s, struct slice client_id, uint64_t stamp);
 
-/* This session is (still, or again) here: the store corrects its table of owners. */
-struct session;
-void storec_own(struct storec *s, const struct session *se);
+/* Tells a new store of a session that is here, or that a CONNECT of ours is about to take. flags: OWN_... of chan.h. */
+void storec_own(struct storec *s, struct slice client_id, struct slice account, uint64_t stamp, uint8_t flags);
 
 /* Durable writes: each returns its number. done may be NULL; it is called with 0 or FB_E... when committed or
  * refused. */

@@ -85,7 +85,7 @@ subs_decode(struct worker *w, struct session *s, struct slice subs)
 
 		if (slice_take_u8(&subs, &qos) != 0 || slice_take_u8(&subs, &options) != 0 ||
 		    slice_take_le32_bytes(&subs, &filter) != 0 || qos > 2 || !topic_filter_valid(filter)) {
-			log_error("subs", "damaged subscription skipped", "session of %u bytes id", s->id_len);
+			log_error("subs", "damaged subscription skipped", "session of %u bytes id", (unsigned)s->id_len);
 			return;
 		}
 		subs_put(w, s, filter, qos, options);

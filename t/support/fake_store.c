@@ -27,8 +27,15 @@ struct row {                            /* of a durable session */
 	struct list parts;              /* struct waiting: of a queue kept over a graceful stop */
 };
 
+struct claim {                          /* of an owner before, who may still have it */
+	struct list link;
+	uint64_t stamp;
+	unsigned slot;
+};
+
 struct owner {
 	struct list link;
+	struct list claims;
 	char *id, *account;
 	uint64_t stamp;                 /* of the answer that gave it; 0: long ago */
 	unsigned slot;
@@ -117,13 +124,47 @@ owner_add(struct fake_store_inner *in, struct slice id, struct slice account, un
 	o->slot = slot;
 	o->durable = durable;
 	o->held = held;
+	list_init(&o->claims);
 	list_put_last(&in->owners, &o->link);
 	return o;
+}
+
+static struct claim *
+claim_before(const struct owner *o, uint64_t stamp)
+{
+	struct claim *newest = NULL;
+
+	LIST_EACH(n, &o->claims) {
+		struct claim *c = container_of(n, struct claim, link);
+
+		if (c->stamp < stamp && (newest == NULL || c->stamp > newest->stamp))
+			newest = c;
+	}
+	return newest;
+}
+
+static void
+claim_put(struct owner *o, unsigned slot, uint64_t stamp)
+{
+	struct claim *c = mem_zalloc(sizeof *c);
+
+	c->slot = slot;
+	c->stamp = stamp;
+	list_put_last(&o->claims, &c->link);
+}
+
+static void
+claim_free(struct claim *c)
+{
+	list_del(&c->link);
+	mem_free(c);
 }
 
 static void
 owner_del(struct owner *o)
 {
+	LIST_EACH_SAFE(n, tmp, &o->claims)
+		claim_free(container_of(n, struct claim, link));
 	list_del(&o->link);
 	mem_free(o->id);
 	mem_free(o->account);
@@ -286,53 +327,82 @@ check(const struct fake_store *s, const struct ipc_open *p)
 	return FB_EAUTH;
 }
 
-/* The owner before the asker died before the move: what do the rows say? Who is the owner now stays so. */
-static int
+/* A new number; another slot that has it keeps a claim. */
+static void
+give(struct fake_store_inner *in, struct owner *o, unsigned slot)
+{
+	if (o->held && o->slot != slot)
+		claim_put(o, o->slot, o->stamp);
+	o->slot = slot;
+	o->held = true;
+	o->stamp = ++in->stamp;
+}
+
+/* The owner has nothing: the newest claim, or only the row (true), or nobody. */
+static bool
+next_owner(struct owner *o)
+{
+	struct claim *c = claim_before(o, UINT64_MAX);
+
+	if (c != NULL) {
+		o->slot = c->slot;
+		o->stamp = c->stamp;
+		o->held = true;
+		claim_free(c);
+		return false;
+	}
+	if (!o->durable) {
+		owner_del(o);
+		return false;
+	}
+	o->held = false;
+	o->stamp = 0;
+	return true;
+}
+
+static void
 reload(struct fake_store *s, struct owner *o, const struct ipc_open *p, struct ipc_opened *a, struct buf *subs)
 {
 	struct row *r = row_find(s->in, p->client_id);
+	struct claim *c = p->dead_stamp != 0 ? claim_before(o, p->dead_stamp + 1) : NULL;
 
-	a->stamp = o->stamp;
-	if (p->flags & OPEN_CLEAN) {
-		if (r != NULL && o->durable)
-			row_del(r);
-		o->durable = false;
-	}
+	if (c != NULL && c->stamp == p->dead_stamp)
+		claim_free(c);
+	c = claim_before(o, p->stamp);
+	a->stamp = p->stamp;
 	a->durable = o->durable;
-	if (o->durable && r != NULL)
+	if (c != NULL) {
+		a->prev_slot = (uint16_t)c->slot;
+		a->prev_stamp = c->stamp;
+	} else if (o->durable && (p->flags & OPEN_CLEAN) == 0 && r != NULL) {
 		put_subs(subs, r);
+	}
 	a->subs = buf_slice(subs);
-	return 0;
 }
 
 static int
 take_over(struct fake_store *s, struct slot *t, struct owner *o, const struct ipc_open *p, struct ipc_opened *a,
     struct buf *subs)
 {
-	bool again = (p->flags & OPEN_RELOAD) != 0;
 	bool held = o->held;
 	bool clean = (p->flags & OPEN_CLEAN) != 0;
 	struct row *r = row_find(s->in, p->client_id);
 
-	if (again && (o->slot == t->number || (held && o->stamp != 0)))
-		return reload(s, o, p, a, subs);
-	if (!again && s->auth && !is(o->account, a->account))
-		return FB_EOWNER;
-	if (!held && o->durable && clean) {
-		if (r != NULL)
-			row_del(r);
-		o->durable = false;
+	if (p->flags & OPEN_RELOAD) {
+		reload(s, o, p, a, subs);
+		return 0;
 	}
+	if (s->auth && !is(o->account, a->account))
+		return FB_EOWNER;
 	if (o->durable && !clean && !held && r != NULL)
 		put_subs(subs, r);
 	a->prev_slot = (uint16_t)(held ? o->slot : OPEN_NOBODY);
 	a->prev_stamp = held ? o->stamp : 0;
 	a->durable = o->durable;
 	a->subs = buf_slice(subs);
-	o->slot = t->number;
-	o->held = true;
-	o->stamp = a->stamp = ++s->in->stamp;
-	if (!again && (!o->durable || clean)) {
+	give(s->in, o, t->number);
+	a->stamp = o->stamp;
+	if (!o->durable || clean) {
 		mem_free(o->account);
 		o->account = text(a->account);
 	}
@@ -354,6 +424,7 @@ do_open(struct fake_store *s, struct slot *t, struct slice payload)
 	if (p.flags & OPEN_AUTH)
 		a.account = p.user;
 	rc = check(s, &p);
+	a.stamp = rc != 0 ? s->in->stamp : 0;
 	o = rc == 0 && !(p.flags & OPEN_ASSIGNED) ? owner_find(s->in, p.client_id) : NULL;
 	if (rc == 0 && o == NULL && !(p.flags & OPEN_ASSIGNED))
 		owner_add(s->in, p.client_id, a.account, t->number, false, true)->stamp = a.stamp = ++s->in->stamp;
@@ -377,6 +448,15 @@ check_owner(const struct fake_store_inner *in, unsigned slot, struct slice id, b
 	return (o == NULL && must) || (o != NULL && o->slot != slot) ? FB_EOWNER : 0;
 }
 
+static bool
+claimed_by(const struct owner *o, unsigned slot)
+{
+	LIST_EACH(n, &o->claims)
+		if (container_of(n, struct claim, link)->slot == slot)
+			return true;
+	return false;
+}
+
 static int
 accept_write(struct fake_store *s, unsigned slot, enum ipc_type type, struct slice payload, uint64_t *seq)
 {
@@ -397,6 +477,8 @@ accept_write(struct fake_store *s, unsigned slot, enum ipc_type type, struct sli
 	} else if (type == IPC_SESSION_DEL && ipc_take_session_del(payload, &del) == 0) {
 		*seq = del.seq;
 		rc = check_owner(in, slot, del.client_id, false);
+		if (rc != 0 && claimed_by(owner_find(in, del.client_id), slot))
+			rc = 0;
 		if (rc == 0 && owner_find(in, del.client_id) != NULL)
 			owner_find(in, del.client_id)->durable = false;
 	} else if (type == IPC_SUB_PUT && ipc_take_sub_put(payload, &sput) == 0) {
@@ -598,8 +680,6 @@ load(struct slot *t)
 {
 	struct fake_store_inner *in = t->store->in;
 
-	if (t->loaded)
-		return;
 	t->loaded = true;
 	LIST_EACH(n, &in->owners) {
 		struct owner *o = container_of(n, struct owner, link);
@@ -610,18 +690,18 @@ load(struct slot *t)
 			continue;
 		buf_init(&subs);
 		put_subs(&subs, r);
-		CHAN_SEND(t->chan, SESSION_ROW, session_row, .client_id = slice_str(o->id), .account = slice_str(r->account),
-		    .subs = buf_slice(&subs));
+		give(in, o, t->number);
+		CHAN_SEND(t->chan, SESSION_ROW, session_row, .stamp = o->stamp, .client_id = slice_str(o->id),
+		    .account = slice_str(r->account), .subs = buf_slice(&subs));
 		LIST_EACH(l, &r->parts) {
 			const struct waiting *part = container_of(l, struct waiting, link);
 
 			CHAN_SEND(t->chan, QUEUE_PART, queue_part, .client_id = slice_str(o->id),
 			    .items = slice_of(part->bytes, part->len));
 		}
-		o->held = true;
 		buf_fini(&subs);
 	}
-	chan_send(t->chan, IPC_LOADED);
+	CHAN_SEND(t->chan, LOADED, stamp, .stamp = in->stamp);
 }
 
 static void
@@ -632,7 +712,7 @@ check_named(struct fake_store_inner *in)
 			return;
 	in->all_named = true;
 	for (unsigned i = 0; i < in->slots; i++)
-		if (in->slot[i].chan != NULL)
+		if (in->slot[i].chan != NULL && !in->slot[i].loaded)
 			load(&in->slot[i]);
 }
 
@@ -644,18 +724,41 @@ do_own(struct fake_store_inner *in, struct slot *t, struct slice payload)
 
 	FB_ASSERT(ipc_take_own(payload, &p) == 0);
 	o = owner_find(in, p.client_id);
-	if (o == NULL) {
-		owner_add(in, p.client_id, p.account, t->number, (p.flags & OWN_DURABLE) != 0, true);
+	if (o == NULL)
+		o = owner_add(in, p.client_id, p.account, t->number, false, false);
+	if (p.stamp > in->stamp)
+		in->stamp = p.stamp;
+	if (o->held && p.stamp < o->stamp) {
+		if (o->slot != t->number)
+			claim_put(o, t->number, p.stamp);
 		return;
 	}
-	if (o->held && o->slot != t->number && in->slot[o->slot].chan != NULL)
-		CHAN_SEND(in->slot[o->slot].chan, DISOWN, client, .client_id = p.client_id);
+	if (o->held && o->slot != t->number)
+		claim_put(o, o->slot, o->stamp);
 	o->slot = t->number;
-	o->stamp = 0;
+	o->stamp = p.stamp;
 	o->held = true;
 	o->durable = o->durable || (p.flags & OWN_DURABLE);
 	mem_free(o->account);
 	o->account = text(p.account);
+}
+
+static void
+do_give_up(struct slot *t, const struct ipc_client *p)
+{
+	struct owner *o = owner_find(t->store->in, p->client_id);
+	struct claim *c;
+
+	if (o == NULL)
+		return;
+	if (o->slot == t->number && o->stamp == p->stamp) {
+		if (next_owner(o))
+			load(t);
+		return;
+	}
+	c = claim_before(o, p->stamp + 1);
+	if (c != NULL && c->stamp == p->stamp)
+		claim_free(c);
 }
 
 static void
@@ -665,7 +768,6 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 	struct fake_store *s = t->store;
 	struct fake_store_inner *in = s->in;
 	struct ipc_client client;
-	struct owner *o;
 
 	FB_ASSERT(fd == -1);
 	switch ((int)type) {
@@ -677,7 +779,7 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 		break;
 	case IPC_OWN_END:
 		t->named = true;
-		if (in->all_named)
+		if (in->all_named && !t->loaded)
 			load(t);
 		else
 			check_named(in);
@@ -688,9 +790,7 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 		break;
 	case IPC_GIVE_UP:
 		FB_ASSERT(ipc_take_client(payload, &client) == 0);
-		o = owner_find(in, client.client_id);
-		if (o != NULL && o->slot == t->number && !o->durable)
-			owner_del(o);
+		do_give_up(t, &client);
 		break;
 	case IPC_RETAIN_GET:
 		s->gets++;
@@ -882,12 +982,11 @@ fake_store_gone(struct fake_store *s, unsigned slot)
 	LIST_EACH_SAFE(n, tmp, &in->owners) {
 		struct owner *o = container_of(n, struct owner, link);
 
-		if (o->slot != slot)
-			continue;
-		if (!o->durable)
-			owner_del(o);
-		else
-			o->held = false, o->stamp = 0;
+		LIST_EACH_SAFE(l, tmp2, &o->claims)
+			if (container_of(l, struct claim, link)->slot == slot)
+				claim_free(container_of(l, struct claim, link));
+		if (o->slot == slot && (o->held || !o->durable))
+			(void)next_owner(o);
 	}
 	check_named(in);
 }

@@ -260,6 +260,8 @@ rig_open(struct rig *r, unsigned slot, unsigned flags, const char *id, const cha
 	FB_ASSERT(p.req == req);
 	o.code = -(int)p.code;
 	o.prev_slot = p.prev_slot;
+	o.stamp = p.stamp;
+	o.prev_stamp = p.prev_stamp;
 	o.durable = p.durable;
 	while (p.subs.len > 0) {
 		struct slice filter;

@@ -64,7 +64,7 @@ void rig_turn(struct rig *r);                           /* one turn; fails when 
 void rig_deadline(struct rig *r, unsigned seconds);     /* anew, from now */
 
 /* OPEN and its answer. */
-struct rig_opened { int code; unsigned prev_slot; bool durable; unsigned subs; };
+struct rig_opened { int code; unsigned prev_slot; bool durable; unsigned subs; uint64_t stamp, prev_stamp; };
 struct rig_opened rig_open(struct rig *r, unsigned slot, unsigned flags, const char *id, const char *user,
     const char *password);
 /* Waits until DONE says that seq is done: its code. */
