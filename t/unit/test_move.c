@@ -231,12 +231,12 @@ expect_acked(struct fx_client *c, const char *payload)
 START_TEST(the_new_owner_dies)
 {
 	fx_open(&fx, 3, &fake_net, NULL);
-	for (unsigned steps = 2; steps < 12; steps++) {
+	for (unsigned steps = 0; steps < 12; steps++) {
 		struct fx_client *s, *p;
 		char id[16];
 
 		fx_pass_ms(&fx, 10);
-		s = fx_connected(&fx, 0, "s", 0, steps > 2);
+		s = fx_connected(&fx, 0, "s", 0, steps > 0);
 		fx_send(s, "SUBSCRIBE 1 t 2");
 		fx_expect(s, "SUBACK 1 2");
 		fx_client_close(s);
