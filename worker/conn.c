@@ -25,6 +25,7 @@
 #define READS_A_TURN  4
 #define HOLD_BYTES    (64 * 1024)       /* read ahead of a connection that is not parsed */
 #define WHY_MAX       160
+#define HELD          (CONN_WAIT_KEPT | CONN_WAIT_OPS)
 #define LINGER_NS     (2 * NS_PER_SEC)
 
 static void on_ready(void *arg, unsigned ready);
@@ -317,7 +318,7 @@ parse(struct conn *c, struct slice *in)
 		conn_violate_silently(c, &v);
 		return;
 	}
-	while (in->len > 0 && (c->state == CONN_READY || c->state == CONN_NEW) && !(c->flags & CONN_WAIT_KEPT)) {
+	while (in->len > 0 && (c->state == CONN_READY || c->state == CONN_NEW) && !(c->flags & HELD)) {
 		err = frame_next(in, (uint32_t)w->config.max_packet, &f, &need, &v);
 		if (err == FB_ESHORT)
 			return;
@@ -341,7 +342,7 @@ large_rest(const struct conn *c)
 
 	if (c->state != CONN_READY && c->state != CONN_NEW)
 		return in_len(c) < HOLD_BYTES ? HOLD_BYTES - in_len(c) : 0;
-	if (c->flags & CONN_WAIT_KEPT)
+	if (c->flags & HELD)
 		return in_len(c) < HOLD_BYTES ? HOLD_BYTES - in_len(c) : 0;
 	if (in.len == 0 || frame_next(&in, (uint32_t)c->worker->config.max_packet, &f, &need, &v) != FB_ESHORT)
 		return 0;
@@ -369,7 +370,7 @@ static bool
 read_once(struct conn *c)
 {
 	struct worker *w = c->worker;
-	bool held = (c->state != CONN_READY && c->state != CONN_NEW) || (c->flags & CONN_WAIT_KEPT);
+	bool held = (c->state != CONN_READY && c->state != CONN_NEW) || (c->flags & HELD);
 	size_t have = in_len(c);
 	size_t own = have > 0 || held ? large_rest(c) : 0;
 	size_t room = own > 0 ? own : WORKER_RBUF - have;

@@ -28,7 +28,7 @@ enum conn_state {
 };
 
 enum {
-	CONN_CLEAN = 1,                 /* CONNECT had clean session */
+	CONN_WAIT_OPS = 1,              /* too many unanswered SUBSCRIBEs: not parsed */
 	CONN_GRACEFUL = 2,              /* DISCONNECT has come: no will */
 	CONN_WANT_WRITE = 4,            /* the socket was full */
 	CONN_WAIT_KEPT = 8,             /* too many unacknowledged publishes: not parsed */

@@ -15,6 +15,7 @@
 #include "worker/worker.h"
 
 #define REFUSED 0x80
+#define MOST_LOAD 4096  /* packets and filters being worked on; beyond, each client waits for its answers */
 
 /* One SUBSCRIBE or UNSUBSCRIBE on its way. */
 struct op {
@@ -44,14 +45,25 @@ op_new(struct conn *c, uint16_t packet_id, uint32_t count, bool unsubscribe)
 	op->codes = mem_zalloc(count);
 	op->steps = 1;
 	list_put_last(&c->worker->sub_ops, &op->link);
+	c->worker->sub_load += 1 + count;
 	c->flags |= CONN_HAS_OPS;
+	/* Until this one is done: op_free(). */
+	if (c->worker->sub_load > MOST_LOAD)
+		c->flags |= CONN_WAIT_OPS;
 	return op;
 }
 
 static void
 op_free(struct op *op)
 {
+	struct conn *c = op->conn;
+
 	list_del(&op->link);
+	op->worker->sub_load -= 1 + op->count;
+	if (c != NULL && (c->flags & CONN_WAIT_OPS)) {
+		c->flags = (uint8_t)(c->flags & ~CONN_WAIT_OPS);
+		conn_resume(c);
+	}
 	buf_fini(&op->filters);
 	mem_free(op->codes);
 	mem_free(op);

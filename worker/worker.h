@@ -59,6 +59,7 @@ struct worker {
 	struct hmap opens;              /* struct open: CONNECTs being worked on, by client id */
 	struct list unkept;             /* struct waiting that nobody waits for: legs still close */
 	struct list sub_ops;            /* SUBSCRIBEs and UNSUBSCRIBEs being worked on */
+	size_t sub_load;                /* and their filters */
 	struct trie trie;
 	struct recipient *rcpts;
 	uint32_t rcpt_count;
