@@ -396,7 +396,7 @@ read_once(struct conn *c)
 		buf_added(c->in, (size_t)n);
 		if (!held)
 			parse_own(c);
-		return (size_t)n == room && c->state != CONN_DEAD;
+		return (size_t)n == room && c->state != CONN_DEAD && c->state != CONN_LINGER;
 	}
 	if (have > 0) {
 		memcpy(w->rbuf, in_slice(c).p, have);
