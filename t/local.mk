@@ -116,7 +116,7 @@ libfbworkertest_a_SOURCES = \
 WORKER_TEST_LIBS = libfbworkertest.a libfbworker.a libfbsim.a $(UNIT_LIBS)
 UNIT_TESTS += t/unit/test_ban t/unit/test_flow t/unit/test_msg t/unit/test_session t/unit/test_ship t/unit/test_storec \
 	t/unit/test_subs t/unit/test_trie
-UNIT_TESTS += t/unit/test_connect t/unit/test_deliver t/unit/test_move t/unit/test_publish t/unit/test_retain
+UNIT_TESTS += t/unit/test_conn t/unit/test_connect t/unit/test_deliver t/unit/test_move t/unit/test_publish t/unit/test_retain
 t_unit_test_ban_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_flow_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_msg_LDADD = $(WORKER_TEST_LIBS)
@@ -125,6 +125,7 @@ t_unit_test_ship_LDADD = libfbworker.a $(UNIT_LIBS)
 t_unit_test_session_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_storec_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_subs_LDADD = $(WORKER_TEST_LIBS)
+t_unit_test_conn_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_connect_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_deliver_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_move_LDADD = $(WORKER_TEST_LIBS)

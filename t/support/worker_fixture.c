@@ -244,9 +244,12 @@ static bool
 client_step(struct fx_client *c)
 {
 	bool any = false;
+	size_t len = buf_len(&c->out);
 	ssize_t n;
 
-	if (buf_len(&c->out) > 0 && (n = send(c->fd, buf_slice(&c->out).p, buf_len(&c->out), MSG_NOSIGNAL)) > 0) {
+	if (c->chunk != 0 && len > c->chunk)
+		len = c->chunk;
+	if (len > 0 && (n = send(c->fd, buf_slice(&c->out).p, len, MSG_NOSIGNAL)) > 0) {
 		buf_eat(&c->out, (size_t)n);
 		any = true;
 	}

@@ -64,6 +64,7 @@ struct fx_client {
 	int fd;
 	uint8_t level;
 	bool paused;                    /* does not read */
+	size_t chunk;                   /* most bytes written at a time; 0: all */
 	bool eof;                       /* the worker ended the connection */
 	struct buf in, out;
 	char text[8192];                /* of the last packet */
