@@ -205,10 +205,12 @@ on_neighbour(void *arg, unsigned slot, uint64_t epoch, bool up)
 {
 	struct worker *w = arg;
 
-	if (up ? w->up_epoch[slot] != 0 : w->up_epoch[slot] != epoch)
+	/* The end is told also of an incarnation that was never up: records may have gone to it since its greeting. */
+	if (w->up_epoch[slot] != 0 && (up || w->up_epoch[slot] != epoch))
 		fail("up or down without its turn", 0, w->slot);
 	w->up_epoch[slot] = up ? epoch : 0;
-	w->records_out[slot] = 0;
+	if (!up)
+		w->records_out[slot] = 0;
 }
 
 static uint64_t
@@ -305,6 +307,7 @@ worker_start(struct worker *w)
 	w->owed_count = 0;
 	memset(w->last_from, 0, sizeof w->last_from);
 	memset(w->records_in_epoch, 0, sizeof w->records_in_epoch);
+	memset(w->records_out, 0, sizeof w->records_out);
 	memset(w->up_epoch, 0, sizeof w->up_epoch);
 	for (unsigned i = 0; i < TOPICS; i++) {
 		struct sub *s = &w->subs[i];
