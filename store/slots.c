@@ -434,6 +434,8 @@ slots_fini(struct store *s)
 	if (s->slots.slot == NULL)
 		return;
 	loop_timer_cancel(s->loop, &s->slots.grace);
+	/* The last channel that ends must not start a load for the others. */
+	s->slots.all_named = true;
 	for (unsigned i = 0; i < s->slot_count; i++) {
 		struct slot *t = &s->slots.slot[i];
 
