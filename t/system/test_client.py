@@ -420,12 +420,12 @@ class Cross(Case):
     def test_pairs_on_different_workers(self):
         for mode, args in (("1to1", ["--pairs", "5"]), ("fanin", ["--pubs", "5"]), ("fanout", ["--subs", "5"])):
             p = subprocess.Popen(self.args("bench", mode, *args, "--cross", "--admin-socket",
-                                           os.path.join(self.broker.run_dir, "admin.sock"), "-d", "600", "--warmup", "0",
+                                           os.path.join(self.broker.run_dir, "admin.sock"), "-d", "2", "--warmup", "0",
                                            "-r", "100", "--clients-prefix", mode), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             self.addCleanup(self.reap, p)
             topics = fubar.until("subscribed", lambda m=mode: self.topics(m))
             self.assertTrue(topics)
-            p.send_signal(signal.SIGINT)
+            # To its own end: an interrupt may come before the first message, and that is no success.
             code, out = self.result(p)
             self.assertEqual(code, 0, out)
 
