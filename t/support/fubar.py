@@ -175,6 +175,7 @@ def program(name):
 def sanitizer_env(log_dir):
     """Environment under which sanitizer reports of any process land in files of log_dir."""
     env = dict(os.environ)
+    env.setdefault("LSAN_OPTIONS", "print_suppressions=0:suppressions=" + os.path.join(ROOT, "t", "support", "lsan.supp"))
     if SANITIZED:
         path = os.path.join(log_dir, "sanitizer")
         env["ASAN_OPTIONS"] = "log_path=%s:detect_leaks=1:disable_coredump=0" % path
