@@ -41,6 +41,7 @@ libfbconfig_a_SOURCES = \
 	common/config/check.c \
 	common/config/config.c common/config/config.h common/config/keys.def \
 	common/config/dirs.c common/config/dirs.h \
+	common/config/forms.c \
 	common/config/names.c \
 	common/config/print.c common/config/print.h \
 	common/config/yaml.c common/config/yaml.h

@@ -114,6 +114,8 @@ libfbworkertest_a_SOURCES = \
 	t/support/fake_store.c t/support/fake_store.h \
 	t/support/worker_fixture.c t/support/worker_fixture.h
 WORKER_TEST_LIBS = libfbworkertest.a libfbworker.a libfbsim.a $(UNIT_LIBS)
+UNIT_TESTS += t/unit/test_admission
+t_unit_test_admission_LDADD = libfbworker.a $(UNIT_LIBS)
 UNIT_TESTS += t/unit/test_ban t/unit/test_flow t/unit/test_msg t/unit/test_session t/unit/test_ship t/unit/test_storec \
 	t/unit/test_subs t/unit/test_trie
 UNIT_TESTS += t/unit/test_conn t/unit/test_connect t/unit/test_deliver t/unit/test_move t/unit/test_publish t/unit/test_retain

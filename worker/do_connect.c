@@ -15,6 +15,7 @@
 #include "common/mqtt/encode.h"
 #include "common/mqtt/reason.h"
 #include "common/mqtt/topic.h"
+#include "worker/admission.h"
 #include "worker/ban.h"
 #include "worker/connect.h"
 #include "worker/deliver.h"
@@ -40,6 +41,7 @@ struct open {
 	uint64_t prev_stamp;
 	uint16_t prev_slot;
 	uint16_t keep_alive_s;
+	bool keep_alive_moved;          /* it is not what the client asked for, and the CONNACK says so */
 	uint8_t level;
 	uint8_t steps;                  /* of the last stage that are not done yet */
 	bool clean;
@@ -274,6 +276,20 @@ acceptable(struct conn *c, const struct mqtt_connect *p)
 	return true;
 }
 
+/* Only where the client can be told: else what it asked for holds. [MQTT-3.1.2-24] */
+static void
+set_keep_alive(struct open *o, uint16_t asked_s)
+{
+	const struct config *config = &o->worker->config;
+	uint16_t min, max;
+
+	o->keep_alive_s = asked_s;
+	if (!config->ext_keep_alive || !config_range(config->valid_keep_alive, &min, &max))
+		return;
+	o->keep_alive_s = admission_keep_alive(asked_s, min, max);
+	o->keep_alive_moved = o->keep_alive_s != asked_s;
+}
+
 int
 do_connect(struct conn *c, const struct frame *f, struct violation *v)
 {
@@ -297,7 +313,7 @@ do_connect(struct conn *c, const struct frame *f, struct violation *v)
 	o->conn = c;
 	o->level = p.level;
 	o->clean = p.clean;
-	o->keep_alive_s = p.keep_alive_s;
+	set_keep_alive(o, p.keep_alive_s);
 	o->will = p.has_will ? will_new(&p.will) : NULL;
 	list_init(&o->followers);
 	at = o->bytes;
@@ -394,7 +410,8 @@ on_opened(struct store_open *ask, const struct ipc_opened *a)
 static void
 last_step(struct open *o)
 {
-	struct mqtt_connack ack = { .session_present = o->present };    /* [MQTT-3.2.2-2] */
+	struct mqtt_connack ack = { .session_present = o->present,      /* [MQTT-3.2.2-2] */
+	    .has_keep_alive = o->keep_alive_moved, .keep_alive_s = o->keep_alive_s };
 	struct worker *w = o->worker;
 	struct session *s = o->session;
 	struct conn *c = o->conn;

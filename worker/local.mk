@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libfbworker.a
 libfbworker_a_SOURCES = \
 	worker/admin.c worker/admin.h \
+	worker/admission.c worker/admission.h \
 	worker/ban.c worker/ban.h \
 	worker/barrier.c worker/barrier.h \
 	worker/conn.c worker/conn.h worker/conn_out.c \

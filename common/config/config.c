@@ -81,6 +81,17 @@ show_words(const char *words, char *out, size_t size)
 	out[used] = '\0';
 }
 
+/* What a text must be like, for people. */
+static const char *
+text_form(enum config_key k)
+{
+	if (k == CONFIG_K_workers)
+		return "auto|a whole number from 1 to 64";
+	if (k == CONFIG_K_valid_keep_alive)
+		return "MIN-MAX in seconds, such as 1800-3600, from 0 to 65535";
+	return info[k].min[0] != '\0' ? info[k].min : "text";
+}
+
 void
 config_valid(enum config_key k, char *out, size_t size)
 {
@@ -92,8 +103,7 @@ config_valid(enum config_key k, char *out, size_t size)
 		snprintf(out, size, "true or false");
 		return;
 	case CONFIG_TEXT:
-		show_words(k == CONFIG_K_workers ? "auto|a whole number from 1 to 64" : i->min[0] != '\0' ? i->min : "text",
-		    out, size);
+		show_words(text_form(k), out, size);
 		return;
 	case CONFIG_NUMBER:
 		what = "a whole number";
@@ -249,6 +259,7 @@ is_node_name(const char *text)
 static int
 check_rules(enum config_key k, const char *text, const struct value *v, struct config_error *e)
 {
+	uint16_t min, max;
 	int64_t n;
 
 	if (k == CONFIG_K_node && !is_node_name(text))
@@ -259,6 +270,8 @@ check_rules(enum config_key k, const char *text, const struct value *v, struct c
 		return refuse_by_rule(k, text, "at most 80 bytes, since paths of sockets are short", e);
 	if (k == CONFIG_K_mqtt_bind && text[0] != '\0' && !is_address(text))
 		return refuse_by_rule(k, text, "valid: an IPv4 or IPv6 address, or \"\" for all", e);
+	if (k == CONFIG_K_valid_keep_alive && !config_range(text, &min, &max))
+		return refuse(k, text, "is no range", FB_EINVAL, e);
 	if (k == CONFIG_K_auth_scrypt_n && (v->number & (v->number - 1)) != 0)
 		return refuse_by_rule(k, text, "not a power of two; valid: 1024, 2048, 4096 ... 1048576", e);
 	return 0;

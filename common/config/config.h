@@ -69,6 +69,8 @@ int config_set(struct config *c, const char *path, const char *value, enum confi
 const char *config_get(const struct config *c, enum config_key k, char *out, size_t size);
 /* What the key takes, for people: "a whole number, from 0 to 2". */
 void config_valid(enum config_key k, char *out, size_t size);
+/* server.valid_keep_alive, "MIN-MAX" in seconds, 0 <= MIN <= MAX <= 65535, MAX > 0; false, the rest untouched: it is not. */
+bool config_range(const char *text, uint16_t *min, uint16_t *max);
 bool config_equal(const struct config *a, const struct config *b, enum config_key k);
 /* Rules that need more than one key. FB_ECONFLICT and *e. */
 int config_check(const struct config *c, struct config_error *e);

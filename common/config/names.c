@@ -9,8 +9,8 @@
 
 /* Names that the manual of a later version has: the answer is not "unknown". */
 static const char *const later[] = {
-	"listeners.mqtts", "listeners.ws", "listeners.wss", "listeners.http", "listeners.https", "extensions", "sysmon",
-	"cluster", "server.address", "server.valid_keep_alive", "server.when_overloaded",
+	"listeners.mqtts", "listeners.ws", "listeners.wss", "listeners.http", "listeners.https", "sysmon",
+	"cluster", "server.address", "server.when_overloaded",
 };
 
 /* Is path section, or behind it? */

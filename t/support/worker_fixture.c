@@ -433,6 +433,8 @@ put_connect(struct fx_client *c, const char *t)
 			p.has_password = true, p.password = slice_str(v);
 		else if ((v = value(w, "keep")) != NULL)
 			p.keep_alive_s = (uint16_t)atoi(v);
+		else if ((v = value(w, "recursion")) != NULL)
+			p.has_max_recursion = true, p.max_recursion = (uint16_t)atoi(v);
 		else if ((v = value(w, "will")) != NULL)
 			p.has_will = true, take_will(&p.will, v);
 		else
@@ -592,6 +594,11 @@ show_connack(struct fx_client *c, const struct frame *f)
 
 	ck_assert_int_eq(decode_connack(f, c->level, &p, &v), 0);
 	sprintf(c->text, "CONNACK %u%s", p.code, p.session_present ? " present" : "");
+	if (p.has_keep_alive)
+		sprintf(c->text + strlen(c->text), " keep=%u", p.keep_alive_s);
+	if (p.server.len > 0)
+		sprintf(c->text + strlen(c->text), " server=%.*s recursion=%u", (int)p.server.len, (const char *)p.server.p,
+		    p.max_recursion);
 }
 
 static void

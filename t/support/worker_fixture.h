@@ -98,10 +98,10 @@ struct fx_client *fx_connected(struct fx *fx, unsigned slot, const char *id, uns
 void fx_client_close(struct fx_client *c);              /* the socket; c is gone */
 
 /* Puts packets out, one a text, as fx_next() shows them:
- *	CONNECT id [clean] [level=3] [user=U] [password=P] [keep=N] [will=topic,qos,retain,payload]
+ *	CONNECT id [clean] [level=3] [user=U] [password=P] [keep=N] [recursion=N] [will=topic,qos,retain,payload]
  *	PUBLISH topic payload [qos=N,id] [retain] [dup]         PUBACK id   PUBREC id   PUBREL id   PUBCOMP id
  *	SUBSCRIBE id (filter qos)...    UNSUBSCRIBE id filter...   PINGREQ   DISCONNECT
- * and "CONNACK code [present]", "SUBACK id codes...", "UNSUBACK id", "PINGRESP" back. A payload of "*N" is N letters. */
+ * and "CONNACK code [present] [keep=N] [server=A recursion=N]", "SUBACK id codes...", "UNSUBACK id", "PINGRESP" back. A payload of "*N" is N letters. */
 void fx_send(struct fx_client *c, const char *text);
 /* The next packet as text, or "END" after the end of the connection, or "" if none came; runs the world. */
 const char *fx_next(struct fx_client *c);

@@ -136,6 +136,14 @@ START_TEST(what_is_not_valid_is_refused_and_changes_nothing)
 		{ "log.file", "a\nb", FB_EINVAL, "control characters" },
 		{ "log.file", "\xff", FB_EINVAL, "UTF-8" },
 		{ "listeners.mqtt.bind", "300.1.1.1", FB_EINVAL, "address" },
+		{ "server.valid_keep_alive", "3600-1800", FB_EINVAL, "is no range; valid: MIN-MAX in seconds" },
+		{ "server.valid_keep_alive", "0-0", FB_EINVAL, "MIN-MAX" },
+		{ "server.valid_keep_alive", "0-65536", FB_EINVAL, "MIN-MAX" },
+		{ "server.valid_keep_alive", "1800", FB_EINVAL, "MIN-MAX" },
+		{ "server.valid_keep_alive", "1800-", FB_EINVAL, "MIN-MAX" },
+		{ "server.valid_keep_alive", "-1-5", FB_EINVAL, "MIN-MAX" },
+		{ "server.valid_keep_alive", "1-5 ", FB_EINVAL, "MIN-MAX" },
+		{ "server.valid_keep_alive", "", FB_EINVAL, "MIN-MAX" },
 	};
 	struct config a, b;
 
@@ -162,6 +170,21 @@ START_TEST(addresses_are_taken)
 	for (size_t i = 0; i < sizeof ok / sizeof ok[0]; i++)
 		ck_assert_msg(set(&c, "listeners.mqtt.bind", ok[i]) == 0, "%s", e.text);
 	config_fini(&c);
+}
+END_TEST
+
+START_TEST(ranges)
+{
+	uint16_t min = 7, max = 7;
+
+	ck_assert(!config_range("2-1", &min, &max));
+	ck_assert_uint_eq(min, 7);
+	ck_assert(config_range("1800-3600", &min, &max));
+	ck_assert_uint_eq(min, 1800);
+	ck_assert_uint_eq(max, 3600);
+	ck_assert(config_range("0-65535", &min, &max));
+	ck_assert_uint_eq(max, 65535);
+	ck_assert(config_range("5-5", &min, &max));
 }
 END_TEST
 
@@ -194,7 +217,7 @@ START_TEST(unknown_keys_get_advice)
 		{ "sesion", "did you mean session?" },
 		{ "entirely.else", "no such key; valid: node, user, workers" },
 		{ "listeners.mqtts.port", "listeners.mqtts.port: not in this version of fubar" },
-		{ "sysmon.interval", "not in this version" },
+		{ "cluster.port", "not in this version" },
 		{ "listeners.mqtt.prot", "did you mean listeners.mqtt.port?" },
 		{ "", "no such key" },
 		{ "..", "no such key" },
@@ -329,7 +352,7 @@ END_TEST
 
 UNIT_MAIN("config", defaults_of_the_table_are_set, each_default_is_taken_back_from_its_text,
     each_bound_is_valid_and_beyond_it_is_not, units_are_understood_and_printed,
-    what_is_not_valid_is_refused_and_changes_nothing, addresses_are_taken, a_weaker_source_does_not_win,
+    what_is_not_valid_is_refused_and_changes_nothing, addresses_are_taken, ranges, a_weaker_source_does_not_win,
     unknown_keys_get_advice, distances_are_those_of_typing, rules_over_several_keys, workers_are_counted,
     a_copy_is_equal_and_on_its_own, printed_texts_come_back, files_that_are_not_there_or_too_large,
     directories_follow_the_user)

@@ -193,6 +193,51 @@ START_TEST(levels)
 }
 END_TEST
 
+/* The bytes of the original: code, then the interval. */
+START_TEST(keep_alive_negotiation)
+{
+	struct fx_client *c;
+
+	fx_open(&fx, 1, &fake_net, "server.valid_keep_alive", "4-10", NULL);
+	c = fx_client(&fx, 0, 0);
+	fx_send(c, "CONNECT off clean keep=1");
+	fx_expect(c, "CONNACK 0");
+	fx_pass_ms(&fx, 1600);
+	fx_expect(c, "END");                    /* not told, so what it asked for holds */
+	fx_set(&fx, "extensions.keep_alive_negotiation", "true");
+	for (unsigned level = 3; level <= 4; level++) {
+		c = fx_client(&fx, 0, level == 3 ? FX_LEVEL3 : 0);
+		fx_send(c, "CONNECT low clean keep=1");
+		fx_run(&fx);
+		ck_assert_uint_eq(buf_len(&c->in), 6);
+		ck_assert_mem_eq(buf_slice(&c->in).p, "\x20\x04\x00\x00\x00\x04", 6);
+		fx_expect(c, "CONNACK 0 keep=4");
+		fx_pass_ms(&fx, 5900);
+		fx_expect(c, "");
+		fx_pass_ms(&fx, 200);
+		fx_expect(c, "END");            /* 1.5 times the negotiated one */
+	}
+	c = fx_client(&fx, 0, 0);
+	fx_send(c, "CONNECT high clean keep=3600");
+	fx_expect(c, "CONNACK 0 keep=10");
+	c = fx_client(&fx, 0, 0);
+	fx_send(c, "CONNECT never clean keep=0");
+	fx_expect(c, "CONNACK 0 keep=10");
+	c = fx_client(&fx, 0, 0);
+	fx_send(c, "CONNECT inside clean keep=10");
+	fx_run(&fx);
+	ck_assert_uint_eq(buf_len(&c->in), 4);
+	fx_expect(c, "CONNACK 0");
+	fx_pass_ms(&fx, 15100);
+	fx_expect(c, "END");
+	fx_set(&fx, "server.valid_keep_alive", "0-60");
+	c = fx_client(&fx, 0, 0);
+	fx_send(c, "CONNECT never clean keep=0");
+	fx_expect(c, "CONNACK 0");
+	fx_close(&fx);
+}
+END_TEST
+
 /* [MQTT-3.1.0-1] [MQTT-3.1.0-2] */
 START_TEST(connect_first_and_once)
 {
@@ -696,7 +741,7 @@ END_TEST
 
 UNIT_MAIN("connect", clean_session_begins_and_ends, refusals, accounts, a_session_belongs_to_its_account,
     an_account_goes_meanwhile, a_reset_in_the_turn_of_the_answer,
-    empty_client_ids, levels, connect_first_and_once, a_durable_session_waits_for_its_row, a_row_that_cannot_be_written,
+    empty_client_ids, levels, keep_alive_negotiation, connect_first_and_once, a_durable_session_waits_for_its_row, a_row_that_cannot_be_written,
     connack_waits_for_the_neighbours, a_second_connection_ousts_the_first, clean_after_durable_forgets_everything,
     three_at_once, the_client_leaves_before_the_answer, time_limits, packets_behind_connect, wills, a_session_expires,
     it_expires_while_its_client_comes_back, the_store_restarts, the_worker_restarts, reset_while_connecting, disowned,
