@@ -80,7 +80,7 @@ settings_clear_end(struct store *s, struct settings_clear *c, bool cleared)
 	struct slice path;
 
 	while (cleared && slice_take_le32_bytes(&left, &path) == 0)
-		send_override(s, path, slice_of(NULL, 0));
+		CHAN_SEND(s->sup, OVERRIDE_GONE, name, .name = path);
 	buf_fini(&c->paths);
 	mem_free(c);
 }
@@ -179,7 +179,7 @@ static void
 after_unset(struct change *c)
 {
 	if (c->op.code == 0)
-		send_override(c->store, c->key, slice_of(NULL, 0));
+		CHAN_SEND(c->store->sup, OVERRIDE_GONE, name, .name = c->key);
 	admin_done(c->store, c->id, c->op.code, c->op.code == FB_ENOENT ? "not set at run time" : NULL);
 }
 

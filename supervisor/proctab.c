@@ -316,22 +316,25 @@ on_ready(struct proc *p)
 }
 
 static void
-on_override(struct node *n, struct slice payload, bool end)
+on_override(struct node *n, enum ipc_type type, struct slice payload)
 {
 	struct config before;
 	struct ipc_setting s;
-	bool changed;
+	struct ipc_name gone;
+	bool changed = false;
 
 	config_init(&before);
 	config_copy(&before, &n->reload.running);
-	if (end)
+	if (type == IPC_OVERRIDES_END)
 		changed = reload_overrides_end(&n->reload);
-	else
-		changed = ipc_take_setting(payload, &s) == 0 && reload_override(&n->reload, s.path, s.value);
+	else if (type == IPC_OVERRIDE && ipc_take_setting(payload, &s) == 0)
+		changed = reload_override(&n->reload, s.path, s.value);
+	else if (type == IPC_OVERRIDE_GONE && ipc_take_name(payload, &gone) == 0)
+		changed = reload_override_gone(&n->reload, gone.name);
 	if (changed)
 		proctab_settings(n, &before);
 	config_fini(&before);
-	if (end)
+	if (type == IPC_OVERRIDES_END)
 		start_workers(n);
 }
 
@@ -347,10 +350,9 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 		on_ready(p);
 		break;
 	case IPC_OVERRIDE:
-		on_override(p->node, payload, false);
-		break;
+	case IPC_OVERRIDE_GONE:
 	case IPC_OVERRIDES_END:
-		on_override(p->node, payload, true);
+		on_override(p->node, type, payload);
 		break;
 	case IPC_ADMIN_ROW:
 		admin_on_row(p->node->admin, p, payload);

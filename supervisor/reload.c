@@ -33,19 +33,23 @@ overrides_clear(struct list *head)
 		override_free(container_of(head->next, struct override, link));
 }
 
-/* value "": taken back. */
+static void
+override_del(struct list *head, struct slice path)
+{
+	LIST_EACH_SAFE(pos, tmp, head) {
+		struct override *o = container_of(pos, struct override, link);
+
+		if (slice_eq(slice_str(o->path), path))
+			override_free(o);
+	}
+}
+
 static void
 override_put(struct list *head, struct slice path, struct slice value)
 {
 	struct override *o;
 
-	LIST_EACH_SAFE(pos, tmp, head) {
-		o = container_of(pos, struct override, link);
-		if (slice_eq(slice_str(o->path), path))
-			override_free(o);
-	}
-	if (value.len == 0)
-		return;
+	override_del(head, path);
 	o = mem_zalloc(sizeof *o);
 	o->path = mem_dup(path.p, path.len);
 	o->value = mem_dup(value.p, value.len);
@@ -201,6 +205,13 @@ reload_override(struct reload *r, struct slice path, struct slice value)
 }
 
 bool
+reload_override_gone(struct reload *r, struct slice path)
+{
+	override_del(r->collecting ? &r->incoming : &r->overrides, path);
+	return !r->collecting && recompute(r);
+}
+
+bool
 reload_overrides_end(struct reload *r)
 {
 	if (!r->collecting)
@@ -231,10 +242,6 @@ reload_may_set(const struct reload *r, const char *path, const char *value, stru
 	if (r->wanted.source[k] == CONFIG_FLAG) {
 		snprintf(e->text, sizeof e->text, "%s was given as a flag of fubard, which wins over a run-time change", path);
 		return FB_ECONFLICT;
-	}
-	if (value[0] == '\0') {
-		snprintf(e->text, sizeof e->text, "%s: an empty value takes a run-time change back; use settings unset", path);
-		return FB_EINVAL;
 	}
 	config_init(&c);
 	config_copy(&c, &r->wanted);

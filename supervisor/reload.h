@@ -29,9 +29,10 @@ void reload_fini(struct reload *r);
 /* Reads the file again. 0: wanted and running are new; else nothing changed and *e says why. */
 int reload_file(struct reload *r, struct config_error *e);
 /* A store came up: its overrides follow, each by reload_override(), then reload_overrides_end(). Without the begin an
- * override is one change at run time. Both return true if something may have changed in running. */
+ * override is one change at run time; so is one that is gone. All return true if something may have changed in running. */
 void reload_overrides_begin(struct reload *r);
 bool reload_override(struct reload *r, struct slice path, struct slice value);
+bool reload_override_gone(struct reload *r, struct slice path);
 bool reload_overrides_end(struct reload *r);
 /* May this run-time change be made? value NULL: taken back. 0, or *e says why not. */
 int reload_may_set(const struct reload *r, const char *path, const char *value, struct config_error *e);

@@ -65,7 +65,7 @@ START_TEST(later_sources_win)
 	ck_assert_int_eq(r.running.max_levels, 77);
 	ck_assert_str_eq(reload_source(&r.wanted, CONFIG_K_max_qos), "override");
 	ck_assert_str_eq(reload_source(&r.wanted, CONFIG_K_max_levels), "flag");
-	ck_assert(reload_override(&r, slice_str("mqtt.max_qos"), (struct slice){ 0 }));
+	ck_assert(reload_override_gone(&r, slice_str("mqtt.max_qos")));
 	ck_assert_int_eq(r.running.max_qos, 1);
 	unmake();
 }
@@ -117,6 +117,7 @@ START_TEST(what_may_be_set_at_run_time)
 	ck_assert_int_eq(reload_may_set(&r, "mqtt.max_qos", NULL, &e), 0);
 	ck_assert_int_eq(reload_may_set(&r, "mqtt.max_qos", "3", &e), FB_ERANGE);
 	ck_assert_int_eq(reload_may_set(&r, "mqtt.max_qos", "", &e), FB_EINVAL);
+	ck_assert_int_eq(reload_may_set(&r, "log.file", "", &e), 0);
 	ck_assert_int_eq(reload_may_set(&r, "mqtt.max_qoss", "1", &e), FB_ENOENT);
 	ck_assert_int_eq(reload_may_set(&r, "workers", "2", &e), FB_EUNSUP);
 	ck_assert_int_eq(reload_may_set(&r, "mqtt.max_topic_levels", "2", &e), FB_ECONFLICT);

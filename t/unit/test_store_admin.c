@@ -191,6 +191,7 @@ END_TEST
 START_TEST(settings_are_checked_and_kept)
 {
 	struct ipc_setting p;
+	struct ipc_name gone;
 	struct rig_msg *m;
 	struct rig r;
 
@@ -210,9 +211,9 @@ START_TEST(settings_are_checked_and_kept)
 	mem_free(rig_wait(&r.sup, IPC_OVERRIDE));
 	mem_free(rig_wait(&r.sup, IPC_OVERRIDES_END));
 	ck_assert_int_eq(rig_admin(&r, ADMIN_settings_unset, NULL, "mqtt.max_packet_size", NULL), 0);
-	m = rig_wait(&r.sup, IPC_OVERRIDE);
-	ck_assert_int_eq(ipc_take_setting(m->payload, &p), 0);
-	ck_assert_uint_eq(p.value.len, 0);
+	m = rig_wait(&r.sup, IPC_OVERRIDE_GONE);
+	ck_assert_int_eq(ipc_take_name(m->payload, &gone), 0);
+	ck_assert(slice_eq(gone.name, SLICE_LIT("mqtt.max_packet_size")));
 	mem_free(m);
 	rig_fini(&r);
 }
@@ -241,7 +242,7 @@ START_TEST(reset_clears_everything)
 	ck_assert_int_eq(rig_admin(&r, ADMIN_reset, NULL, NULL), 0);
 	mem_free(rig_wait(&r.worker[0], IPC_RESET));
 	mem_free(rig_wait(&r.worker[1], IPC_RESET));
-	mem_free(rig_wait(&r.sup, IPC_OVERRIDE));
+	mem_free(rig_wait(&r.sup, IPC_OVERRIDE_GONE));
 	ck_assert_uint_eq(rig_retained(&r, 0, "#", 10000), 0);
 	ck_assert_int_eq(rig_admin(&r, ADMIN_account_all, &rows, NULL), 0);
 	ck_assert_uint_eq(rows, 0);
