@@ -268,6 +268,19 @@ conn_refuse(struct conn *c, enum mqtt_reason reason, const char *why)
 	conn_close(c, why);
 }
 
+void
+conn_redirect(struct conn *c, const char *server, uint16_t max_recursion)
+{
+	struct mqtt_connack ack = { .code = (uint8_t)reason_connack_v3(MQTT_R_USE_ANOTHER_SERVER),
+	    .server = slice_str(server), .max_recursion = max_recursion };
+	char why[WHY_MAX + CONFIG_VALUE_MAX];
+
+	METRIC_ADD(redirects, 1);
+	encode_connack(conn_out(c), c->level, &ack);
+	snprintf(why, sizeof why, "sent to %s", server);
+	conn_close(c, why);
+}
+
 static const char *
 why_text(const struct violation *v, char *out, size_t size)
 {

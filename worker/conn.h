@@ -122,6 +122,9 @@ void conn_violate_silently(struct conn *c, const struct violation *v);
 /* Sends a CONNACK that refuses, then closes. */
 void conn_refuse(struct conn *c, enum mqtt_reason reason, const char *why);
 
+/* Sends a CONNACK with the address of another server and how many redirections may follow, then closes. */
+void conn_redirect(struct conn *c, const char *server, uint16_t max_recursion);
+
 /* The buffer to append packets to; conn_touch() behind it, so that they go out at the end of the turn. */
 static inline struct buf *
 conn_out(struct conn *c)

@@ -276,6 +276,28 @@ acceptable(struct conn *c, const struct mqtt_connect *p)
 	return true;
 }
 
+/* What the load of the node has to say. */
+static bool
+admitted(struct conn *c, const struct mqtt_connect *p)
+{
+	const struct worker *w = c->worker;
+	const char *target = config_alternate(&w->config);
+	struct admission_case a = { .overloaded = w->overloaded, .target = target != NULL,
+	    .drop = w->config.when_overloaded[0] == 'd', .follows = p->has_max_recursion && p->max_recursion > 0 };
+
+	switch (admission_decide(&a)) {
+	case ADMISSION_GO_ON:
+		break;
+	case ADMISSION_UNAVAILABLE:
+		conn_refuse(c, MQTT_R_SERVER_UNAVAILABLE, "the node is overloaded");
+		return false;
+	case ADMISSION_ELSEWHERE:
+		conn_redirect(c, target, (uint16_t)(p->max_recursion - 1));
+		return false;
+	}
+	return true;
+}
+
 /* Only where the client can be told: else what it asked for holds. [MQTT-3.1.2-24] */
 static void
 set_keep_alive(struct open *o, uint16_t asked_s)
@@ -294,7 +316,7 @@ int
 do_connect(struct conn *c, const struct frame *f, struct violation *v)
 {
 	struct worker *w = c->worker;
-	struct decode_opts opts = { 0 };
+	struct decode_opts opts = { .alternate_server_v4 = w->config.ext_alternate_v4 };
 	struct mqtt_connect p;
 	char text[40];
 	struct open *o;
@@ -304,7 +326,7 @@ do_connect(struct conn *c, const struct frame *f, struct violation *v)
 	c->level = p.level;
 	if (err != 0)
 		return err;
-	if (!acceptable(c, &p))
+	if (!acceptable(c, &p) || !admitted(c, &p))
 		return 0;
 	if (p.client_id.len == 0)
 		p.client_id = assigned_id(text);        /* [MQTT-3.1.3-6] */

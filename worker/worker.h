@@ -37,6 +37,7 @@ struct worker {
 	uint64_t epoch;
 	bool gates_open;                /* accept clients */
 	bool stopping;
+	bool overloaded;                /* the node, so says the supervisor */
 	struct mono stop_by;
 	bool queues_kept;               /* for the stop: nothing is taken into sessions any more */
 	bool loaded;                    /* the store sent all our sessions */

@@ -89,6 +89,8 @@ text_form(enum config_key k)
 		return "auto|a whole number from 1 to 64";
 	if (k == CONFIG_K_valid_keep_alive)
 		return "MIN-MAX in seconds, such as 1800-3600, from 0 to 65535";
+	if (k == CONFIG_K_alternate)
+		return "tcp://HOST:PORT|ssl://HOST:PORT|none|\"\"";
 	return info[k].min[0] != '\0' ? info[k].min : "text";
 }
 
@@ -272,6 +274,8 @@ check_rules(enum config_key k, const char *text, const struct value *v, struct c
 		return refuse_by_rule(k, text, "valid: an IPv4 or IPv6 address, or \"\" for all", e);
 	if (k == CONFIG_K_valid_keep_alive && !config_range(text, &min, &max))
 		return refuse(k, text, "is no range", FB_EINVAL, e);
+	if (k == CONFIG_K_alternate && text[0] != '\0' && strcmp(text, "none") != 0 && !config_server(text))
+		return refuse(k, text, "is no address of a server", FB_EINVAL, e);
 	if (k == CONFIG_K_auth_scrypt_n && (v->number & (v->number - 1)) != 0)
 		return refuse_by_rule(k, text, "not a power of two; valid: 1024, 2048, 4096 ... 1048576", e);
 	return 0;

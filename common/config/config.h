@@ -71,6 +71,10 @@ const char *config_get(const struct config *c, enum config_key k, char *out, siz
 void config_valid(enum config_key k, char *out, size_t size);
 /* server.valid_keep_alive, "MIN-MAX" in seconds, 0 <= MIN <= MAX <= 65535, MAX > 0; false, the rest untouched: it is not. */
 bool config_range(const char *text, uint16_t *min, uint16_t *max);
+/* The address of a server as clients of the original read it: tcp://HOST:PORT or ssl://HOST:PORT. */
+bool config_server(const char *text);
+/* server.alternate, or NULL: none. */
+const char *config_alternate(const struct config *c);
 bool config_equal(const struct config *a, const struct config *b, enum config_key k);
 /* Rules that need more than one key. FB_ECONFLICT and *e. */
 int config_check(const struct config *c, struct config_error *e);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * common/config/forms.c - texts with a form of their own. */
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "common/config/config.h"
+
+#define HOST_MAX 253
 
 /* Digits alone, up to 65535, from *at on. */
 static bool
@@ -32,4 +35,46 @@ config_range(const char *text, uint16_t *min, uint16_t *max)
 	*min = a;
 	*max = b;
 	return true;
+}
+
+#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
+/* The length of the host that text begins with: a name, an IPv4 address, or an IPv6 address in brackets; 0: neither. */
+static size_t
+host_len(const char *text)
+{
+	char host[INET6_ADDRSTRLEN];
+	struct in6_addr a;
+	size_t n;
+
+	if (text[0] != '[') {
+		n = strspn(text, NAME_CHARS);
+		return n <= HOST_MAX && text[0] != '.' && text[0] != '-' ? n : 0;
+	}
+	n = strcspn(text + 1, "]");
+	if (n >= sizeof host || text[n + 1] != ']')
+		return 0;
+	memcpy(host, text + 1, n);
+	host[n] = '\0';
+	return inet_pton(AF_INET6, host, &a) == 1 ? n + 2 : 0;
+}
+
+bool
+config_server(const char *text)
+{
+	uint16_t port = 0;
+	size_t n;
+
+	if (strncmp(text, "tcp://", 6) != 0 && strncmp(text, "ssl://", 6) != 0)
+		return false;
+	text += 6;
+	n = host_len(text);
+	text += n;
+	return n > 0 && *text++ == ':' && take_u16(&text, &port) && *text == '\0' && port > 0;
+}
+
+const char *
+config_alternate(const struct config *c)
+{
+	return config_server(c->alternate) ? c->alternate : NULL;
 }

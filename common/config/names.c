@@ -10,7 +10,7 @@
 /* Names that the manual of a later version has: the answer is not "unknown". */
 static const char *const later[] = {
 	"listeners.mqtts", "listeners.ws", "listeners.wss", "listeners.http", "listeners.https", "sysmon",
-	"cluster", "server.address", "server.when_overloaded",
+	"cluster", "server.address",
 };
 
 /* Is path section, or behind it? */

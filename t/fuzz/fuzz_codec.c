@@ -27,7 +27,8 @@ fuzz_seed(size_t i, uint8_t *out, size_t max)
 	if (i >= sizeof samples / sizeof samples[0])
 		return 0;
 	buf_init(&b);
-	buf_put_u8(&b, (uint8_t)(samples[i].level - MQTT_31));
+	/* Level 4 with the option of the alternate server: 0x40 is 1 modulo 3. */
+	buf_put_u8(&b, samples[i].level == MQTT_311 ? 0x40 : (uint8_t)(samples[i].level - MQTT_31));
 	put_packet(&b, samples[i].first, samples[i].body);
 	n = buf_len(&b);
 	FB_ASSERT(n <= max);

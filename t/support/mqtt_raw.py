@@ -51,7 +51,7 @@ Will = collections.namedtuple("Will", "topic payload qos retain", defaults=(0, F
 
 
 def connect_packet(client_id="", clean=True, keep_alive=0, level=4, user=None, password=None, will=None, name=None,
-                   flags=None, tail=b""):
+                   flags=None, recursion=None, tail=b""):
     if name is None:
         name = "MQIsdp" if level == 3 else "MQTT"
     f = (2 if clean else 0)
@@ -65,6 +65,9 @@ def connect_packet(client_id="", clean=True, keep_alive=0, level=4, user=None, p
     if password is not None:
         f |= 0x40
         body += string(password)
+    if recursion is not None:       # the original's extension: how many redirections the client follows
+        f |= 1
+        body += struct.pack("!H", recursion)
     if flags is not None:
         f = flags
     return packet(CONNECT, 0, string(name) + bytes([level, f]) + struct.pack("!H", keep_alive) + body + tail)
@@ -98,6 +101,12 @@ class Packet:
         self.pid = None
         if self.kind == CONNACK:
             self.sp, self.rc = body[0], body[1]
+            self.keep_alive = struct.unpack("!H", body[2:])[0] if len(body) == 4 else None
+            self.server = self.recursion = None
+            if self.rc == 6:
+                n = struct.unpack_from("!H", body, 2)[0]
+                self.server = bytes(body[4:4 + n]).decode("utf-8")
+                self.recursion = struct.unpack("!H", body[4 + n:])[0]
         elif self.kind == PUBLISH:
             self.dup, self.qos, self.retain = bool(first & 8), first >> 1 & 3, bool(first & 1)
             n = struct.unpack_from("!H", body)[0]

@@ -3,6 +3,53 @@
 #include "t/support/unit.h"
 #include "worker/admission.h"
 
+/* All sixteen cases, row by row of the original's table. */
+static void
+check(bool overloaded, bool target, bool drop, bool follows, enum admission want)
+{
+	struct admission_case c = { .overloaded = overloaded, .target = target, .drop = drop, .follows = follows };
+
+	ck_assert_msg(admission_decide(&c) == want, "overloaded=%d target=%d drop=%d follows=%d: %d, not %d", overloaded,
+	    target, drop, follows, (int)admission_decide(&c), (int)want);
+}
+
+START_TEST(overloaded_and_the_client_does_not_follow)
+{
+	check(true, false, true, false, ADMISSION_UNAVAILABLE);
+	check(true, true, true, false, ADMISSION_UNAVAILABLE);
+}
+END_TEST
+
+START_TEST(overloaded_and_no_other_server)
+{
+	check(true, false, true, false, ADMISSION_UNAVAILABLE);
+	check(true, false, true, true, ADMISSION_UNAVAILABLE);
+}
+END_TEST
+
+START_TEST(another_server_and_the_client_follows)
+{
+	check(false, true, false, true, ADMISSION_ELSEWHERE);
+	check(false, true, true, true, ADMISSION_ELSEWHERE);
+	check(true, true, false, true, ADMISSION_ELSEWHERE);
+	check(true, true, true, true, ADMISSION_ELSEWHERE);
+}
+END_TEST
+
+START_TEST(otherwise_it_goes_on)
+{
+	check(false, false, false, false, ADMISSION_GO_ON);
+	check(false, false, false, true, ADMISSION_GO_ON);
+	check(false, false, true, false, ADMISSION_GO_ON);
+	check(false, false, true, true, ADMISSION_GO_ON);
+	check(false, true, false, false, ADMISSION_GO_ON);
+	check(false, true, true, false, ADMISSION_GO_ON);
+	check(true, false, false, false, ADMISSION_GO_ON);
+	check(true, false, false, true, ADMISSION_GO_ON);
+	check(true, true, false, false, ADMISSION_GO_ON);
+}
+END_TEST
+
 START_TEST(keep_alive_moves_to_the_nearest_bound)
 {
 	static const struct { uint16_t asked, min, max, gets; } rows[] = {
@@ -18,4 +65,5 @@ START_TEST(keep_alive_moves_to_the_nearest_bound)
 }
 END_TEST
 
-UNIT_MAIN("admission", keep_alive_moves_to_the_nearest_bound)
+UNIT_MAIN("admission", overloaded_and_the_client_does_not_follow, overloaded_and_no_other_server,
+    another_server_and_the_client_follows, otherwise_it_goes_on, keep_alive_moves_to_the_nearest_bound)

@@ -136,6 +136,8 @@ START_TEST(what_is_not_valid_is_refused_and_changes_nothing)
 		{ "log.file", "a\nb", FB_EINVAL, "control characters" },
 		{ "log.file", "\xff", FB_EINVAL, "UTF-8" },
 		{ "listeners.mqtt.bind", "300.1.1.1", FB_EINVAL, "address" },
+		{ "server.alternate", "host:1883", FB_EINVAL, "is no address of a server; valid: tcp://HOST:PORT, ssl://HOST:PORT, none" },
+		{ "server.when_overloaded", "reject", FB_EINVAL, "drop, accept" },
 		{ "server.valid_keep_alive", "3600-1800", FB_EINVAL, "is no range; valid: MIN-MAX in seconds" },
 		{ "server.valid_keep_alive", "0-0", FB_EINVAL, "MIN-MAX" },
 		{ "server.valid_keep_alive", "0-65536", FB_EINVAL, "MIN-MAX" },
@@ -185,6 +187,40 @@ START_TEST(ranges)
 	ck_assert(config_range("0-65535", &min, &max));
 	ck_assert_uint_eq(max, 65535);
 	ck_assert(config_range("5-5", &min, &max));
+}
+END_TEST
+
+START_TEST(addresses_of_servers)
+{
+	static const char *const good[] = {
+		"tcp://h:1883", "ssl://host.example.org:8883", "tcp://10.0.0.1:1", "tcp://[::1]:65535", "ssl://a-b_c.d:80",
+	};
+	static const char *const bad[] = {
+		"tcp://h", "tcp://h:", "tcp://:1883", "tcp://h:0", "tcp://h:65536", "tcp://h:1883/", "tcp://h:18x", "tcp:/h:1",
+		"mqtt://h:1883", "TCP://h:1", "tcp://::1:1883", "tcp://[::1]", "tcp://[::1:1", "tcp://[h]:1", "tcp://h h:1",
+		"tcp://u@h:1", " tcp://h:1", "tcp://h:1 ", "tcp://-h:1", "tcp://.:1", "tcp://[]:1",
+		"tcp://[1111:2222:3333:4444:5555:6666:7777:8888:9999:1111:2222:3333]:1", "tcp://h:000001", "NONE",
+	};
+	char long_host[300];
+	struct config c;
+
+	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+		ck_assert_msg(config_server(good[i]), "%s", good[i]);
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		ck_assert_msg(!config_server(bad[i]), "%s", bad[i]);
+	snprintf(long_host, sizeof long_host, "tcp://%0*d:1", 253, 1);
+	ck_assert(config_server(long_host));
+	snprintf(long_host, sizeof long_host, "tcp://%0*d:1", 254, 1);
+	ck_assert(!config_server(long_host));
+	config_init(&c);
+	ck_assert_ptr_null(config_alternate(&c));
+	ck_assert_int_eq(set(&c, "server.alternate", "tcp://h:1883"), 0);
+	ck_assert_str_eq(config_alternate(&c), "tcp://h:1883");
+	ck_assert_int_eq(set(&c, "server.alternate", "none"), 0);
+	ck_assert_ptr_null(config_alternate(&c));
+	ck_assert_int_eq(set(&c, "server.alternate", ""), 0);
+	ck_assert_ptr_null(config_alternate(&c));
+	config_fini(&c);
 }
 END_TEST
 
@@ -352,7 +388,7 @@ END_TEST
 
 UNIT_MAIN("config", defaults_of_the_table_are_set, each_default_is_taken_back_from_its_text,
     each_bound_is_valid_and_beyond_it_is_not, units_are_understood_and_printed,
-    what_is_not_valid_is_refused_and_changes_nothing, addresses_are_taken, ranges, a_weaker_source_does_not_win,
+    what_is_not_valid_is_refused_and_changes_nothing, addresses_are_taken, ranges, addresses_of_servers, a_weaker_source_does_not_win,
     unknown_keys_get_advice, distances_are_those_of_typing, rules_over_several_keys, workers_are_counted,
     a_copy_is_equal_and_on_its_own, printed_texts_come_back, files_that_are_not_there_or_too_large,
     directories_follow_the_user)

@@ -238,6 +238,50 @@ START_TEST(keep_alive_negotiation)
 }
 END_TEST
 
+static void
+expect_bytes(struct fx_client *c, const char *bytes, size_t len)
+{
+	fx_run(&fx);
+	ck_assert_uint_eq(buf_len(&c->in), len);
+	ck_assert_mem_eq(buf_slice(&c->in).p, bytes, len);
+}
+
+/* The bytes of the original: code 6, the address, one redirection less; then the end. */
+START_TEST(alternate_server)
+{
+	struct fx_client *c;
+
+	fx_open(&fx, 1, &fake_net, "server.alternate", "tcp://b:1884", "auth.enabled", "true", NULL);
+	c = fx_client(&fx, 0, FX_LEVEL3);
+	fx_send(c, "CONNECT a clean recursion=3");              /* before anybody asks for a name */
+	expect_bytes(c, "\x20\x12\x00\x06\x00\x0ctcp://b:1884\x00\x02", 20);
+	fx_expect(c, "CONNACK 6 server=tcp://b:1884 recursion=2");
+	fx_expect(c, "END");
+	c = fx_client(&fx, 0, FX_LEVEL3);
+	fx_send(c, "CONNECT a clean recursion=1");
+	fx_expect(c, "CONNACK 6 server=tcp://b:1884 recursion=0");
+	fx_expect(c, "END");
+	c = fx_client(&fx, 0, FX_LEVEL3 | FX_ALLOWED);
+	fx_send(c, "CONNECT a clean recursion=0");              /* follows nobody any more */
+	fx_expect(c, "CONNACK 0");
+	c = fx_connect(&fx, 0, "b", FX_LEVEL3 | FX_CLEAN | FX_ALLOWED);
+	fx_expect(c, "CONNACK 0");
+	c = fx_client(&fx, 0, 0);
+	fx_send(c, "CONNECT a clean recursion=1");              /* [MQTT-3.1.2-3] */
+	fx_expect(c, "END");
+	fx_set(&fx, "extensions.alternate_server_v4", "true");
+	c = fx_client(&fx, 0, 0);
+	fx_send(c, "CONNECT a clean recursion=65535");
+	fx_expect(c, "CONNACK 6 server=tcp://b:1884 recursion=65534");
+	fx_expect(c, "END");
+	fx_set(&fx, "server.alternate", "");
+	c = fx_client(&fx, 0, FX_ALLOWED);
+	fx_send(c, "CONNECT a clean recursion=1");
+	fx_expect(c, "CONNACK 0");
+	fx_close(&fx);
+}
+END_TEST
+
 /* [MQTT-3.1.0-1] [MQTT-3.1.0-2] */
 START_TEST(connect_first_and_once)
 {
@@ -741,7 +785,8 @@ END_TEST
 
 UNIT_MAIN("connect", clean_session_begins_and_ends, refusals, accounts, a_session_belongs_to_its_account,
     an_account_goes_meanwhile, a_reset_in_the_turn_of_the_answer,
-    empty_client_ids, levels, keep_alive_negotiation, connect_first_and_once, a_durable_session_waits_for_its_row, a_row_that_cannot_be_written,
+    empty_client_ids, levels, keep_alive_negotiation,
+    alternate_server, connect_first_and_once, a_durable_session_waits_for_its_row, a_row_that_cannot_be_written,
     connack_waits_for_the_neighbours, a_second_connection_ousts_the_first, clean_after_durable_forgets_everything,
     three_at_once, the_client_leaves_before_the_answer, time_limits, packets_behind_connect, wills, a_session_expires,
     it_expires_while_its_client_comes_back, the_store_restarts, the_worker_restarts, reset_while_connecting, disowned,

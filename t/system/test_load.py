@@ -1,0 +1,101 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the node says to a CONNECT by its settings and its load: keep-alive negotiation, the alternate server."""
+
+import unittest
+
+import fubar
+import mqtt_raw as m
+
+
+class Node(fubar.Broker):
+    def setting(self, key, value=None):
+        """Sets one at run time, or (None) takes it back."""
+        self.admin("settings", *(("unset", key) if value is None else ("set", key, value)))
+
+    def answer(self, **kw):
+        """The CONNACK of a fresh connection, and whether the broker closed it then."""
+        with self.client() as c:
+            kw.setdefault("level", 3)
+            ack = c.connect("c", expect=None, **kw)
+            if ack.rc == 0:
+                c.disconnect()
+            else:
+                self.check_end(c)
+            return ack
+
+    def check_end(self, c):
+        got = c.wait_closed()
+        assert got == [], got
+
+    def until_code(self, code, **kw):
+        """A setting reaches each worker by its own channel: asks until it is there."""
+        def ask():
+            ack = self.answer(**kw)
+            return ack if ack.rc == code else None
+        return fubar.until("CONNACK %d" % code, ask)
+
+
+class KeepAlive(unittest.TestCase):
+    def test_negotiation(self):
+        with Node(workers=1, settings={"server.valid_keep_alive": "2-3600"}) as b:
+            with b.client() as c:       # off: nobody is told, so nothing changes
+                self.assertEqual(c.connect("off", keep_alive=7200).body, b"\0\0")
+            b.setting("extensions.keep_alive_negotiation", "true")
+            fubar.until("the extension", lambda: b.answer(keep_alive=1).keep_alive == 2)
+            for level in (3, 4):
+                with b.client() as c:
+                    ack = c.connect("low", level=level, keep_alive=1)
+                    self.assertEqual(ack.body, b"\0\0\0\2")
+                    self.assertEqual(b.rows("session", "show", "low")[-1]["keep_alive"], 2)
+                    with self.assertRaises(m.Timeout):      # longer than 1.5 times what it asked for
+                        c.read(timeout=2.2)
+                    c.wait_closed()
+                self.assertEqual(b.answer(level=level, keep_alive=7200).body, b"\0\0\x0e\x10")
+                self.assertEqual(b.answer(level=level, keep_alive=0).body, b"\0\0\x0e\x10")
+                self.assertEqual(b.answer(level=level, keep_alive=60).body, b"\0\0")
+
+
+class Alternate(unittest.TestCase):
+    def test_redirected_to_another_broker(self):
+        with Node(workers=1, auth=True) as one, Node(workers=1) as two:
+            there = "tcp://127.0.0.1:%d" % two.port
+            self.assertEqual(one.answer(recursion=3).rc, 5)
+            one.setting("server.alternate", there)
+            self.assertIn(there, one.admin("settings", "get", "server.alternate"))
+            ack = one.until_code(6, recursion=3)
+            self.assertEqual(ack.body, b"\0\6" + m.string(there) + b"\0\2")
+            self.assertEqual((ack.server, ack.recursion), (there, 2))
+            host, port = ack.server[len("tcp://"):].rsplit(":", 1)
+            with m.Client(int(port), host) as c:
+                c.connect("c", level=3, recursion=ack.recursion)
+            self.assertEqual(one.answer(recursion=0).rc, 5)     # follows nobody: to the login
+            self.assertEqual(one.answer().rc, 5)
+            with one.client() as c:                             # [MQTT-3.1.2-3]
+                c.send(m.connect_packet("c", level=4, recursion=3))
+                self.assertEqual(c.wait_closed(), [])
+            one.setting("extensions.alternate_server_v4", "true")
+            fubar.until("level 4", lambda: self.level_4(one))
+            one.setting("server.alternate", "")
+            one.until_code(5, recursion=3)
+            one.setting("server.alternate")
+            self.assertGreater(one.counter("redirects"), 0)
+
+    def level_4(self, broker):
+        with broker.client() as c:
+            c.send(m.connect_packet("c", level=4, recursion=9))
+            got = c.wait_closed()
+            return got and (got[0].rc, got[0].recursion) == (6, 8)
+
+    def test_a_malformed_address(self):
+        with Node(workers=1) as b:
+            for bad in ("host:1883", "tcp://host", "tcp://host:0", "tcp://::1:1883", "mqtt://host:1883", "tcp://h:1/x"):
+                got = b.admin_raw("settings", "set", "server.alternate", bad)
+                self.assertEqual(got.returncode, 1, bad)
+                self.assertIn("tcp://HOST:PORT", got.stderr)
+            self.assertEqual(b.answer(recursion=1).rc, 0)
+            self.assertNotEqual(b.admin_raw("settings", "set", "server.valid_keep_alive", "9-1").returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
