@@ -166,7 +166,8 @@ loop_turn(struct loop *l, bool block)
 		return false;
 	block = block && list_empty(&l->tasks) && list_empty(&l->next_tasks) && arm(l);
 	l->now_is_fresh = false;
-	FB_ASSERT(event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY | (block ? EVLOOP_ONCE : EVLOOP_NONBLOCK)) >= 0);
+	/* EVLOOP_NONBLOCK alone goes on as long as anything is ready. */
+	FB_ASSERT(event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE | (block ? 0 : EVLOOP_NONBLOCK)) >= 0);
 	freshen(l);
 	wheel_advance(l->wheel, l->now);
 	run_tasks(l);

@@ -99,6 +99,40 @@ START_TEST(next_is_in_the_next_turn)
 }
 END_TEST
 
+static void
+on_always(void *arg, unsigned ready)
+{
+	(void)arg;
+	ck_assert_uint_eq(ready, LOOP_READ);
+	if (strlen(story) < 50)         /* a turn that does not end fills the story */
+		tell('r');
+}
+
+START_TEST(a_turn_that_does_not_wait_ends_though_something_is_always_ready)
+{
+	struct teller a = { .c = 'a', .nexts = &a };
+	int fd[2];
+	struct loop_fd *f;
+
+	begin();
+	alarm(10);
+	ck_assert_int_eq(pipe(fd), 0);
+	ck_assert_int_eq(write(fd[1], "x", 1), 1);      /* nobody reads it */
+	f = loop_fd_new(l, fd[0], LOOP_READ, on_always, NULL);
+	task_init(&a.task, on_task);
+	loop_next(l, &a.task);
+	for (int i = 0; i < 3; i++)
+		loop_turn(l, true);
+	ck_assert_str_eq(story, "rrara");
+	task_cancel(&a.task);
+	loop_fd_free(f);
+	close(fd[0]);
+	close(fd[1]);
+	alarm(0);
+	loop_free(l);
+}
+END_TEST
+
 struct tick {
 	struct timer t;
 	int count;
@@ -385,6 +419,7 @@ START_TEST(no_ring_of_another_thread_is_lost)
 END_TEST
 
 UNIT_MAIN("loop", tasks_run_in_order_once_and_in_this_turn, next_is_in_the_next_turn,
+    a_turn_that_does_not_wait_ends_though_something_is_always_ready,
     timers_end_the_wait_and_are_never_early, a_due_timer_does_not_wait_and_a_cancelled_one_does_not_fire,
     descriptors_tell_what_is_wanted, freed_in_its_own_callback_and_by_another, one_may_free_another_that_is_ready,
     one_time_for_a_turn, signals_are_callbacks, no_ring_of_another_thread_is_lost)
