@@ -26,6 +26,7 @@
 #define HOLD_BYTES    (64 * 1024)       /* read ahead of a connection that is not parsed */
 #define WHY_MAX       160
 #define HELD          (CONN_WAIT_KEPT | CONN_WAIT_OPS)
+#define SHARE         2048              /* of a connection in a turn; a packet is 1, what costs more is charged */
 #define LINGER_NS     (2 * NS_PER_SEC)
 
 static void on_ready(void *arg, unsigned ready);
@@ -164,6 +165,8 @@ conn_each(struct worker *w, void (*fn)(struct conn *c, void *arg), void *arg)
 	LIST_EACH_SAFE(n, tmp, &w->conns)
 		fn(container_of(n, struct conn, link), arg);
 	LIST_EACH_SAFE(n, tmp, &w->resumed)
+		fn(container_of(n, struct conn, link), arg);
+	LIST_EACH_SAFE(n, tmp, &w->later)
 		fn(container_of(n, struct conn, link), arg);
 }
 
@@ -315,7 +318,19 @@ conn_violate(struct conn *c, const struct violation *v)
 	conn_close(c, why);
 }
 
-/* Handles whole packets at the start of *in, as far as the connection's state lets it. */
+/* A flood of tiny packets must not hold up the others: on in the next turn. */
+static void
+parse_later(struct conn *c)
+{
+	struct worker *w = c->worker;
+
+	c->flags |= CONN_LATER;
+	list_del(&c->link);
+	list_put_last(&w->later, &c->link);
+	loop_next(w->loop, &w->next_turn);
+}
+
+/* Handles whole packets at the start of *in, as far as the connection's state and its share of the turn let it. */
 static void
 parse(struct conn *c, struct slice *in)
 {
@@ -341,6 +356,10 @@ parse(struct conn *c, struct slice *in)
 		}
 		METRIC_ADD(packets_in, 1);
 		dispatch(c, &f);
+		if (--w->share <= 0 && in->len > 0 && c->state == CONN_READY && !(c->flags & (HELD | CONN_IN_RESUMED))) {
+			parse_later(c);
+			return;
+		}
 	}
 }
 
@@ -440,7 +459,7 @@ on_ready(void *arg, unsigned ready)
 	struct conn *c = arg;
 
 	if (ready & LOOP_WRITE) {
-		c->flags = (uint8_t)(c->flags & ~CONN_WANT_WRITE);
+		c->flags = (uint16_t)(c->flags & ~CONN_WANT_WRITE);
 		loop_fd_want(c->lfd, LOOP_READ);
 		conn_flush(c);
 	}
@@ -450,10 +469,13 @@ on_ready(void *arg, unsigned ready)
 		read_away(c);
 		return;
 	}
+	if (c->flags & CONN_LATER)
+		return;
 	c->last_in_ms = now_ms(c);
+	c->worker->share = SHARE;
 	metrics->note = c->session != NULL ? c->session->node.hash : 0;
 	for (int i = 0; i < READS_A_TURN; i++)
-		if (!read_once(c))
+		if (!read_once(c) || c->worker->share <= 0)
 			break;
 	metrics->note = 0;
 }
@@ -461,7 +483,7 @@ on_ready(void *arg, unsigned ready)
 void
 conn_resume(struct conn *c)
 {
-	if (c->flags & CONN_IN_RESUMED || c->state == CONN_DEAD)
+	if ((c->flags & (CONN_IN_RESUMED | CONN_LATER)) || c->state == CONN_DEAD)
 		return;
 	c->flags |= CONN_IN_RESUMED;
 	list_del(&c->link);
@@ -472,13 +494,16 @@ conn_resume(struct conn *c)
 void
 conn_resume_now(struct conn *c)
 {
-	c->flags = (uint8_t)(c->flags & ~CONN_IN_RESUMED);
+	c->flags = (uint16_t)(c->flags & ~CONN_IN_RESUMED);
 	list_del(&c->link);
 	list_put_last(&c->worker->conns, &c->link);
 	if (c->state == CONN_LINGER)
 		return;
 	loop_fd_want(c->lfd, c->flags & CONN_WANT_WRITE ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+	c->worker->share = SHARE;
+	metrics->note = c->session != NULL ? c->session->node.hash : 0;
 	parse_own(c);
+	metrics->note = 0;
 }
 
 static void

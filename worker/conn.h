@@ -36,6 +36,7 @@ enum {
 	CONN_IN_RESUMED = 32,
 	CONN_DIRTY = 128,               /* has output to be written at the end of the turn */
 	CONN_HAS_OPS = 64,              /* a SUBSCRIBE or UNSUBSCRIBE waits for the store or the neighbours */
+	CONN_LATER = 256,               /* its share of this turn is used up: goes on in the next */
 };
 
 /* Large payloads are sent by reference: this one stands behind `before` more bytes of the output buffer. */
@@ -79,7 +80,7 @@ struct conn {
 		struct open *open;      /* CONN_OPENING: the CONNECT being worked on */
 		struct will *will;      /* CONN_READY: owned; NULL: none */
 	};
-	struct list link;               /* in worker->conns, or ->dead */
+	struct list link;               /* in worker->conns, ->resumed, ->later or ->dead */
 	struct waitings *waiting;       /* NULL: every publish is acknowledged */
 	struct timer timer;             /* CONNECT time-out, keep-alive, linger */
 	struct buf *in;                 /* a packet that is half there; NULL: none */
@@ -95,7 +96,7 @@ struct conn {
 	uint8_t peer[16];               /* as struct cidr has it */
 	uint8_t state;                  /* enum conn_state */
 	uint8_t level;                  /* 0 before CONNECT */
-	uint8_t flags;
+	uint16_t flags;
 };
 
 /* fd is taken; allowed: an IP rule said so. */

@@ -169,7 +169,7 @@ out_empty(struct conn *c)
 {
 	buf_shrink(&c->out);
 	if (c->flags & CONN_WANT_WRITE) {
-		c->flags = (uint8_t)(c->flags & ~CONN_WANT_WRITE);
+		c->flags = (uint16_t)(c->flags & ~CONN_WANT_WRITE);
 		loop_fd_want(c->lfd, LOOP_READ);
 	}
 	if (c->state == CONN_LINGER)

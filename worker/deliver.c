@@ -182,6 +182,7 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
 
 	match(w, p);
 	h.many = w->rcpt_count > 1;
+	worker_charge(w, w->rcpt_count / 8);
 	for (uint32_t i = 0; i < w->rcpt_count; i++) {
 		struct session *s = w->rcpts[i].session;
 		uint8_t qos = w->rcpts[i].qos < p->qos ? w->rcpts[i].qos : p->qos;

@@ -56,7 +56,7 @@ send_ready_acks(struct conn *c)
 	}
 	if ((c->flags & CONN_WAIT_KEPT) && (c->waiting == NULL || (!backed_up(c->worker) &&
 	    c->waiting->count <= c->worker->config.max_wait / 2))) {
-		c->flags = (uint8_t)(c->flags & ~CONN_WAIT_KEPT);
+		c->flags = (uint16_t)(c->flags & ~CONN_WAIT_KEPT);
 		conn_resume(c);
 	}
 }

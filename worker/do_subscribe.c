@@ -15,6 +15,7 @@
 #include "worker/worker.h"
 
 #define REFUSED 0x80
+#define FILTER_WORK 16  /* times that of a small packet */
 #define MOST_LOAD 4096  /* packets and filters being worked on; beyond, each client waits for its answers */
 
 /* One SUBSCRIBE or UNSUBSCRIBE on its way. */
@@ -47,6 +48,7 @@ op_new(struct conn *c, uint16_t packet_id, uint32_t count, bool unsubscribe)
 	list_put_last(&c->worker->sub_ops, &op->link);
 	c->worker->sub_load += 1 + count;
 	c->flags |= CONN_HAS_OPS;
+	worker_charge(c->worker, (size_t)count * FILTER_WORK);
 	/* Until this one is done: op_free(). */
 	if (c->worker->sub_load > MOST_LOAD)
 		c->flags |= CONN_WAIT_OPS;
@@ -61,7 +63,7 @@ op_free(struct op *op)
 	list_del(&op->link);
 	op->worker->sub_load -= 1 + op->count;
 	if (c != NULL && (c->flags & CONN_WAIT_OPS)) {
-		c->flags = (uint8_t)(c->flags & ~CONN_WAIT_OPS);
+		c->flags = (uint16_t)(c->flags & ~CONN_WAIT_OPS);
 		conn_resume(c);
 	}
 	buf_fini(&op->filters);

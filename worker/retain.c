@@ -239,6 +239,7 @@ retain_cancel_filter(struct session *s, struct slice filter)
 	uint8_t qos;
 
 	buf_init(&kept);
+	worker_charge(r->worker, rest.len / 256);
 	while (slice_take_u8(&rest, &qos) == 0 && slice_take_le32_bytes(&rest, &other) == 0) {
 		if (slice_eq(other, filter))
 			continue;

@@ -40,13 +40,26 @@ on_turn_end(struct task *t)
 		/* A write may lead to more output: the list grows while it is worked off. */
 		for (uint32_t i = 0; i < w->dirty_count; i++) {
 			c = w->dirty[i];
-			c->flags = (uint8_t)(c->flags & ~CONN_DIRTY);
+			c->flags = (uint16_t)(c->flags & ~CONN_DIRTY);
 			conn_flush(c);
 		}
 		w->dirty_count = 0;
 	}
 	LIST_EACH_SAFE(n, tmp, &w->dead)
 		conn_free(container_of(n, struct conn, link));
+}
+
+/* The connections that used up their share of the last turn, behind all others of this one. */
+static void
+on_next_turn(struct task *t)
+{
+	struct worker *w = container_of(t, struct worker, next_turn);
+	struct conn *c;
+
+	while ((c = LIST_FIRST(&w->later, struct conn, link)) != NULL) {
+		c->flags = (uint16_t)(c->flags & ~CONN_LATER);
+		conn_resume(c);
+	}
 }
 
 static void
@@ -85,6 +98,7 @@ worker_new(struct loop *l, int sup_fd)
 	trie_init(&w->trie);
 	list_init(&w->conns);
 	list_init(&w->resumed);
+	list_init(&w->later);
 	list_init(&w->dead);
 	arena_init(&w->arena);
 	for (int i = 0; i < 4; i++)
@@ -97,6 +111,7 @@ worker_new(struct loop *l, int sup_fd)
 	w->bans = bans_new();
 	w->barriers = barriers_new();
 	task_init(&w->turn_end, on_turn_end);
+	task_init(&w->next_turn, on_next_turn);
 	timer_init(&w->tick, on_tick);
 	w->wall_offset_ns = clock_wall().ns - loop_now(l).ns;
 	loop_timer_in(l, &w->tick, TICK_NS);
@@ -177,6 +192,7 @@ worker_free(struct worker *w)
 	while ((n = hmap_each(&w->sessions.map, &it)) != NULL)
 		session_forget(w, container_of(n, struct session, node));
 	task_cancel(&w->turn_end);
+	task_cancel(&w->next_turn);
 	loop_timer_cancel(w->loop, &w->tick);
 	listeners_free(w->listeners);
 	if (w->cluster != NULL)

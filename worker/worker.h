@@ -70,7 +70,10 @@ struct worker {
 	struct conn **dirty;            /* connections with output to write at the end of the turn, in order */
 	uint32_t dirty_count;
 	uint32_t dirty_room;
-	struct list resumed;            /* connections to be parsed on */
+	struct list resumed;            /* connections to be parsed on at the end of this turn */
+	struct list later;              /* connections to be parsed on in the next turn */
+	struct task next_turn;
+	int64_t share;                  /* work that the connection in hand may still do in this turn */
 	struct list dead;               /* connections to be freed at the end of the turn */
 	struct task turn_end;
 	struct timer tick;              /* heartbeat, wall clock */
@@ -92,6 +95,13 @@ static inline struct wall
 worker_wall(const struct worker *w)
 {
 	return (struct wall){ loop_now(w->loop).ns + w->wall_offset_ns };
+}
+
+/* The connection in hand caused more work than handling a packet takes. */
+static inline void
+worker_charge(struct worker *w, size_t work)
+{
+	w->share -= (int64_t)work;
 }
 
 /* Something has to be done at the end of this turn. */

@@ -352,7 +352,8 @@ check_worker_empty(unsigned slot)
 		fail("worker %u still has the session %s", slot, container_of(n, struct session, node)->id);
 	if (w->opens.count != 0 || !list_empty(&w->sub_ops))
 		fail("worker %u still works on a CONNECT or SUBSCRIBE", slot);
-	if (w->conn_count != 0 || !list_empty(&w->conns) || !list_empty(&w->dead) || !list_empty(&w->resumed))
+	if (w->conn_count != 0 || !list_empty(&w->conns) || !list_empty(&w->dead) || !list_empty(&w->resumed) ||
+	    !list_empty(&w->later))
 		fail("worker %u still has connections", slot);
 	if (w->trie.count != 0)
 		fail("worker %u still has subscriptions", slot);

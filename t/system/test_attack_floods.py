@@ -5,6 +5,7 @@
 import os
 import random
 import select
+import signal
 import time
 
 import fubar
@@ -53,6 +54,50 @@ class Floods(fubar.TestCase):
 
     def test_ping_without_reading(self):
         self.assertLess(self.cost(m.packet(m.PINGREQ, 0) * (8 * MIB)), (200 if fubar.SANITIZED else 40) * MIB)
+
+
+@fubar.needs_fubar
+class Share(fubar.TestCase):
+    """One client's flood of tiny packets, and another's publish behind it, at the one worker at once: the worker stands
+    still while they are sent. What counts is not time but order: the flood may not be worked off first."""
+
+    broker_options = {"workers": 1, "settings": {"log.level": "notice"}}
+
+    def flood(self, packets):
+        """packets: more than a share of a turn, and no more bytes than a socket's first window holds."""
+        watch = self.connected("watch")
+        watch.subscribe("end")
+        flooder = self.connected("flooder")
+        other = self.connected("other")
+        pid = self.broker.worker_pids()[0]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            flooder.send(packets + m.publish_packet("end", b"flooder"))
+            other.send(m.publish_packet("end", b"other"))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        self.assertEqual([watch.get_publish().payload for _ in range(2)], [b"other", b"flooder"])
+
+    def test_ping(self):
+        self.flood(m.packet(m.PINGREQ, 0) * 20000)
+
+    def test_publish_to_nobody(self):
+        self.flood(m.publish_packet("n", b"") * 8000)
+
+    def test_publish_to_many(self):
+        readers = [self.connected("s%d" % i) for i in range(50)]
+        for c in readers:
+            c.subscribe("many")
+        self.flood(m.publish_packet("many", b"") * 1000)
+
+    def test_unknown_pubrel(self):
+        self.flood(m.ack_packet(m.PUBREL, 9) * 10000)
+
+    def test_unknown_puback(self):
+        self.flood(m.ack_packet(m.PUBACK, 9) * 10000)
+
+    def test_subscribe_and_unsubscribe(self):
+        self.flood((m.subscribe_packet(1, ("a", 0)) + m.unsubscribe_packet(2, "a")) * 2000)
 
 
 @fubar.needs_fubar
