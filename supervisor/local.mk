@@ -8,6 +8,7 @@ libfbsupervisor_a_SOURCES = \
 	supervisor/death.c supervisor/death.h \
 	supervisor/doctor.c supervisor/doctor.h \
 	supervisor/listeners.c supervisor/listeners.h \
+	supervisor/logfile.c supervisor/logfile.h \
 	supervisor/logs.c supervisor/logs.h \
 	supervisor/notify.c supervisor/notify.h \
 	supervisor/options.c supervisor/options.h \

@@ -37,9 +37,9 @@ on_signal(void *arg, int signo)
 		break;
 	case SIGUSR1:
 		if (logs_open(&n->logs, &n->reload.running, &e) != 0)
-			log_error("main", "log file stays as it was", "why=\"%s\"", e.text);
+			log_error("main", "log files stay as they were", "why=\"%s\"", e.text);
 		else
-			log_notice("main", "log opened anew", "file=\"%s\"", n->reload.running.log_file);
+			log_notice("main", "logs opened anew", "to=%s", n->reload.running.log_to);
 		break;
 	default:
 		proctab_stop(n, signo == SIGINT ? "SIGINT" : "SIGTERM");
@@ -101,10 +101,10 @@ prepare(struct node *n, struct config_error *e)
 	if (err == 0)
 		err = listeners_open(&n->listeners, c, n->workers, e);
 	if (err == 0)
-		err = logs_init(&n->logs, n->loop, c, e);
+		err = logs_init(&n->logs, n->loop, c, uid, gid, e);
 	if (err != 0)
 		return err;
-	logs_chown(&n->logs, uid, gid);
+	logs_chown(&n->logs);
 	(void)umask(077);
 	err = spawn_drop_privileges(c, uid, gid, e);
 	if (err == 0)
@@ -127,7 +127,7 @@ run(struct node *n, struct config_error *e)
 	(void)spawn_raise_limits();
 	n->loop = loop_new();
 	n->paths.data_lock = n->paths.run_lock = -1;
-	n->logs.out = n->logs.pipe_in = n->logs.pipe_out = -1;
+	n->logs.pipe_in = n->logs.pipe_out = -1;
 	err = prepare(n, e);
 	if (err == 0) {
 		watch_signals(n);

@@ -100,9 +100,8 @@ make_parents(const char *dir, const char *key, struct config_error *e)
 	return 0;
 }
 
-/* A directory of ours: made, or there and safe to use. */
-static int
-make_dir(const char *dir, const char *key, mode_t mode, uid_t uid, gid_t gid, struct config_error *e)
+int
+paths_make_dir(const char *dir, const char *key, mode_t mode, uid_t uid, gid_t gid, struct config_error *e)
 {
 	struct stat st;
 	int err = make_parents(dir, key, e);
@@ -137,9 +136,9 @@ paths_make(struct paths *p, uid_t uid, gid_t gid, struct config_error *e)
 	int err;
 	mode_t before = umask(022);
 
-	err = make_dir(p->data_dir, "data_dir", 0700, uid, gid, e);
+	err = paths_make_dir(p->data_dir, "data_dir", 0700, uid, gid, e);
 	if (err == 0)
-		err = make_dir(p->run_dir, "run_dir", 0750, uid, gid, e);
+		err = paths_make_dir(p->run_dir, "run_dir", 0750, uid, gid, e);
 	umask(before);
 	return err;
 }

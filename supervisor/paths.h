@@ -21,6 +21,8 @@ struct paths {
 int paths_resolve(struct paths *p, const struct config *c, struct config_error *e);
 /* Makes what is missing, owned by uid and gid if this is root, and checks what is there. */
 int paths_make(struct paths *p, uid_t uid, gid_t gid, struct config_error *e);
+/* The same for one directory, the value of that key. */
+int paths_make_dir(const char *dir, const char *key, mode_t mode, uid_t uid, gid_t gid, struct config_error *e);
 /* FB_EBUSY: another fubard runs there. Held until exit, then let go by paths_unlock() or the kernel. */
 int paths_lock(struct paths *p, uid_t uid, gid_t gid, struct config_error *e);
 void paths_unlock(struct paths *p);

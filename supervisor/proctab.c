@@ -369,15 +369,19 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 void
 proctab_settings(struct node *n, const struct config *before)
 {
+	static const enum config_key log_keys[] = { CONFIG_K_log_level, CONFIG_K_log_to, CONFIG_K_log_dir, CONFIG_K_log_max_size,
+		CONFIG_K_log_keep, CONFIG_K_stat_interval };
 	struct config_error e;
 	const struct config *now = &n->reload.running;
+	bool logs = false;
 
 	EACH_PROC(p, n)
 		if (proc_alive(p))
 			(void)reload_send(&n->reload, before, p->chan);
-	if (!config_equal(before, now, CONFIG_K_log_level) || !config_equal(before, now, CONFIG_K_log_file))
-		if (logs_open(&n->logs, now, &e) != 0)
-			log_error("proctab", "log file stays as it was", "why=\"%s\"", e.text);
+	for (size_t i = 0; i < sizeof log_keys / sizeof log_keys[0]; i++)
+		logs |= !config_equal(before, now, log_keys[i]);
+	if (logs && logs_open(&n->logs, now, &e) != 0)
+		log_error("proctab", "log files stay as they were", "why=\"%s\"", e.text);
 }
 
 int

@@ -23,6 +23,8 @@ UNIT_TESTS += t/unit/test_hmap
 UNIT_TESTS += t/unit/test_ipc
 UNIT_TESTS += t/unit/test_list
 UNIT_TESTS += t/unit/test_log
+UNIT_TESTS += t/unit/test_logfile
+UNIT_TESTS += t/unit/test_logs
 UNIT_TESTS += t/unit/test_loop
 UNIT_TESTS += t/unit/test_mem
 UNIT_TESTS += t/unit/test_metrics
@@ -93,6 +95,8 @@ t_bench_bench_store_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)
 # The supervisor: its rules, and (t/system/test_supervisor.py) fubard with children that are this program.
 t_unit_test_reload_LDADD = libfbsupervisor.a $(UNIT_LIBS)
 t_unit_test_restart_LDADD = libfbsupervisor.a $(UNIT_LIBS)
+t_unit_test_logfile_LDADD = libfbsupervisor.a $(UNIT_LIBS)
+t_unit_test_logs_LDADD = libfbsupervisor.a $(UNIT_LIBS)
 noinst_PROGRAMS += t/support/fake_child
 t_support_fake_child_SOURCES = t/support/fake_child.c
 t_support_fake_child_LDADD = libfbipc.a libfbadmin.a libfbmetrics.a libfbloop.a libfbbase.a $(EVENT_LIBS)

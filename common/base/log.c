@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A line: "2024-01-31T12:00:00.000Z warn worker 0 session: takeover refused client=a owner=2". At most LINE_MAX_BYTES,
+ * A line: "2024-01-31T12:00:00.000Z warn worker 0 session: takeover refused client=a owner=2". At most LOG_LINE_MAX,
  * which a pipe takes in one piece, so that lines of several processes do not mix. A descriptor that does not take a
  * line at once loses it; the loss is counted and told by the next line that gets through: logging never blocks
  * (if the descriptor does not) and never fails. */
@@ -17,7 +17,6 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 
-#define LINE_MAX_BYTES 2048
 #define LINES_A_SECOND 10u
 
 static const char *const names[] = {
@@ -25,19 +24,36 @@ static const char *const names[] = {
 };
 
 static int out_fd = STDERR_FILENO;
+static void (*out_put)(void *arg, const char *line, size_t len);       /* NULL: out_fd */
+static void *out_arg;
 static char out_who[64] = "fubar";
 static enum log_level out_level = LOG_NOTICE;
 /* Some processes have threads (the store); a line is rare enough for a lock. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t lost;
 
-void
-log_open(int fd, const char *who, enum log_level level)
+static void
+set_out(int fd, void (*put)(void *arg, const char *line, size_t len), void *arg, const char *who)
 {
 	pthread_mutex_lock(&lock);
 	out_fd = fd;
+	out_put = put;
+	out_arg = arg;
 	snprintf(out_who, sizeof out_who, "%s", who);
 	pthread_mutex_unlock(&lock);
+}
+
+void
+log_open(int fd, const char *who, enum log_level level)
+{
+	set_out(fd, NULL, NULL, who);
+	log_set_level(level);
+}
+
+void
+log_open_sink(void (*put)(void *arg, const char *line, size_t len), void *arg, const char *who, enum log_level level)
+{
+	set_out(-1, put, arg, who);
 	log_set_level(level);
 }
 
@@ -73,7 +89,7 @@ log_level_parse(const char *name, enum log_level *out)
 
 /* Time, level, who, module and event; the number of bytes. */
 static size_t
-put_head(char line[LINE_MAX_BYTES], enum log_level level, const char *module, const char *event)
+put_head(char line[LOG_LINE_MAX], enum log_level level, const char *module, const char *event)
 {
 	struct wall now = clock_wall();
 	time_t sec = (time_t)(now.ns / NS_PER_SEC);
@@ -81,45 +97,74 @@ put_head(char line[LINE_MAX_BYTES], enum log_level level, const char *module, co
 	int n;
 
 	gmtime_r(&sec, &tm);
-	n = snprintf(line, LINE_MAX_BYTES / 2, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s %s %s: %s", tm.tm_year + 1900,
+	n = snprintf(line, LOG_LINE_MAX / 2, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s %s %s: %s", tm.tm_year + 1900,
 	    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now.ns % NS_PER_SEC / NS_PER_MS),
 	    names[level], out_who, module, event);
-	return n < LINE_MAX_BYTES / 2 ? (size_t)n : LINE_MAX_BYTES / 2 - 1;
+	return n < LOG_LINE_MAX / 2 ? (size_t)n : LOG_LINE_MAX / 2 - 1;
 }
 
-/* Cuts to the size, keeps control bytes out, ends the line, writes it. */
-static void
-put_line(char line[LINE_MAX_BYTES], size_t len)
+/* Cuts to the size, keeps control bytes out, ends the line; its length. */
+static size_t
+end_line(char line[LOG_LINE_MAX], size_t len)
 {
-	ssize_t n;
-
-	if (len > LINE_MAX_BYTES - 1) {
-		len = LINE_MAX_BYTES - 1;
+	if (len > LOG_LINE_MAX - 1) {
+		len = LOG_LINE_MAX - 1;
 		memcpy(line + len - 3, "...", 3);
 	}
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
 	line[len] = '\n';
+	return len + 1;
+}
+
+static void
+put_line(const char *line, size_t len)
+{
+	ssize_t n;
+
+	if (out_put != NULL) {
+		out_put(out_arg, line, len);
+		return;
+	}
 	do {
-		n = write(out_fd, line, len + 1);
+		n = write(out_fd, line, len);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		lost++;
 }
 
-static void
-__attribute__((format(printf, 4, 5)))
-put_simple(enum log_level level, const char *module, const char *event, const char *fmt, ...)
+static size_t
+__attribute__((format(printf, 5, 0)))
+make_line(char line[LOG_LINE_MAX], enum log_level level, const char *module, const char *event, const char *fmt, va_list ap)
 {
-	char line[LINE_MAX_BYTES];
 	size_t len = put_head(line, level, module, event);
+
+	if (fmt[0] != '\0') {
+		line[len++] = ' ';
+		len += (size_t)vsnprintf(line + len, LOG_LINE_MAX - len, fmt, ap);
+	}
+	return end_line(line, len);
+}
+
+size_t
+log_line(char line[LOG_LINE_MAX], enum log_level level, const char *module, const char *event, const char *fmt, ...)
+{
 	va_list ap;
+	size_t len;
 
 	va_start(ap, fmt);
-	len += (size_t)vsnprintf(line + len, LINE_MAX_BYTES - len, fmt, ap);
+	len = make_line(line, level, module, event, fmt, ap);
 	va_end(ap);
-	put_line(line, len);
+	return len;
+}
+
+static void
+put_count(enum log_level level, const char *module, const char *event, const char *name, uint64_t n)
+{
+	char line[LOG_LINE_MAX];
+
+	put_line(line, log_line(line, level, module, event, "%s=%llu", name, (unsigned long long)n));
 }
 
 /* May this place log now? Also tells what it kept to itself in an earlier second. */
@@ -135,7 +180,7 @@ site_may(struct log_site *site, enum log_level level, const char *module, const 
 
 		*site = (struct log_site){ .second = second };
 		if (n != 0)
-			put_simple(level, module, event, " suppressed=%u", n);
+			put_count(level, module, event, "suppressed", n);
 	}
 	if (site->lines >= LINES_A_SECOND) {
 		site->suppressed++;
@@ -148,25 +193,21 @@ site_may(struct log_site *site, enum log_level level, const char *module, const 
 void
 log_write(struct log_site *site, enum log_level level, const char *module, const char *event, const char *fmt, ...)
 {
-	char line[LINE_MAX_BYTES];
+	char line[LOG_LINE_MAX];
 	int saved = errno;
 	va_list ap;
 	size_t len;
 
 	pthread_mutex_lock(&lock);
 	if (site_may(site, level, module, event)) {
-		len = put_head(line, level, module, event);
-		if (fmt[0] != '\0') {
-			line[len++] = ' ';
-			va_start(ap, fmt);
-			len += (size_t)vsnprintf(line + len, LINE_MAX_BYTES - len, fmt, ap);
-			va_end(ap);
-		}
+		va_start(ap, fmt);
+		len = make_line(line, level, module, event, fmt, ap);
+		va_end(ap);
 		if (lost != 0) {
 			uint64_t n = lost;
 
 			lost = 0;
-			put_simple(LOG_WARN, "log", "lines lost", " count=%llu", (unsigned long long)n);
+			put_count(LOG_WARN, "log", "lines lost", "count", n);
 		}
 		put_line(line, len);
 	}

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
@@ -23,6 +24,24 @@ absolute(const char *name)
 	const char *v = getenv(name);
 
 	return v != NULL && v[0] == '/' ? v : NULL;
+}
+
+/* The directory that systemd made for this unit, the first if it made several. */
+static int
+of_unit(char *out, size_t size, const char *name)
+{
+	const char *dir = absolute(name);
+	char first[CONFIG_VALUE_MAX];
+	size_t len;
+
+	if (dir == NULL)
+		return FB_ENOENT;
+	len = strcspn(dir, ":");
+	if (len >= sizeof first)
+		return FB_ETOOBIG;
+	memcpy(first, dir, len);
+	first[len] = '\0';
+	return join(out, size, first, "");
 }
 
 /* $XDG_STATE_HOME/rest, or $HOME/.local/state/rest. */
@@ -47,6 +66,8 @@ dirs_data(const struct config *c, char *out, size_t size)
 {
 	if (c != NULL && c->data_dir[0] != '\0')
 		return join(out, size, c->data_dir, "");
+	if (c != NULL && of_unit(out, size, "STATE_DIRECTORY") == 0)
+		return 0;
 	if (geteuid() == 0)
 		return join(out, size, "/var/lib/fubar", "");
 	return in_state(out, size, "/fubar");
@@ -59,9 +80,23 @@ dirs_run(const struct config *c, char *out, size_t size)
 
 	if (c != NULL && c->run_dir[0] != '\0')
 		return join(out, size, c->run_dir, "");
+	if (c != NULL && of_unit(out, size, "RUNTIME_DIRECTORY") == 0)
+		return 0;
 	if (geteuid() == 0)
 		return join(out, size, "/run/fubar", "");
 	if (dir != NULL)
 		return join(out, size, dir, "/fubar");
 	return in_state(out, size, "/fubar/run");
+}
+
+int
+dirs_log(const struct config *c, char *out, size_t size)
+{
+	if (c->log_dir[0] != '\0')
+		return join(out, size, c->log_dir, "");
+	if (of_unit(out, size, "LOGS_DIRECTORY") == 0)
+		return 0;
+	if (geteuid() == 0)
+		return join(out, size, "/var/log/fubar", "");
+	return in_state(out, size, "/fubar/log");
 }

@@ -200,6 +200,8 @@ class Broker:
         self.args = list(args)
         self.want_port = port
         self.config = config
+        self.env = {}                   # more of it for fubard
+        self.stderr = subprocess.STDOUT # of fubard: with its standard output in self.log
         self.proc = self.log = self.port = None
         _brokers.add(self)
         if start:
@@ -227,8 +229,8 @@ class Broker:
         os.makedirs(self.data_dir, exist_ok=True)
         os.makedirs(self.run_dir, exist_ok=True)
         self.proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                     stderr=subprocess.STDOUT, start_new_session=True, cwd=self.dir,
-                                     preexec_fn=_die_with_the_test, env=sanitizer_env(self.dir))
+                                     stderr=self.stderr, start_new_session=True, cwd=self.dir,
+                                     preexec_fn=_die_with_the_test, env=dict(sanitizer_env(self.dir), **self.env))
         self.log = Log(self.proc.stdout)
 
     def start(self):

@@ -50,7 +50,7 @@ class Fake(fubar.Broker):
     def start(self):
         """Ready, and every child has logged what it was told at its start."""
         super().start()
-        for a in range(0 if "log.file" in self.settings else self.workers):
+        for a in range(0 if "log.to" in self.settings else self.workers):
             self.log.wait(r"fake store fake: WORKER_CHAN slot=%d " % a)
             for b in range(self.workers):
                 if a != b:
@@ -288,7 +288,7 @@ class Supervisor(unittest.TestCase):
         self.assertIn("value: 1\n", n.admin("settings", "explain", "mqtt.max_qos").replace("  ", ""))
         hup("mqtt:\n  max_qos: 1\nnode: other\n", r"reload: done needs_restart=.node.")
         self.assertEqual(n.admin_json("state")["rows"][0]["needs_restart"], "node")
-        hup("mqtt:\n  max_qos: 0\nlog:\n  file: /nonexistent/log\n", r"refused.*log.file: /nonexistent/log")
+        hup("mqtt:\n  max_qos: 0\nlog:\n  to: files\n  dir: /proc/none/log\n", r"refused.*log.dir /proc/none/log")
         self.assertEqual(n.admin_json("settings", "get", "mqtt.max_qos")["rows"][0]["value"], "1")
         hup("mqtt:\n  max_qos: 1\nsession:\n  durability: disk\n", r"refused.*durability")
         r = n.admin_raw("reload")
@@ -297,24 +297,22 @@ class Supervisor(unittest.TestCase):
         hup("mqtt:\n  max_qos: 1\nnode: other\n", r"reload: done")
         self.assertIn("needs restart: node", n.admin("reload"))
 
-    def test_log_file_is_opened_anew(self):
+    def test_log_files_are_opened_anew(self):
         n = self.node(start=False)
-        path = os.path.join(n.dir, "log")
-        n.settings["log.file"] = path
+        path = os.path.join(n.dir, "log", "console.log")
+        n.settings["log.to"] = "files"
+        n.settings["log.dir"] = os.path.dirname(path)
         n.start()
-        os.rename(path, path + ".1")
+        os.rename(path, path + ".old")
         n.proc.send_signal(signal.SIGUSR1)
-        deadline = time.monotonic() + LIMIT_S
         os.kill(n.worker_pids()[0], signal.SIGKILL)
-        text = ""
-        while "fake worker 0 fake: start" not in text and time.monotonic() < deadline:
-            if os.path.exists(path):
-                with open(path, encoding="utf-8") as f:
-                    text = f.read()
-            time.sleep(0.02)
-        self.assertIn("fake worker 0 fake: start", text)
-        with open(path + ".1", encoding="utf-8") as f:
-            self.assertIn("fake store fake: start", f.read())
+        fubar.until("the new file", lambda: os.path.exists(path) and "fake worker 0 fake: start" in self.read(path))
+        self.assertIn("fake store fake: start", self.read(path + ".old"))
+
+    @staticmethod
+    def read(path):
+        with open(path, encoding="utf-8") as f:
+            return f.read()
 
     def run_fubard(self, *args):
         return subprocess.run([FUBARD, *args], capture_output=True, text=True, timeout=LIMIT_S, check=False,

@@ -133,8 +133,8 @@ START_TEST(what_is_not_valid_is_refused_and_changes_nothing)
 		{ "auth.scrypt_n", "5000", FB_EINVAL, "power of two" },
 		{ "node", "a b", FB_EINVAL, "letters" },
 		{ "node", "", FB_EINVAL, "letters" },
-		{ "log.file", "a\nb", FB_EINVAL, "control characters" },
-		{ "log.file", "\xff", FB_EINVAL, "UTF-8" },
+		{ "log.dir", "a\nb", FB_EINVAL, "control characters" },
+		{ "log.dir", "\xff", FB_EINVAL, "UTF-8" },
 		{ "listeners.mqtt.bind", "300.1.1.1", FB_EINVAL, "address" },
 		{ "server.alternate", "host:1883", FB_EINVAL, "is no address of a server; valid: tcp://HOST:PORT, ssl://HOST:PORT, none" },
 		{ "server.when_overloaded", "reject", FB_EINVAL, "drop, accept" },
@@ -339,11 +339,11 @@ START_TEST(printed_texts_come_back)
 		size_t n = 0;
 		FILE *f = open_memstream(&out, &n);
 
-		ck_assert_msg(set(&a, "log.file", text[i]) == 0, "%s", e.text);
+		ck_assert_msg(set(&a, "log.dir", text[i]) == 0, "%s", e.text);
 		config_print(f, &a);
 		ck_assert_int_eq(fclose(f), 0);
 		ck_assert_msg(config_load_text(&b, "printed", slice_of(out, n), &e) == 0, "%s", e.text);
-		ck_assert_str_eq(b.log_file, text[i]);
+		ck_assert_str_eq(b.log_dir, text[i]);
 		free(out);
 	}
 	config_fini(&a);
@@ -382,6 +382,26 @@ START_TEST(directories_follow_the_user)
 	ck_assert_str_eq(out, geteuid() == 0 ? "/run/fubar" : "/r/fubar");
 	ck_assert_int_eq(dirs_data(&c, out, sizeof out), 0);
 	ck_assert_str_eq(out, geteuid() == 0 ? "/var/lib/fubar" : "/s/fubar");
+	ck_assert_int_eq(dirs_log(&c, out, sizeof out), 0);
+	ck_assert_str_eq(out, geteuid() == 0 ? "/var/log/fubar" : "/s/fubar/log");
+	setenv("STATE_DIRECTORY", "/u/state:/u/other", 1);
+	setenv("RUNTIME_DIRECTORY", "/u/run", 1);
+	setenv("LOGS_DIRECTORY", "/u/log", 1);
+	ck_assert_int_eq(dirs_data(&c, out, sizeof out), 0);
+	ck_assert_str_eq(out, "/u/state");
+	ck_assert_int_eq(dirs_log(&c, out, sizeof out), 0);
+	ck_assert_str_eq(out, "/u/log");
+	ck_assert_int_eq(dirs_run(&c, out, sizeof out), 0);
+	ck_assert_str_eq(out, "r");             /* what the configuration says is stronger */
+	ck_assert_int_eq(set(&c, "run_dir", ""), 0);
+	ck_assert_int_eq(dirs_run(&c, out, sizeof out), 0);
+	ck_assert_str_eq(out, "/u/run");
+	/* fubar-admin may be run by another unit. */
+	ck_assert_int_eq(dirs_run(NULL, out, sizeof out), 0);
+	ck_assert_str_eq(out, geteuid() == 0 ? "/run/fubar" : "/r/fubar");
+	unsetenv("STATE_DIRECTORY");
+	unsetenv("RUNTIME_DIRECTORY");
+	unsetenv("LOGS_DIRECTORY");
 	config_fini(&c);
 }
 END_TEST

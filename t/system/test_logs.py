@@ -1,0 +1,154 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Log files: which line is where, what is put aside, and that none is lost or torn, whoever dies meanwhile."""
+
+import glob
+import os
+import re
+import signal
+import socket
+import unittest
+
+import fubar
+import mqtt_raw as m
+
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (error|warn|notice|info|debug) "
+                  r"(supervisor|store|worker \d+) [a-z_]+: .+")
+
+
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+class Logs(unittest.TestCase):
+    def broker(self, **settings):
+        settings = {k.replace("log_", "log.", 1): v for k, v in settings.items()}
+        b = fubar.Broker(workers=2, settings=dict(settings, **{"auth.enabled": "false"}), start=False)
+        self.dir = os.path.join(b.dir, "log")
+        b.settings["log.dir"] = self.dir
+        self.addCleanup(b.close)
+        return b
+
+    def lines(self, name):
+        """All lines of a log, the oldest first."""
+        old = glob.glob(os.path.join(self.dir, name + ".[0-9]*"))
+        old.sort(key=lambda p: -int(p.rsplit(".", 1)[1]))
+        text = "".join(read(p) for p in old + [os.path.join(self.dir, name)])
+        self.assertTrue(text == "" or text.endswith("\n"))
+        return text.splitlines()
+
+    def test_whole_and_in_order_while_processes_die(self):
+        """Everything that standard error got is in the files too: same lines, same order, through deaths and changes of
+        the file."""
+        b = self.broker(log_to="both", log_max_size="4KiB", log_keep="1000", log_level="debug", log_stat_interval="0")
+        b.start()
+        noise = []
+        for round in range(6):
+            since = b.log.mark()
+            for i in range(30):     # opened, refused, closed: lines of both workers
+                c = b.client()
+                noise.append(c)
+                c.sock.sendall(bytes([0x10, 12, 0, 4]) + b"MQTT" + bytes([4, 1 if i % 3 == 0 else 2, 0, 60, 0, 0]))
+            slot, pid = sorted(b.worker_pids().items())[round % 2]
+            os.kill(pid, signal.SIGKILL)
+            b.log.wait(r"process died process=worker slot=%d pid=%d" % (slot, pid), since=since)
+            b.log.wait(r"back process=worker slot=%d" % slot, since=since)
+            for c in noise:
+                c.close()
+        os.kill(b.store_pid(), signal.SIGKILL)
+        b.log.wait(r"back process=store")
+        self.assertEqual(b.stop(), 0)
+        got = self.lines("console.log")
+        for line in got:
+            self.assertRegex(line, LINE)
+        self.assertEqual(got, [line for line in b.log.lines if line != "fubard: ready"])
+        self.assertGreater(len(glob.glob(os.path.join(self.dir, "console.log.*"))), 2)
+        for path in glob.glob(os.path.join(self.dir, "console.log*")):
+            self.assertLessEqual(os.path.getsize(path), 4096)
+        self.assertEqual(self.lines("error.log"), [line for line in got if re.match(r"\S+ (error|warn) ", line)])
+        self.assertEqual(len([line for line in got if "process died" in line]), 7)
+        self.assertFalse(os.path.exists(os.path.join(self.dir, "stat.log")))
+
+    def test_only_so_many_are_kept(self):
+        b = self.broker(log_to="files", log_max_size="4KiB", log_keep="2", log_level="debug")
+        b.start()
+        for _ in range(12):
+            b.admin("reload")
+            b.connected("x").disconnect()
+            c = b.client()
+            c.close()
+        fubar.until("old files", lambda: os.path.exists(os.path.join(self.dir, "console.log.2")) or not b.admin("reload"))
+        self.assertEqual(b.stop(), 0)
+        self.assertEqual(sorted(os.listdir(self.dir)), ["console.log", "console.log.1", "console.log.2", "error.log", "stat.log"])
+        self.assertEqual([line for line in b.log.lines if line], ["fubard: ready"])     # nothing else on standard error
+
+    def test_a_full_disk_stops_nobody(self):
+        b = self.broker(log_to="files")
+        os.mkdir(self.dir)
+        for name in ("console.log", "stat.log"):
+            os.symlink("/dev/full", os.path.join(self.dir, name))
+        b.settings["log.stat_interval"] = "1s"
+        b.start()
+        b.log.wait(r"supervisor logs: cannot be written, lines are lost file=\S+/console.log error=\"No space left on device\"")
+        c = b.connected("x")
+        c.subscribe("t")
+        c.publish("t", "still here", 1)
+        self.assertEqual(c.get_publish().payload, b"still here")
+        c.disconnect()
+        # the disk has room again
+        os.unlink(os.path.join(self.dir, "console.log"))
+        b.proc.send_signal(signal.SIGUSR1)
+        fubar.until("the new file", lambda: os.path.exists(os.path.join(self.dir, "console.log")))
+        b.admin("reload")
+        self.assertEqual(b.stop(), 0)
+        got = self.lines("console.log")
+        self.assertRegex(got[0], r"logs: lines lost count=\d+ file=\S+/console.log error=\"No space left on device\"")
+        self.assertTrue([line for line in got if "reload: done" in line])
+
+    def test_changes_at_run_time(self):
+        b = self.broker()
+        b.start()
+        self.assertFalse(os.path.exists(self.dir))
+        b.admin("settings", "set", "log.to", "files")
+        b.connected("a").disconnect()
+        fubar.until("the line", lambda: "client=a" in read(os.path.join(self.dir, "console.log")))
+        b.admin("settings", "set", "log.to", "stderr")
+        since = b.log.mark()
+        b.connected("b").disconnect()
+        b.log.wait("client=b", since=since)
+        self.assertNotIn("client=b", read(os.path.join(self.dir, "console.log")))
+        r = b.admin_raw("settings", "set", "log.to", "syslog")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("stderr, files, both", r.stderr)
+        b.stop()
+
+    def test_a_directory_that_cannot_be_made(self):
+        b = self.broker(log_to="files")
+        b.settings["log.dir"] = "/proc/none/log"
+        b.spawn()
+        b.log.wait(r"fubard: log.dir /proc/none/log: cannot make /proc/none .*make it, or choose another directory")
+        self.assertEqual(b.proc.wait(fubar.DEADLINE_S), 1)
+        b.kill()
+
+    def test_journald_gets_levels(self):
+        b = self.broker(log_level="notice")
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with ours:
+            with theirs:
+                st = os.fstat(theirs.fileno())
+                b.env = {"JOURNAL_STREAM": "%d:%d" % (st.st_dev, st.st_ino)}
+                b.stderr = theirs
+                b.start()
+            journal = fubar.Log(ours.makefile("rb"))
+            os.kill(b.worker_pids()[0], signal.SIGKILL)
+            journal.wait(r"^<3>\S+Z error supervisor proctab: process died")
+            journal.wait(r"^<5>\S+Z notice supervisor proctab: back process=worker")
+            self.assertEqual(b.stop(), 0)
+            journal.wait(r"^<5>\S+Z notice supervisor main: stopped")
+            for line in journal.lines:
+                self.assertRegex(line, r"^<[3-7]>" + LINE.pattern)
+
+
+if __name__ == "__main__":
+    fubar.main()
