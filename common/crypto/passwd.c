@@ -17,7 +17,7 @@
 #define R_MAX  8u
 #define P_MAX  16u
 
-static const char scrypt_tag[] = "$scrypt$";
+static const char scrypt_tag[] = "$scrypt-sha256$";
 static const char keyed_tag[] = "$hmac-sha256$";
 
 /* ---- base64 without padding ---- */
@@ -89,14 +89,21 @@ struct scrypt {
 	uint8_t salt[SALT_BYTES], hash[HASH_BYTES];
 };
 
+/* Of the password's hash, which has one length: scrypt, being HMAC inside, pads its key with zeros and so would not tell
+ * "x" from "x\0". */
 static int
 derive(const struct scrypt *s, struct slice password, uint8_t out[HASH_BYTES])
 {
 	uint64_t n = UINT64_C(1) << s->ln;
 	uint64_t memory = 128 * s->r * (n + s->p + 4);
+	uint8_t key[HASH_BYTES];
+	int ok = EVP_Digest(password.p, password.len, key, NULL, EVP_sha256(), NULL);
 
-	return EVP_PBE_scrypt(password.len > 0 ? (const char *)password.p : "", password.len, s->salt, SALT_BYTES, n, s->r,
-	    s->p, memory, out, HASH_BYTES) == 1 ? 0 : FB_EIO;
+	if (ok == 1)
+		ok = EVP_PBE_scrypt((const char *)key, sizeof key, s->salt, SALT_BYTES, n, s->r, s->p, memory, out,
+		    HASH_BYTES);
+	OPENSSL_cleanse(key, sizeof key);
+	return ok == 1 ? 0 : FB_EIO;
 }
 
 int

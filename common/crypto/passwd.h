@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * common/crypto/passwd.h - password hashes as text, with their parameters in them.
  *
- * Two kinds. People's passwords: "$scrypt$ln=14,r=8,p=1$SALT$HASH", slow by intent (N = 2^ln; 44 ms at 14): hash and
- * check them on a thread that may be busy that long. Generated ones of >= 128 bits: "$hmac-sha256$MAC", one keyed hash of
- * name and password, a microsecond: guessing them is hopeless anyway, and the key keeps a stolen copy of the table
- * useless without the rest of the store. Base64 without padding. */
+ * Two kinds. People's passwords: "$scrypt-sha256$ln=14,r=8,p=1$SALT$HASH", scrypt of the password's SHA-256, slow by
+ * intent (N = 2^ln; 44 ms at 14): hash and check them on a thread that may be busy that long. Generated ones of >= 128
+ * bits: "$hmac-sha256$MAC", one keyed hash of name and password, a microsecond: guessing them is hopeless anyway, and
+ * the key keeps a stolen copy of the table useless without the rest of the store. Base64 without padding. */
 #ifndef COMMON_CRYPTO_PASSWD_H
 #define COMMON_CRYPTO_PASSWD_H
 

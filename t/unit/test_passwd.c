@@ -5,15 +5,15 @@
 
 #include "t/support/unit.h"
 
-/* scrypt of "pleaseletmein" with the salt 00 01 ... 0f, N 1024, r 8, p 1, by Python's hashlib. */
-#define SCRYPT_VECTOR "x0jHUFkpNBiJVwY1AhuH7NuyxVlkarFnXjRNhp1B/eU"
+/* scrypt of SHA-256 of "pleaseletmein" with the salt 00 01 ... 0f, N 1024, r 8, p 1, by Python's hashlib. */
+#define SCRYPT_VECTOR "+4IYz5+8a126kJ0OE1CuJ6xckrC3NDaHUS7ginXsbWM"
 
 START_TEST(a_hash_knows_its_password)
 {
 	char text[PASSWD_TEXT_MAX], other[PASSWD_TEXT_MAX];
 
 	ck_assert_int_eq(passwd_hash(SLICE_LIT("secret"), 1024, text), 0);
-	ck_assert_int_eq(strncmp(text, "$scrypt$ln=10,r=8,p=1$", 22), 0);
+	ck_assert_int_eq(strncmp(text, "$scrypt-sha256$ln=10,r=8,p=1$", 29), 0);
 	ck_assert_int_eq(passwd_kind(slice_str(text)), PASSWD_SCRYPT);
 	ck_assert_int_eq(passwd_check(slice_str(text), SLICE_LIT("secret")), 0);
 	ck_assert_int_eq(passwd_check(slice_str(text), SLICE_LIT("secreu")), FB_EAUTH);
@@ -23,9 +23,27 @@ START_TEST(a_hash_knows_its_password)
 }
 END_TEST
 
+/* HMAC, which is inside of scrypt, pads its key with zeros. */
+START_TEST(zeros_behind_a_password_count)
+{
+	char text[PASSWD_TEXT_MAX];
+	struct slice s;
+
+	ck_assert_int_eq(passwd_hash(SLICE_LIT("x"), 1024, text), 0);
+	s = slice_str(text);
+	ck_assert_int_eq(passwd_check(s, slice_of("x", 1)), 0);
+	ck_assert_int_eq(passwd_check(s, slice_of("x\0", 2)), FB_EAUTH);
+	ck_assert_int_eq(passwd_check(s, slice_of("x\0\0", 3)), FB_EAUTH);
+	ck_assert_int_eq(passwd_hash(slice_of("", 0), 1024, text), 0);
+	s = slice_str(text);
+	ck_assert_int_eq(passwd_check(s, slice_of("", 0)), 0);
+	ck_assert_int_eq(passwd_check(s, slice_of("\0", 1)), FB_EAUTH);
+}
+END_TEST
+
 START_TEST(a_hash_of_another_implementation_is_read)
 {
-	static const char text[] = "$scrypt$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$" SCRYPT_VECTOR;
+	static const char text[] = "$scrypt-sha256$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$" SCRYPT_VECTOR;
 
 	ck_assert_int_eq(passwd_check(SLICE_LIT(text), SLICE_LIT("pleaseletmein")), 0);
 }
@@ -34,15 +52,15 @@ END_TEST
 START_TEST(damaged_texts_are_no_passwords)
 {
 	static const char *const bad[] = {
-		"", "$", "$scrypt$", "$scrypt$ln=10,r=8,p=1$", "$scrypt$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$",
-		"$scrypt$ln=21,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$" SCRYPT_VECTOR,
-		"$scrypt$ln=10,r=9,p=1$AAECAwQFBgcICQoLDA0ODw$" SCRYPT_VECTOR,
-		"$scrypt$ln=10,r=0,p=1$AAECAwQFBgcICQoLDA0ODw$" SCRYPT_VECTOR,
-		"$scrypt$ln=1a,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$" SCRYPT_VECTOR,
-		"$scrypt$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0OD$" SCRYPT_VECTOR,
-		"$scrypt$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0OD_$" SCRYPT_VECTOR,
-		"$scrypt$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0ODx$" SCRYPT_VECTOR,
-		"$scrypt$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$" SCRYPT_VECTOR "A",
+		"", "$", "$scrypt-sha256$", "$scrypt-sha256$ln=10,r=8,p=1$", "$scrypt-sha256$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$",
+		"$scrypt-sha256$ln=21,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$" SCRYPT_VECTOR,
+		"$scrypt-sha256$ln=10,r=9,p=1$AAECAwQFBgcICQoLDA0ODw$" SCRYPT_VECTOR,
+		"$scrypt-sha256$ln=10,r=0,p=1$AAECAwQFBgcICQoLDA0ODw$" SCRYPT_VECTOR,
+		"$scrypt-sha256$ln=1a,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$" SCRYPT_VECTOR,
+		"$scrypt-sha256$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0OD$" SCRYPT_VECTOR,
+		"$scrypt-sha256$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0OD_$" SCRYPT_VECTOR,
+		"$scrypt-sha256$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0ODx$" SCRYPT_VECTOR,
+		"$scrypt-sha256$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$" SCRYPT_VECTOR "A",
 	};
 
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -103,5 +121,6 @@ START_TEST(keyed_hashes_belong_to_name_and_key)
 }
 END_TEST
 
-UNIT_MAIN("passwd", a_hash_knows_its_password, a_hash_of_another_implementation_is_read, damaged_texts_are_no_passwords,
+UNIT_MAIN("passwd", a_hash_knows_its_password, zeros_behind_a_password_count,
+    a_hash_of_another_implementation_is_read, damaged_texts_are_no_passwords,
     costs_are_powers_of_two_in_range, the_mac_is_hmac_sha256, keyed_hashes_belong_to_name_and_key)
