@@ -500,10 +500,18 @@ conn_resume_now(struct conn *c)
 	if (c->state == CONN_LINGER)
 		return;
 	loop_fd_want(c->lfd, c->flags & CONN_WANT_WRITE ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+	c->last_in_ms = now_ms(c);      /* what it sent was waiting here */
 	c->worker->share = SHARE;
 	metrics->note = c->session != NULL ? c->session->node.hash : 0;
 	parse_own(c);
 	metrics->note = 0;
+}
+
+/* Nothing more is read of it before it may go on: whether it is silent cannot be known. */
+static bool
+is_unread(const struct conn *c)
+{
+	return (c->flags & HELD) && in_len(c) >= HOLD_BYTES;
 }
 
 static void
@@ -520,6 +528,8 @@ on_timer(struct timer *t)
 		break;
 	case CONN_READY:
 		session_flow_trim(c->session);
+		if (is_unread(c))
+			idle_ms = 0;
 		/* One and a half times the keep-alive. [MQTT-3.1.2-24] */
 		if (idle_ms < limit_ms) {
 			loop_timer_in(c->worker->loop, t, (limit_ms - idle_ms) * NS_PER_MS);

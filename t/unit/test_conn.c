@@ -128,6 +128,44 @@ START_TEST(held_back)
 }
 END_TEST
 
+/* A client that is not read is not called silent. One that is silent then is, in its time after it was read again. */
+START_TEST(held_back_and_keep_alive)
+{
+	struct fx_client *c, *s;
+	char text[64];
+
+	fx_open(&fx, 2, &fake_net, "session.max_wait", "1", NULL);
+	s = fx_connected(&fx, 1, "s", FX_CLEAN, false);
+	fx_send(s, "SUBSCRIBE 1 t 0");
+	fx_expect(s, "SUBACK 1 0");
+	c = fx_client(&fx, 0, FX_CLEAN);
+	fx_send(c, "CONNECT c clean keep=2");
+	fx_expect(c, "CONNACK 0");
+	fake_net_hold(1, 0, true);
+	for (unsigned i = 1; i <= 200; i++) {
+		snprintf(text, sizeof text, "PUBLISH t *1000 qos=1,%u", i);
+		fx_send(c, text);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		fx_pass_ms(&fx, 2500);
+		fx_send(c, "PINGREQ");
+	}
+	fake_net_hold(1, 0, false);
+	for (unsigned i = 1; i <= 200; i++) {
+		snprintf(text, sizeof text, "PUBACK %u", i);
+		fx_expect(c, text);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		fx_expect(c, "PINGRESP");
+	fx_pass_ms(&fx, 2500);
+	fx_send(c, "PINGREQ");
+	fx_expect(c, "PINGRESP");
+	fx_pass_ms(&fx, 3500);
+	fx_expect(c, "END");
+	fx_close(&fx);
+}
+END_TEST
+
 /* Whatever the client does after its violation, it gets our last bytes and an end; nothing is kept. */
 START_TEST(ends)
 {
@@ -189,4 +227,4 @@ START_TEST(lingering)
 }
 END_TEST
 
-UNIT_MAIN("conn", packets_cut_anywhere, random_sizes_and_cuts, held_back, ends, lingering)
+UNIT_MAIN("conn", packets_cut_anywhere, random_sizes_and_cuts, held_back, held_back_and_keep_alive, ends, lingering)
