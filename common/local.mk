@@ -40,6 +40,7 @@ libfbcrypto_a_SOURCES = common/crypto/passwd.c common/crypto/passwd.h
 libfbconfig_a_SOURCES = \
 	common/config/check.c \
 	common/config/config.c common/config/config.h common/config/keys.def \
+	common/config/listener.c common/config/listener_keys.h common/config/listeners.def \
 	common/config/dirs.c common/config/dirs.h \
 	common/config/forms.c \
 	common/config/names.c \

@@ -159,6 +159,28 @@ check_limits(struct report *r, const struct config *c)
 		say(r, "note", "no cores would be written: ulimit -c unlimited, or LimitCORE=infinity in the unit");
 }
 
+static void
+check_listeners(struct report *r, const struct config *c)
+{
+	struct config_error e;
+	unsigned on = 0;
+
+	for (unsigned i = 0; i < CONFIG_LISTENERS; i++) {
+		struct listener_config l;
+
+		config_listener(c, i, &l);
+		if (l.port == 0)
+			continue;
+		on++;
+		if (listeners_probe(c, i, &e) == 0)
+			say(r, "ok", "%s port %" PRId64, l.name, l.port);
+		else
+			say(r, "WRONG", "%s", e.text);
+	}
+	if (on == 0)
+		say(r, "note", "every port is 0: nobody can connect");
+}
+
 int
 doctor(FILE *f, const struct config *c)
 {
@@ -183,12 +205,7 @@ doctor(FILE *f, const struct config *c)
 		check_lock(&r, p.data_dir);
 	}
 	check_helpers(&r);
-	if (c->mqtt_port == 0)
-		say(&r, "note", "listeners.mqtt.port is 0: nobody can connect");
-	else if (listeners_probe(c, &e) == 0)
-		say(&r, "ok", "port %" PRId64, c->mqtt_port);
-	else
-		say(&r, "WRONG", "%s", e.text);
+	check_listeners(&r, c);
 	check_limits(&r, c);
 	fprintf(f, "%d wrong\n", r.wrong);
 	return r.wrong;

@@ -60,10 +60,9 @@ watch_signals(struct node *n)
 static int
 write_ports(struct node *n, struct config_error *e)
 {
-	char text[32] = "";
+	char text[CONFIG_LISTENERS * 16];
 
-	if (n->listeners.port != 0)
-		snprintf(text, sizeof text, "mqtt %d\n", n->listeners.port);
+	listeners_ports(&n->listeners, text, sizeof text);
 	return paths_write(n->paths.run_dir, "ports", text, e);
 }
 
@@ -75,8 +74,8 @@ say_limits(const struct node *n)
 
 	log_notice("main", "limits", "descriptors=%" PRIu64 " clients_a_worker=%" PRIu64 " clients=%" PRIu64, descriptors, clients,
 	    clients * n->workers);
-	if (n->listeners.port == 0)
-		log_warn("main", "no listener", "why=\"listeners.mqtt.port is 0\"");
+	if (n->listeners.rows == 0)
+		log_warn("main", "no listener", "why=\"every port is 0\"");
 	if (geteuid() == 0)
 		log_warn("main", "runs as root", "hint=\"set user: in the configuration\"");
 }
@@ -132,7 +131,7 @@ run(struct node *n, struct config_error *e)
 	if (err == 0) {
 		watch_signals(n);
 		log_notice("main", "fubard " PACKAGE_VERSION, "node=%s pid=%d data_dir=%s run_dir=%s port=%d", n->reload.running.node,
-		    (int)getpid(), n->paths.data_dir, n->paths.run_dir, n->listeners.port);
+		    (int)getpid(), n->paths.data_dir, n->paths.run_dir, n->listeners.port[CONFIG_L_mqtt]);
 		say_limits(n);
 		proctab_start(n);
 		loop_run(n->loop);

@@ -18,8 +18,11 @@ const char options_help[] =
 	"usage: fubard [option]...\n"
 	"  -c, --config FILE        configuration file, see fubar.yaml(5); without one the defaults hold\n"
 	"      --node NAME          name of this node\n"
-	"      --bind ADDR          address of the MQTT listener; default: all\n"
+	"      --bind ADDR          address of all listeners; default: all addresses\n"
 	"      --mqtt-port N        port of the MQTT listener; 0: off; -1: the kernel chooses\n"
+	"      --mqtts-port N       port of the MQTT listener over TLS\n"
+	"      --http-port N        port of the WebSocket listener\n"
+	"      --https-port N       port of the WebSocket listener over TLS\n"
 	"      --workers N          number of worker processes, or auto\n"
 	"      --data-dir DIR       directory of the store\n"
 	"      --run-dir DIR        directory of sockets and the list of ports\n"
@@ -33,18 +36,16 @@ const char options_help[] =
 	"It runs in the foreground and prints \"fubard: ready\" when it serves. SIGTERM stops it, SIGHUP reads the\n"
 	"configuration again, SIGUSR1 opens the log file anew. See fubard(8).\n";
 
-enum { OPT_SET = 256, OPT_DOCTOR, OPT_VERSION, OPT_KEY, OPT_LATER = OPT_KEY + 16 };
+enum { OPT_SET = 256, OPT_BIND, OPT_DOCTOR, OPT_VERSION, OPT_KEY, OPT_LATER = OPT_KEY + 16 };
 
 /* Flags that stand for a key: OPT_KEY + index. */
 static const char *const keys[] = {
-	"node", "listeners.mqtt.bind", "listeners.mqtt.port", "workers", "data_dir", "run_dir",
+	"node", "listeners.mqtt.port", "workers", "data_dir", "run_dir", "listeners.mqtts.port", "listeners.ws.port",
+	"listeners.wss.port",
 };
 
 /* Flags of a later build: OPT_LATER + index. A port of 0 means off, which it is. */
 static const struct { const char *flag, *what; bool port; } laters[] = {
-	{ "mqtts-port", "TLS listener", true },
-	{ "http-port", "WebSocket listener", true },
-	{ "https-port", "WebSocket listener", true },
 	{ "cluster-port", "cluster", true },
 	{ "master", "cluster", false },
 	{ "cookie-file", "cluster", false },
@@ -53,23 +54,23 @@ static const struct { const char *flag, *what; bool port; } laters[] = {
 static const struct option longs[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "node", required_argument, NULL, OPT_KEY },
-	{ "bind", required_argument, NULL, OPT_KEY + 1 },
-	{ "mqtt-port", required_argument, NULL, OPT_KEY + 2 },
-	{ "workers", required_argument, NULL, OPT_KEY + 3 },
-	{ "data-dir", required_argument, NULL, OPT_KEY + 4 },
-	{ "run-dir", required_argument, NULL, OPT_KEY + 5 },
+	{ "bind", required_argument, NULL, OPT_BIND },
+	{ "mqtt-port", required_argument, NULL, OPT_KEY + 1 },
+	{ "workers", required_argument, NULL, OPT_KEY + 2 },
+	{ "data-dir", required_argument, NULL, OPT_KEY + 3 },
+	{ "run-dir", required_argument, NULL, OPT_KEY + 4 },
+	{ "mqtts-port", required_argument, NULL, OPT_KEY + 5 },
+	{ "http-port", required_argument, NULL, OPT_KEY + 6 },
+	{ "https-port", required_argument, NULL, OPT_KEY + 7 },
 	{ "set", required_argument, NULL, OPT_SET },
 	{ "check", no_argument, NULL, 'n' },
 	{ "print-config", no_argument, NULL, 'p' },
 	{ "doctor", no_argument, NULL, OPT_DOCTOR },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, 'h' },
-	{ "mqtts-port", required_argument, NULL, OPT_LATER },
-	{ "http-port", required_argument, NULL, OPT_LATER + 1 },
-	{ "https-port", required_argument, NULL, OPT_LATER + 2 },
-	{ "cluster-port", required_argument, NULL, OPT_LATER + 3 },
-	{ "master", required_argument, NULL, OPT_LATER + 4 },
-	{ "cookie-file", required_argument, NULL, OPT_LATER + 5 },
+	{ "cluster-port", required_argument, NULL, OPT_LATER },
+	{ "master", required_argument, NULL, OPT_LATER + 1 },
+	{ "cookie-file", required_argument, NULL, OPT_LATER + 2 },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -78,6 +79,20 @@ add_set(struct options *o, const char *path, size_t path_len, const char *value)
 {
 	o->set = mem_realloc(o->set, (o->set_count + 1) * sizeof o->set[0]);
 	o->set[o->set_count++] = (struct options_set){ mem_dup(path, path_len), mem_strdup(value) };
+}
+
+/* --bind is for every listener. */
+static void
+add_binds(struct options *o, const char *value)
+{
+	static const char *const paths[] = {
+#define LISTENER(field, name, kind, port) "listeners." name ".bind",
+#include "common/config/listeners.def"
+#undef LISTENER
+	};
+
+	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+		add_set(o, paths[i], strlen(paths[i]), value);
 }
 
 /* Later the working directory may be another, or another user's to read. */
@@ -143,6 +158,9 @@ take(struct options *o, int c, const char *value, struct config_error *e)
 		return 0;
 	case OPT_SET:
 		return take_set(o, value, e);
+	case OPT_BIND:
+		add_binds(o, value);
+		return 0;
 	default:
 		if (c >= OPT_LATER)
 			return take_later((size_t)(c - OPT_LATER), value, e);

@@ -130,7 +130,7 @@ introduce_worker(struct proc *p)
 {
 	struct node *n = p->node;
 
-	if (n->listeners.addresses > 0)
+	if (n->listeners.rows > 0)
 		listeners_send(&n->listeners, p->slot, p->chan);
 	if (proc_alive(&n->store))
 		connect_store(n, p);
@@ -287,7 +287,7 @@ all_open(struct node *n)
 		chan_flush(w->chan);
 	}
 	log_notice("proctab", "ready", "node=%s workers=%u port=%d start_ms=%lld", n->reload.running.node, n->workers,
-	    n->listeners.port, (long long)(mono_diff(loop_now(n->loop), n->started) / NS_PER_MS));
+	    n->listeners.port[CONFIG_L_mqtt], (long long)(mono_diff(loop_now(n->loop), n->started) / NS_PER_MS));
 	puts("fubard: ready");
 	fflush(stdout);
 	notify_send("READY=1");

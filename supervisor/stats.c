@@ -110,19 +110,32 @@ put_process(struct admin_call *c, const char *role, const struct proc *p, pid_t 
 	admin_row_end(c);
 }
 
+/* Of all addresses of a listener together. */
+static uint64_t
+connections_of(const struct node *n, unsigned listener)
+{
+	uint64_t sum = 0;
+
+	for (unsigned k = 0; k < n->workers; k++)
+		if (n->worker[k].page != NULL)
+			sum += n->worker[k].page->listener_connections[listener];
+	return sum;
+}
+
 static void
 put_listeners(struct admin_call *c)
 {
 	struct node *n = c->node;
 
-	for (unsigned row = 0; row < n->listeners.addresses; row++) {
+	for (unsigned i = 0; i < n->listeners.rows; i++) {
+		const struct listener_row *row = &n->listeners.row[i];
 		struct buf *b = admin_row(c);
 
 		row_put_str(b, "_table", "listeners");
-		row_put_str(b, "listener", n->listeners.row[row].name);
-		row_put_number(b, "port", n->listeners.port);
+		row_put_str(b, "listener", row->name);
+		row_put_number(b, "port", n->listeners.port[row->listener]);
 		row_put_number(b, "sockets", n->workers);
-		row_put_number(b, "connections", (int64_t)total_of(n, METRIC_connections));
+		row_put_number(b, "connections", (int64_t)connections_of(n, row->listener));
 		admin_row_end(c);
 	}
 }

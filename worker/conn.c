@@ -69,15 +69,17 @@ now_ms(const struct conn *c)
 }
 
 struct conn *
-conn_new(struct worker *w, int fd, const uint8_t peer[16], uint16_t port, bool allowed)
+conn_new(struct worker *w, const struct conn_origin *from)
 {
 	struct conn *c = mem_zalloc(sizeof *c);
 
 	c->worker = w;
-	c->fd = fd;
-	memcpy(c->peer, peer, sizeof c->peer);
-	c->peer_port = port;
-	c->flags = allowed ? CONN_ALLOWED : 0;
+	c->fd = from->fd;
+	c->stream = from->stream;
+	memcpy(c->peer, from->peer, sizeof c->peer);
+	c->peer_port = from->port;
+	c->listener = from->listener;
+	c->flags = from->allowed ? CONN_ALLOWED : 0;
 	c->since_s = (uint32_t)(loop_now(w->loop).ns / NS_PER_SEC);
 	c->last_in_ms = now_ms(c);
 	list_put_last(&w->conns, &c->link);
@@ -85,7 +87,8 @@ conn_new(struct worker *w, int fd, const uint8_t peer[16], uint16_t port, bool a
 	timer_init(&c->timer, on_timer);
 	/* A CONNECT must come in time. [MQTT-3.1.4-1 and section 3.1.4] */
 	loop_timer_in(w->loop, &c->timer, w->config.connect_timeout * NS_PER_SEC);
-	c->lfd = loop_fd_new(w->loop, fd, LOOP_READ, on_ready, c);
+	c->lfd = loop_fd_new(w->loop, c->fd, LOOP_READ, on_ready, c);
+	metrics->listener_connections[c->listener]++;
 	METRIC_ADD(connections, 1);
 	METRIC_ADD(connections_total, 1);
 	return c;
@@ -150,11 +153,14 @@ conn_free(struct conn *c)
 	FB_ASSERT(c->waiting == NULL);
 	loop_timer_cancel(w->loop, &c->timer);
 	loop_fd_free(c->lfd);
+	if (c->stream != NULL)
+		c->stream->ops->free(c->stream);
 	close(c->fd);
 	list_del(&c->link);
 	conn_out_free(c);
 	in_free(c);
 	w->conn_count--;
+	metrics->listener_connections[c->listener]--;
 	METRIC_SUB(connections, 1);
 	mem_free(c);
 }
@@ -397,12 +403,47 @@ parse_own(struct conn *c)
 		in_free(c);
 }
 
+static bool
+is_held(const struct conn *c)
+{
+	return (c->state != CONN_READY && c->state != CONN_NEW) || (c->flags & HELD);
+}
+
+static ssize_t
+get(struct conn *c, void *p, size_t len)
+{
+	ssize_t n;
+
+	if (c->stream == NULL)
+		return tcp_read(c->fd, p, len);
+	n = c->stream->ops->read(c->stream, p, len);
+	if (c->stream->ops->unsent(c->stream))
+		conn_touch(c);
+	return n;
+}
+
+/* The input has ended, n says how. */
+static void
+ended(struct conn *c, ssize_t n)
+{
+	enum conn_side side = n == FB_ECLOSED ? CONN_SIDE_CLIENT : CONN_SIDE_NETWORK;
+	const char *why = c->stream != NULL ? c->stream->ops->why(c->stream) : "";
+
+	if (why[0] == '\0')
+		why = n == FB_ECLOSED ? "end of stream" : strerror(errno);
+	/* An answer of the transport's own is on its way, such as an HTTP error. */
+	if (c->stream != NULL && c->stream->ops->unsent(c->stream))
+		conn_close(c, why);
+	else
+		conn_kill(c, side, why);
+}
+
 /* One read call; false: nothing more to be had now. */
 static bool
 read_once(struct conn *c)
 {
 	struct worker *w = c->worker;
-	bool held = (c->state != CONN_READY && c->state != CONN_NEW) || (c->flags & HELD);
+	bool held = is_held(c);
 	size_t have = in_len(c);
 	size_t own = have > 0 || held ? large_rest(c) : 0;
 	size_t room = own > 0 ? own : WORKER_RBUF - have;
@@ -413,13 +454,12 @@ read_once(struct conn *c)
 		loop_fd_want(c->lfd, c->flags & CONN_WANT_WRITE ? LOOP_WRITE : 0);
 		return false;
 	}
-	n = tcp_read(c->fd, own > 0 ? buf_room(in_make(c), own) : w->rbuf + have, room);
+	n = get(c, own > 0 ? buf_room(in_make(c), own) : w->rbuf + have, room);
 	METRIC_ADD(reads, 1);
 	if (n == FB_EAGAIN)
 		return false;
 	if (n < 0) {
-		conn_kill(c, n == FB_ECLOSED ? CONN_SIDE_CLIENT : CONN_SIDE_NETWORK,
-		    n == FB_ECLOSED ? "end of stream" : strerror(errno));
+		ended(c, n);
 		return false;
 	}
 	c->bytes_in += (uint64_t)n;
@@ -428,7 +468,7 @@ read_once(struct conn *c)
 		buf_added(c->in, (size_t)n);
 		if (!held)
 			parse_own(c);
-		return (size_t)n == room && c->state != CONN_DEAD && c->state != CONN_LINGER;
+		return ((size_t)n == room || c->stream != NULL) && c->state != CONN_DEAD && c->state != CONN_LINGER;
 	}
 	if (have > 0) {
 		memcpy(w->rbuf, in_slice(c).p, have);
@@ -440,7 +480,20 @@ read_once(struct conn *c)
 		return false;
 	if (in.len > 0)
 		buf_put_slice(in_make(c), in);
-	return (size_t)n == room;
+	return (size_t)n == room || c->stream != NULL;
+}
+
+/* Reads as much as one turn grants. What a stream holds then is read in the next turn: no socket will say so. */
+static void
+read_turn(struct conn *c)
+{
+	for (int i = 0; i < READS_A_TURN; i++)
+		if (!read_once(c) || c->worker->share <= 0)
+			break;
+	if (c->stream == NULL || c->state == CONN_DEAD || c->state == CONN_LINGER)
+		return;
+	if (c->stream->ops->more(c->stream) && !(is_held(c) && large_rest(c) == 0))
+		conn_resume(c);
 }
 
 /* Input after the end: thrown away, so that the peer gets our last bytes and not a reset. */
@@ -474,9 +527,7 @@ on_ready(void *arg, unsigned ready)
 	c->last_in_ms = now_ms(c);
 	c->worker->share = SHARE;
 	metrics->note = c->session != NULL ? c->session->node.hash : 0;
-	for (int i = 0; i < READS_A_TURN; i++)
-		if (!read_once(c) || c->worker->share <= 0)
-			break;
+	read_turn(c);
 	metrics->note = 0;
 }
 
@@ -504,6 +555,8 @@ conn_resume_now(struct conn *c)
 	c->worker->share = SHARE;
 	metrics->note = c->session != NULL ? c->session->node.hash : 0;
 	parse_own(c);
+	if (c->stream != NULL && c->state != CONN_DEAD && c->state != CONN_LINGER && c->stream->ops->more(c->stream))
+		read_turn(c);
 	metrics->note = 0;
 }
 

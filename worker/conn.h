@@ -75,6 +75,7 @@ struct waitings {
 struct conn {
 	struct worker *worker;
 	struct loop_fd *lfd;
+	struct stream *stream;          /* owned; NULL: plain TCP */
 	struct session *session;        /* borrowed; NULL before CONNACK and after the end */
 	union {
 		struct open *open;      /* CONN_OPENING: the CONNECT being worked on */
@@ -94,13 +95,22 @@ struct conn {
 	uint16_t keep_alive_s;
 	uint16_t peer_port;
 	uint8_t peer[16];               /* as struct cidr has it */
+	uint8_t listener;               /* CONFIG_L_... where it came in */
 	uint8_t state;                  /* enum conn_state */
 	uint8_t level;                  /* 0 before CONNECT */
 	uint16_t flags;
 };
 
-/* fd is taken; allowed: an IP rule said so. */
-struct conn *conn_new(struct worker *w, int fd, const uint8_t peer[16], uint16_t port, bool allowed);
+/* Where a connection comes from. */
+struct conn_origin {
+	int fd;                         /* taken */
+	struct stream *stream;          /* taken; NULL: plain TCP */
+	uint8_t peer[16];
+	uint16_t port;
+	uint8_t listener;               /* CONFIG_L_... */
+	bool allowed;                   /* an IP rule spares the login */
+};
+struct conn *conn_new(struct worker *w, const struct conn_origin *from);
 void conn_free(struct conn *c);         /* the end of the turn's */
 /* fn for every connection that has not ended; it may end the one it is called with. */
 void conn_each(struct worker *w, void (*fn)(struct conn *c, void *arg), void *arg);

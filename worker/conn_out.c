@@ -172,10 +172,13 @@ out_empty(struct conn *c)
 		c->flags = (uint16_t)(c->flags & ~CONN_WANT_WRITE);
 		loop_fd_want(c->lfd, LOOP_READ);
 	}
-	if (c->state == CONN_LINGER)
+	if (c->state == CONN_LINGER) {
+		if (c->stream != NULL)
+			c->stream->ops->shutdown(c->stream);
 		shutdown(c->fd, SHUT_WR);
-	else if (c->state == CONN_READY && c->session->flow != NULL)
+	} else if (c->state == CONN_READY && c->session->flow != NULL) {
 		deliver_pump(c->worker, c->session);
+	}
 }
 
 static void
@@ -185,6 +188,28 @@ want_write(struct conn *c)
 	loop_fd_want(c->lfd, LOOP_READ | LOOP_WRITE);
 }
 
+static ssize_t
+put(struct conn *c, const struct iovec *iov, int count)
+{
+	return c->stream == NULL ? tcp_writev(c->fd, iov, count) : c->stream->ops->writev(c->stream, iov, count);
+}
+
+/* What the transport itself has to send. 0, FB_EIO; then *full: the socket is. */
+static int
+flush_stream(struct conn *c, bool *full)
+{
+	int err = 0;
+
+	*full = false;
+	if (c->stream != NULL && c->stream->ops->unsent(c->stream))
+		err = c->stream->ops->flush(c->stream);
+	if (err != FB_EAGAIN)
+		return err;
+	*full = true;
+	want_write(c);
+	return 0;
+}
+
 /* Writes until nothing is left or the socket is full (then it is watched): 0. FB_EIO: errno says why. */
 static int
 write_some(struct conn *c)
@@ -192,13 +217,18 @@ write_some(struct conn *c)
 	struct iovec iov[IOV_MAX_COUNT];
 	size_t pending;
 	ssize_t n;
+	bool full;
 
+	if (flush_stream(c, &full) != 0)
+		return FB_EIO;
+	if (full)
+		return 0;
 	while ((pending = conn_pending(c)) > 0) {
 		if (c->refs == NULL) {
 			iov[0] = (struct iovec){ c->out.base + c->out.start, buf_len(&c->out) };
-			n = tcp_writev(c->fd, iov, 1);
+			n = put(c, iov, 1);
 		} else {
-			n = tcp_writev(c->fd, iov, gather(c, iov));
+			n = put(c, iov, gather(c, iov));
 		}
 		if (n == FB_EAGAIN) {
 			want_write(c);
@@ -211,12 +241,20 @@ write_some(struct conn *c)
 		c->bytes_out += (uint64_t)n;
 		written(c, (size_t)n);
 		/* A short write: the socket is full; ask no more, wait for room. */
-		if ((size_t)n < pending && c->refs == NULL) {
+		if ((size_t)n < pending && c->refs == NULL && c->stream == NULL) {
 			want_write(c);
 			return 0;
 		}
 	}
-	return 0;
+	return flush_stream(c, &full);
+}
+
+static const char *
+why_not(const struct conn *c)
+{
+	const char *why = c->stream != NULL ? c->stream->ops->why(c->stream) : "";
+
+	return why[0] != '\0' ? why : strerror(errno);
 }
 
 void
@@ -225,7 +263,7 @@ conn_flush(struct conn *c)
 	if (c->state == CONN_DEAD || (c->flags & CONN_WANT_WRITE))
 		return;
 	if (write_some(c) != 0)
-		conn_kill(c, CONN_SIDE_NETWORK, strerror(errno));
-	else if (conn_pending(c) == 0)
+		conn_kill(c, CONN_SIDE_NETWORK, why_not(c));
+	else if (conn_pending(c) == 0 && (c->stream == NULL || (c->flags & CONN_WANT_WRITE) == 0))
 		out_empty(c);
 }

@@ -312,6 +312,19 @@ set_keep_alive(struct open *o, uint16_t asked_s)
 	o->keep_alive_moved = o->keep_alive_s != asked_s;
 }
 
+/* By the listener that it came in at, unless an IP rule spares it. */
+static bool
+needs_login(const struct conn *c)
+{
+	const struct config *config = &c->worker->config;
+	struct listener_config l;
+
+	config_listener(config, c->listener, &l);
+	if (c->flags & CONN_ALLOWED)
+		return false;
+	return strcmp(l.auth, "default") == 0 ? config->auth_enabled : strcmp(l.auth, "on") == 0;
+}
+
 int
 do_connect(struct conn *c, const struct frame *f, struct violation *v)
 {
@@ -343,7 +356,7 @@ do_connect(struct conn *c, const struct frame *f, struct violation *v)
 	o->ask.user = copy_text(&at, p.user);
 	o->ask.password = copy_text(&at, p.password);
 	o->ask.flags = (uint8_t)((p.clean ? OPEN_CLEAN : 0) | (p.has_user ? OPEN_HAS_USER : 0) |
-	    (w->config.auth_enabled && (c->flags & CONN_ALLOWED) == 0 ? OPEN_AUTH : 0) |
+	    (needs_login(c) ? OPEN_AUTH : 0) |
 	    (p.client_id.p == (const uint8_t *)text ? OPEN_ASSIGNED : 0));
 	o->ask.done = on_opened;
 	hmap_put(&w->opens, &o->node, rand_hash(p.client_id.p, p.client_id.len));

@@ -11,6 +11,7 @@
 #include "common/base/cidr.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/config/config.h"
 #include "common/metrics/page.h"
 #include "worker/conn.h"
 #include "worker/worker.h"
@@ -23,6 +24,7 @@ struct listener {
 	struct loop_fd *lfd;
 	int fd;
 	uint16_t slot;
+	uint8_t index;                  /* CONFIG_L_... */
 };
 
 struct listeners {
@@ -64,11 +66,12 @@ listeners_free(struct listeners *all)
 	mem_free(all);
 }
 
+/* Small ones hold a crowd; who is allowed by an IP rule is one of ours and gets large ones. */
 static void
-set_buffers(const struct worker *w, int fd)
+set_buffers(const struct worker *w, int fd, bool allowed)
 {
-	int rcv = (int)w->config.sock_rcvbuf;
-	int snd = (int)w->config.sock_sndbuf;
+	int rcv = (int)(allowed && w->config.sock_own_rcvbuf > 0 ? w->config.sock_own_rcvbuf : w->config.sock_rcvbuf);
+	int snd = (int)(allowed && w->config.sock_own_sndbuf > 0 ? w->config.sock_own_sndbuf : w->config.sock_sndbuf);
 
 	if (rcv > 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcv, sizeof rcv);
@@ -76,34 +79,45 @@ set_buffers(const struct worker *w, int fd)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &snd, sizeof snd);
 }
 
+static bool
+is_full(const struct worker *w, const struct listener *l, const struct listener_config *config)
+{
+	return w->conn_count >= w->conn_limit ||
+	    (config->most > 0 && metrics->listener_connections[l->index] >= (uint64_t)config->most);
+}
+
 /* IP rules and limits, before a byte is read. */
 static void
-admit(struct worker *w, int fd, const struct sockaddr *sa)
+admit(struct listener *l, int fd, const struct sockaddr *sa)
 {
+	struct worker *w = l->all->worker;
+	struct conn_origin from = { .fd = fd, .listener = l->index };
 	struct cidr peer = { .bits = 128 };
-	uint16_t port = 0;
+	struct listener_config config;
 	int allow = -1;
 
+	config_listener(&w->config, l->index, &config);
 	if (cidr_from_sockaddr(sa, &peer))
 		cidr_table_find(w->acl, peer.addr, &allow);
+	memcpy(from.peer, peer.addr, sizeof from.peer);
 	if (sa->sa_family == AF_INET)
-		port = ntohs(((const struct sockaddr_in *)(const void *)sa)->sin_port);
+		from.port = ntohs(((const struct sockaddr_in *)(const void *)sa)->sin_port);
 	else if (sa->sa_family == AF_INET6)
-		port = ntohs(((const struct sockaddr_in6 *)(const void *)sa)->sin6_port);
-	if (allow == 0 || w->conn_count >= w->conn_limit) {
+		from.port = ntohs(((const struct sockaddr_in6 *)(const void *)sa)->sin6_port);
+	if (allow == 0 || is_full(w, l, &config)) {
 		METRIC_ADD(connections_denied, 1);
 		close(fd);
 		return;
 	}
-	set_buffers(w, fd);
-	conn_new(w, fd, peer.addr, port, allow == 1);
+	set_buffers(w, fd, allow == 1);
+	from.allowed = allow == 1 && config.allow;
+	conn_new(w, &from);
 }
 
 static void
 on_readable(void *arg, unsigned ready)
 {
 	struct listener *l = arg;
-	struct worker *w = l->all->worker;
 	struct sockaddr_storage sa;
 
 	(void)ready;
@@ -112,7 +126,7 @@ on_readable(void *arg, unsigned ready)
 		int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			admit(w, fd, (struct sockaddr *)&sa);
+			admit(l, fd, (struct sockaddr *)&sa);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -127,14 +141,21 @@ on_readable(void *arg, unsigned ready)
 void
 listener_add(struct listeners *all, const struct ipc_listener *p, int fd)
 {
-	struct listener *l = mem_zalloc(sizeof *l);
+	struct listener *l;
 	int one = 1;
 
+	if (p->index >= CONFIG_LISTENERS) {
+		log_error("listener", "unknown listener", "index=%u", p->index);
+		close(fd);
+		return;
+	}
+	l = mem_zalloc(sizeof *l);
 	/* Accepted sockets inherit it: batching by turn has Nagle's saving without its delay. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	l->all = all;
 	l->fd = fd;
 	l->slot = p->slot;
+	l->index = (uint8_t)p->index;
 	l->lfd = loop_fd_new(all->worker->loop, fd, all->open ? LOOP_READ : 0, on_readable, l);
 	list_put_last(&all->list, &l->link);
 	if (p->slot != all->worker->slot)

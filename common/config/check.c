@@ -14,6 +14,33 @@
 #define SCRYPT_STEP_BYTES 1024
 #define SCRYPT_ALL_BYTES (INT64_C(8) << 30)
 
+static int
+check_listener(const struct listener_config *l, struct config_error *e)
+{
+	if (l->port != 0 && l->kind != LISTENER_MQTT) {
+		snprintf(e->text, sizeof e->text, "listeners.%s: not in this version of fubar", l->name);
+		return FB_ECONFLICT;
+	}
+	if (l->port == 0 || !listener_has_tls(l->kind))
+		return 0;
+	if (l->cert[0] == '\0' || l->key[0] == '\0') {
+		snprintf(e->text, sizeof e->text, "listeners.%s.port is set without listeners.%s.%s; scripts/new-certs makes "
+		    "a certificate to try it with", l->name, l->name, l->cert[0] == '\0' ? "cert" : "key");
+		return FB_ECONFLICT;
+	}
+	if (strcmp(l->client_cert, "off") != 0 && l->ca[0] == '\0') {
+		snprintf(e->text, sizeof e->text, "listeners.%s.client_cert is %s without listeners.%s.ca, the authorities that "
+		    "client certificates must come from", l->name, l->client_cert, l->name);
+		return FB_ECONFLICT;
+	}
+	if (l->cn_user && strcmp(l->client_cert, "off") == 0) {
+		snprintf(e->text, sizeof e->text, "listeners.%s.cn_is_user needs listeners.%s.client_cert: optional or required",
+		    l->name, l->name);
+		return FB_ECONFLICT;
+	}
+	return 0;
+}
+
 int
 config_check(const struct config *c, struct config_error *e)
 {
@@ -25,6 +52,15 @@ config_check(const struct config *c, struct config_error *e)
 		    " MiB of memory at once; valid: at most %" PRId64 " MiB, so lower one of them",
 		    c->auth_scrypt_n, c->auth_threads, hashing >> 20, SCRYPT_ALL_BYTES >> 20);
 		return FB_ECONFLICT;
+	}
+	for (unsigned i = 0; i < CONFIG_LISTENERS; i++) {
+		struct listener_config l;
+		int err;
+
+		config_listener(c, i, &l);
+		err = check_listener(&l, e);
+		if (err != 0)
+			return err;
 	}
 	return 0;
 }

@@ -257,6 +257,14 @@ is_node_name(const char *text)
 	return n > 0 && n <= NODE_MAX && text[n] == '\0';
 }
 
+static bool
+is_last_name(enum config_key k, const char *name)
+{
+	const char *last = strrchr(info[k].path, '.');
+
+	return last != NULL && strcmp(last, name) == 0;
+}
+
 /* What type and range do not say. */
 static int
 check_rules(enum config_key k, const char *text, const struct value *v, struct config_error *e)
@@ -270,12 +278,14 @@ check_rules(enum config_key k, const char *text, const struct value *v, struct c
 		return refuse_by_rule(k, text, "valid: auto, or a whole number, 1 to 64", e);
 	if (k == CONFIG_K_run_dir && strlen(text) > RUN_DIR_MAX)
 		return refuse_by_rule(k, text, "at most 80 bytes, since paths of sockets are short", e);
-	if (k == CONFIG_K_mqtt_bind && text[0] != '\0' && !is_address(text))
+	if (is_last_name(k, ".bind") && text[0] != '\0' && !is_address(text))
 		return refuse_by_rule(k, text, "valid: an IPv4 or IPv6 address, or \"\" for all", e);
 	if (k == CONFIG_K_valid_keep_alive && !config_range(text, &min, &max))
 		return refuse(k, text, "is no range", FB_EINVAL, e);
 	if (k == CONFIG_K_alternate && text[0] != '\0' && strcmp(text, "none") != 0 && !config_server(text))
 		return refuse(k, text, "is no address of a server", FB_EINVAL, e);
+	if (is_last_name(k, ".path") && text[0] != '\0' && text[0] != '/')
+		return refuse_by_rule(k, text, "a path begins with /", e);
 	if (k == CONFIG_K_auth_scrypt_n && (v->number & (v->number - 1)) != 0)
 		return refuse_by_rule(k, text, "not a power of two; valid: 1024, 2048, 4096 ... 1048576", e);
 	return 0;

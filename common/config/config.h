@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/config/listener_keys.h"
+
 enum config_type { CONFIG_BOOL, CONFIG_NUMBER, CONFIG_BYTES, CONFIG_SECONDS, CONFIG_REAL, CONFIG_TEXT };
 enum config_when { CONFIG_RELOAD, CONFIG_CONNECT, CONFIG_RESTART };
 /* Where a value came from, the later wins. */
@@ -43,6 +45,37 @@ struct config_info {
 	size_t offset;                          /* of the field in struct config */
 };
 const struct config_info *config_info(enum config_key k);
+
+enum listener_kind { LISTENER_MQTT, LISTENER_MQTTS, LISTENER_WS, LISTENER_WSS };
+
+enum {
+#define LISTENER(field, name, kind, port) CONFIG_L_##field,
+#include "common/config/listeners.def"
+#undef LISTENER
+	CONFIG_LISTENERS
+};
+
+/* The keys of one listener; texts are borrowed, those that its kind does not have are "". */
+struct listener_config {
+	const char *name;                       /* "mqtts2" */
+	enum listener_kind kind;
+	const char *bind, *auth, *cert, *key, *ca, *client_cert, *tls_min, *path, *origins;
+	int64_t port, backlog, most;
+	bool cn_user, allow;
+};
+void config_listener(const struct config *c, unsigned listener, struct listener_config *out);
+/* A key of a second or later listener of a kind: not worth showing while it has its default. */
+bool config_is_spare(enum config_key k);
+static inline bool
+listener_has_tls(enum listener_kind k)
+{
+	return k == LISTENER_MQTTS || k == LISTENER_WSS;
+}
+static inline bool
+listener_has_ws(enum listener_kind k)
+{
+	return k == LISTENER_WS || k == LISTENER_WSS;
+}
 
 #define CONFIG_VALUE_MAX 1024           /* a value's text with its NUL */
 /* Descriptors that a worker keeps for itself: channels, links, listeners, its own and lent ones, some to spare. */

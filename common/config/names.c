@@ -9,7 +9,7 @@
 
 /* Names that the manual of a later version has: the answer is not "unknown". */
 static const char *const later[] = {
-	"listeners.mqtts", "listeners.ws", "listeners.wss", "listeners.http", "listeners.https", "sysmon",
+	"sysmon",
 	"cluster", "server.address",
 };
 

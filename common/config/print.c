@@ -69,6 +69,8 @@ config_print(FILE *f, const struct config *c)
 		const struct config_info *i = config_info(k);
 		const char *name = strrchr(i->path, '.');
 
+		if (c->source[k] == CONFIG_DEFAULT && config_is_spare(k))
+			continue;
 		indent(f, open_sections(f, i->path, before));
 		fprintf(f, "%s: ", name != NULL ? name + 1 : i->path);
 		config_get(c, k, text, sizeof text);

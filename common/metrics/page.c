@@ -84,6 +84,7 @@ metrics_map(int fd)
 		return FB_EVERSION;
 	}
 	memcpy(p->value, metrics->value, sizeof p->value);
+	memcpy(p->listener_connections, metrics->listener_connections, sizeof p->listener_connections);
 	p->note = metrics->note;
 	if (metrics != &private_page)
 		munmap(metrics, sizeof *metrics);

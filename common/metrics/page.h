@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "common/config/config.h"
+
 enum metric {
 #define METRIC(name, kind, unit, role, help) METRIC_##name,
 #include "common/metrics/metrics.def"
@@ -18,6 +20,7 @@ enum metric {
 struct metrics_page {
 	uint64_t digest;                        /* of metrics.def: both ends must agree */
 	uint64_t value[METRIC_COUNT];
+	uint64_t listener_connections[CONFIG_LISTENERS];        /* open now, of a worker */
 	uint64_t note;                          /* hash of the session in hand (0: none): who killed this process? */
 };
 

@@ -26,14 +26,17 @@ def read(path):
 
 def rows(path, macro):
     """[[field, ...], ...]: strings without quotes, joined as C joins them."""
-    text = read(path)
+    return rows_of(read(path), macro)
+
+
+def rows_of(text, macro):
     out = []
     for m in re.finditer(r"^%s\(" % macro, text, re.M):
         at, row = m.end(), []
         while True:
             f = FIELD.match(text, at)
             if f is None:
-                sys.exit("%s: a row is not understood: %s" % (path, text[m.start():m.start() + 60]))
+                sys.exit("a row is not understood: %s" % (text[m.start():m.start() + 60]))
             parts = re.findall(STRING, f.group(1))
             row.append("".join(p[1:-1].replace('\\"', '"') for p in parts) if parts else f.group(1).strip())
             at = f.end()
@@ -44,7 +47,24 @@ def rows(path, macro):
 
 
 KEY_FIELDS = ("field", "path", "type", "default", "min", "max", "when", "help")
-KEYS = [dict(zip(KEY_FIELDS, r)) for r in rows("common/config/keys.def", "KEY")]
+
+
+def listener_keys():
+    """The keys of the first listener of each kind, as rows of keys.def; those of the others are the same."""
+    text = read("common/config/listener_keys.h")
+    blocks = {m.group(1): m.group(2) for m in re.finditer(r"#define (LISTENER_(?:TLS_|WS_)?KEYS)\(.*\n((?:KEY.*\n)+)", text)}
+    out = []
+    for name, _, kind, port in rows("common/config/listeners.def", "LISTENER"):
+        if name[-1].isdigit():
+            continue
+        for block in re.findall(r"(LISTENER_(?:TLS_|WS_)?KEYS)\(L", re.search(
+                r"#define LISTENER_KEYS_%s\(.*?\)(.*)" % kind, text).group(1)):
+            out.append(blocks[block].replace("L##", name).replace(" NAME ", ' "%s" ' % name).replace(" PORT,", ' "%s",' % port))
+    return "".join(out)
+
+
+KEYS_DEF = read("common/config/keys.def").replace('#include "common/config/listeners.def"\n', listener_keys())
+KEYS = [dict(zip(KEY_FIELDS, r)) for r in rows_of(KEYS_DEF, "KEY")]
 WHEN = {"RELOAD": "at once", "CONNECT": "for new connections", "RESTART": "after a restart"}
 
 

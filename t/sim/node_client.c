@@ -212,7 +212,7 @@ on_in(void *arg)
 void
 actor_connect(struct actor *a, unsigned slot, bool clean)
 {
-	static const uint8_t peer[16] = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 };
+	struct conn_origin from = { .peer = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 }, .port = 1024 };
 	struct worker *w = sn.node.proc[slot].worker;
 	struct mqtt_connect p = { .client_id = slice_str(a->id), .level = MQTT_311, .clean = clean };
 	struct line *l = mem_zalloc(sizeof *l);
@@ -233,7 +233,8 @@ actor_connect(struct actor *a, unsigned slot, bool clean)
 	}
 	trace("%s: connects to %u, clean %d, conn %u", a->id, slot, clean, a->conn_no);
 	client_connect(&a->mqtt, &p, CONNECT_NS, sim_now());
-	(void)conn_new(w, fd, peer, 1024, false);
+	from.fd = fd;
+	(void)conn_new(w, &from);
 	flush(a);
 }
 

@@ -317,7 +317,7 @@ struct fx_client *
 fx_client(struct fx *fx, unsigned slot, unsigned flags)
 {
 	struct fx_client *c = mem_zalloc(sizeof *c);
-	const uint8_t peer[16] = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 };
+	struct conn_origin from = { .peer = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 }, .port = 1024 };
 	const int small = 4096;
 	int fd[2];
 
@@ -330,7 +330,9 @@ fx_client(struct fx *fx, unsigned slot, unsigned flags)
 	c->fd = fd[0];
 	c->level = flags & FX_LEVEL3 ? MQTT_31 : MQTT_311;
 	list_put_last(&fx->clients, &c->link);
-	(void)conn_new(fx->w[slot].worker, fd[1], peer, 1024, (flags & FX_ALLOWED) != 0);
+	from.fd = fd[1];
+	from.allowed = (flags & FX_ALLOWED) != 0;
+	(void)conn_new(fx->w[slot].worker, &from);
 	return c;
 }
 
