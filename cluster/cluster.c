@@ -187,6 +187,8 @@ on_greeted(void *arg)
 	n->greeted = true;
 	(void)link_put(n->link, RECORD_SNAPSHOT_BEGIN, 0, 0, LINK_LAZY);
 	wants_each(&n->cluster->wants, announce_one, n);
+	if (n->cluster->ops->on_greeted != NULL)
+		n->cluster->ops->on_greeted(n->cluster->arg, n->slot);
 	(void)link_put(n->link, RECORD_SNAPSHOT_END, 0, 0, LINK_ASK);
 	n->snapshot_seq = n->record_seq = link_last_seq(n->link);
 }
@@ -436,9 +438,9 @@ cluster_store_seq(const struct cluster *c, unsigned slot, uint64_t *epoch, uint6
 }
 
 unsigned
-cluster_publish(struct cluster *c, const struct cluster_pub *p, uint64_t cookie)
+cluster_publish_also(struct cluster *c, const struct cluster_pub *p, uint64_t cookie, uint64_t also)
 {
-	return forward_publish(c->forward, p, cookie);
+	return forward_publish(c->forward, p, cookie, also);
 }
 
 void
@@ -464,6 +466,22 @@ cluster_send(struct cluster *c, unsigned slot, uint8_t type, struct slice body)
 		return n->link != NULL ? FB_EAGAIN : FB_ECLOSED;
 	link_put_parts(n->link, RECORD_CONTROL, 0, parts, 2, LINK_ASK);
 	n->record_seq = link_last_seq(n->link);
+	return 0;
+}
+
+int
+cluster_tell(struct cluster *c, unsigned slot, uint8_t type, struct slice body, enum cluster_tell how)
+{
+	struct neighbour *n = neighbour_of(c, slot);
+	struct slice parts[2] = { slice_of(&type, 1), body };
+
+	if (!n->greeted)
+		return FB_ECLOSED;
+	if (how == CLUSTER_LOSSY && link_pending(n->link) > FORWARD_SHED_BYTES)
+		return FB_EAGAIN;
+	link_put_parts(n->link, RECORD_CONTROL, 0, parts, 2, how == CLUSTER_BARRIER ? LINK_ASK : LINK_SOON);
+	if (how == CLUSTER_BARRIER)
+		n->record_seq = link_last_seq(n->link);
 	return 0;
 }
 

@@ -34,7 +34,8 @@ struct cluster_ops {
 	/* All legs of the publish with this cookie are closed: it may be acknowledged. Legs to a neighbour that died
 	 * are closed only after it was routed again to its successor, or when no route leads there any more. */
 	void (*on_kept)(void *arg, uint64_t cookie);
-	/* A control record of worker/move.c, in the order of the link it came over (after and before publishes). */
+	/* A control record of worker/move.c or worker/shared.c, in the order of the link it came over (after and before
+	 * publishes). */
 	void (*on_record)(void *arg, unsigned from, uint8_t type, struct slice body);
 	/* The link to this neighbour's incarnation is up (both HELLOs, both snapshots of routes processed), or its
 	 * incarnation ended, whether it was up or not. */
@@ -43,6 +44,9 @@ struct cluster_ops {
 	uint64_t (*store_seq)(void *arg);
 	/* A limit changed: QoS >= 1 from clients must wait (or may go on). */
 	void (*on_congested)(void *arg, bool congested);
+	/* The snapshot for this neighbour is being written: what is told by cluster_tell() now it has processed before
+	 * any publish of ours. NULL is allowed. */
+	void (*on_greeted)(void *arg, unsigned slot);
 };
 
 struct cluster;
@@ -84,14 +88,27 @@ void cluster_barrier_cancel(struct cluster *c, struct cluster_barrier *b);
 bool cluster_store_seq(const struct cluster *c, unsigned slot, uint64_t *epoch, uint64_t *seq);
 
 /* Sends a publish to each neighbour that wants its topic: the number of legs. QoS >= 1 and legs > 0: on_kept(cookie)
- * follows, never from inside this call. *p is borrowed for the call. */
-unsigned cluster_publish(struct cluster *c, const struct cluster_pub *p, uint64_t cookie);
+ * follows, never from inside this call. *p is borrowed for the call. also: slots (bits) that get it whatever they want,
+ * their successors too. */
+unsigned cluster_publish_also(struct cluster *c, const struct cluster_pub *p, uint64_t cookie, uint64_t also);
+static inline unsigned
+cluster_publish(struct cluster *c, const struct cluster_pub *p, uint64_t cookie)
+{
+	return cluster_publish_also(c, p, cookie, 0);
+}
 void cluster_kept(struct cluster *c, unsigned from, uint64_t kept);
 bool cluster_congested(const struct cluster *c);
 
 /* A control record to one neighbour: type is takeover.c's. FB_ECLOSED: there is none; FB_EAGAIN: it is not linked yet,
  * on_neighbour() follows. Kept over pipe breaks, lost only with the neighbour's incarnation. */
 int cluster_send(struct cluster *c, unsigned slot, uint8_t type, struct slice body);
+/* The same to one that may not be up yet, but has been or is being sent our snapshot. */
+enum cluster_tell {
+	CLUSTER_BARRIER,                /* barriers wait for it */
+	CLUSTER_SOON,
+	CLUSTER_LOSSY,                  /* FB_EAGAIN if the link is full */
+};
+int cluster_tell(struct cluster *c, unsigned slot, uint8_t type, struct slice body, enum cluster_tell how);
 
 /* For state: what the links are doing. */
 struct cluster_link_stats {

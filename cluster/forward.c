@@ -15,6 +15,7 @@
 
 struct held {
 	uint64_t cookie;
+	uint64_t also;                  /* slots that get it without a route */
 	size_t real_size;
 	uint32_t len;
 	uint16_t legs;
@@ -86,13 +87,14 @@ bit(unsigned slot)
 /* Held publishes and their legs. */
 
 static struct held *
-held_new(const struct cluster_pub *p, uint64_t cookie)
+held_new(const struct cluster_pub *p, uint64_t cookie, uint64_t also)
 {
 	size_t len = record_publish_size(p);
 	size_t real;
 	struct held *h = mem_slab_get(sizeof *h + len, &real);
 
 	h->cookie = cookie;
+	h->also = also;
 	h->real_size = real;
 	h->len = (uint32_t)len;
 	h->legs = 0;
@@ -261,9 +263,9 @@ publish_qos0(struct forward *f, const struct cluster_pub *p, uint64_t set)
 }
 
 unsigned
-forward_publish(struct forward *f, const struct cluster_pub *p, uint64_t cookie)
+forward_publish(struct forward *f, const struct cluster_pub *p, uint64_t cookie, uint64_t also)
 {
-	uint64_t set = (f->live | f->gone) != 0 ? routes_match(f->routes, p->topic) : 0;
+	uint64_t set = also | ((f->live | f->gone) != 0 ? routes_match(f->routes, p->topic) : 0);
 	struct held *h;
 
 	if (p->qos == 0) {
@@ -273,7 +275,7 @@ forward_publish(struct forward *f, const struct cluster_pub *p, uint64_t cookie)
 	set = (set & (f->live | f->gone)) | f->loading;
 	if (set == 0)
 		return 0;
-	h = held_new(p, cookie);
+	h = held_new(p, cookie, also);
 	for (; set != 0; set &= set - 1) {
 		unsigned slot = (unsigned)__builtin_ctzll(set);
 		uint64_t leg = leg_open(f, slot, h);
@@ -328,7 +330,7 @@ forward_live(struct forward *f, unsigned slot)
 
 		if (h == NULL)
 			continue;
-		if ((routes_match(f->routes, record_publish_topic(h->body)) & bit(slot)) != 0) {
+		if (((h->also | routes_match(f->routes, record_publish_topic(h->body))) & bit(slot)) != 0) {
 			send_held(s, h, leg_open(f, slot, h));
 			METRIC_ADD(link_msgs_out, 1);
 		}

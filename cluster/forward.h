@@ -21,7 +21,8 @@ struct forward *forward_new(struct loop *l, const struct routes *r, uint64_t nei
     void *arg);
 void forward_free(struct forward *f);
 
-unsigned forward_publish(struct forward *f, const struct cluster_pub *p, uint64_t cookie);
+/* also: slots (bits) that get it without a route. */
+unsigned forward_publish(struct forward *f, const struct cluster_pub *p, uint64_t cookie, uint64_t also);
 bool forward_congested(const struct forward *f);
 
 /* A neighbour's life: a link; its SNAPSHOT_BEGIN (its old routes are void), SNAPSHOT_END; the incarnation's end. */

@@ -27,6 +27,7 @@ struct record {
 
 struct held {                           /* a publish with open legs */
 	uint64_t cookie;
+	uint64_t also;
 	unsigned legs;
 	struct cluster_pub pub;
 	uint8_t bytes[];
@@ -318,7 +319,7 @@ run_done(struct task *t)
 }
 
 unsigned
-cluster_publish(struct cluster *c, const struct cluster_pub *p, uint64_t cookie)
+cluster_publish_also(struct cluster *c, const struct cluster_pub *p, uint64_t cookie, uint64_t also)
 {
 	struct held *h = NULL;
 	unsigned legs = 0;
@@ -326,7 +327,7 @@ cluster_publish(struct cluster *c, const struct cluster_pub *p, uint64_t cookie)
 	for (unsigned i = 0; i < c->slots; i++) {
 		struct neighbour *n = &c->n[i];
 
-		if (!(n->complete || (n->gone && p->qos > 0)) || !wants(n, p->topic))
+		if (!(n->complete || (n->gone && p->qos > 0)) || !((also >> i & 1) != 0 || wants(n, p->topic)))
 			continue;
 		legs++;
 		if (p->qos == 0) {
@@ -336,6 +337,7 @@ cluster_publish(struct cluster *c, const struct cluster_pub *p, uint64_t cookie)
 		if (h == NULL) {
 			h = mem_zalloc(sizeof *h + pub_size(p));
 			h->cookie = cookie;
+			h->also = also;
 			h->pub = pub_copy(h->bytes, p);
 		}
 		leg_open(n, h);
@@ -372,7 +374,7 @@ route_again(struct cluster *c, unsigned slot)
 	LIST_EACH_SAFE(l, tmp, &old) {
 		struct leg *leg = container_of(l, struct leg, link);
 
-		if (wants(n, leg->held->pub.topic)) {
+		if ((leg->held->also >> slot & 1) != 0 || wants(n, leg->held->pub.topic)) {
 			leg_open(n, leg->held);
 			send_publish(c, slot, &leg->held->pub, n->next_leg);
 		}
@@ -534,6 +536,17 @@ cluster_send(struct cluster *c, unsigned slot, uint8_t type, struct slice body)
 	return 0;
 }
 
+int
+cluster_tell(struct cluster *c, unsigned slot, uint8_t type, struct slice body, enum cluster_tell how)
+{
+	if (!c->n[slot].greeted)
+		return FB_ECLOSED;
+	push(c, slot, CONTROL, body)->type = type;
+	if (how == CLUSTER_BARRIER)
+		c->n[slot].record_seq = c->n[slot].sent;
+	return 0;
+}
+
 static void
 greet(struct cluster *c, unsigned slot)
 {
@@ -547,6 +560,8 @@ greet(struct cluster *c, unsigned slot)
 		buf_put_le32_bytes(&b, slice_of(w->filter, w->len));
 	}
 	n->greeted = true;
+	if (c->ops->on_greeted != NULL)
+		c->ops->on_greeted(c->arg, slot);
 	push(c, slot, SNAPSHOT, buf_slice(&b));
 	n->snapshot_seq = n->record_seq = n->sent;
 	buf_fini(&b);

@@ -83,7 +83,7 @@ on_congested(void *arg, bool congested)
 		s->calm++;
 }
 
-static const struct cluster_ops ops = { on_publish, on_kept, on_record, on_neighbour, store_seq, on_congested };
+static const struct cluster_ops ops = { on_publish, on_kept, on_record, on_neighbour, store_seq, on_congested, NULL };
 
 static void
 start(unsigned slot, unsigned slots, uint64_t epoch)
