@@ -141,6 +141,10 @@ t_unit_test_retain_LDADD = $(WORKER_TEST_LIBS)
 # Tables against man pages and etc/fubar.yaml.
 TESTS += t/doc/test_tables.sh
 
+# $share over whole workers.
+UNIT_TESTS += t/unit/test_shared
+t_unit_test_shared_LDADD = $(WORKER_TEST_LIBS)
+
 if HAVE_CHECK
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

@@ -140,6 +140,8 @@ topic_list(struct answer *a)
 		const struct filter *f = container_of(n, struct filter, node);
 		struct buf *b;
 
+		if (f->count == 0)
+			continue;       /* kept for a shared group */
 		if (a->arg.len > 0 && !slice_eq(a->arg, filter_text(f)) && !topic_matches(a->arg, filter_text(f)))
 			continue;
 		b = row_begin(a, NULL);

@@ -18,6 +18,7 @@
 #include "worker/listener.h"
 #include "worker/move.h"
 #include "worker/publish.h"
+#include "worker/shared.h"
 #include "worker/ship.h"
 #include "worker/storec.h"
 #include "worker/subs.h"
@@ -32,7 +33,10 @@ store_seq(void *arg)
 static void
 on_record(void *arg, unsigned from, uint8_t type, struct slice body)
 {
-	move_on_record(arg, from, type, body);
+	if (type >= SHARED_RECORDS)
+		shared_on_record(arg, from, type, body);
+	else
+		move_on_record(arg, from, type, body);
 }
 
 static void
@@ -42,6 +46,7 @@ on_neighbour(void *arg, unsigned slot, uint64_t epoch, bool up)
 
 	log_notice("ctl", up ? "neighbour up" : "neighbour down", "slot=%u epoch=%llu", slot, (unsigned long long)epoch);
 	move_on_neighbour(w, slot, up);
+	shared_on_neighbour(w, slot, up);
 	ctl_check_ready(w);
 }
 
@@ -59,6 +64,7 @@ static const struct cluster_ops cluster_ops = {
 	.on_neighbour = on_neighbour,
 	.store_seq = store_seq,
 	.on_congested = on_congested,
+	.on_greeted = shared_on_greeted,
 };
 
 void

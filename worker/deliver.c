@@ -9,6 +9,7 @@
 #include "worker/flow.h"
 #include "worker/move.h"
 #include "worker/retain.h"
+#include "worker/shared.h"
 #include "worker/worker.h"
 
 /* The publish in hand: its message, made when first needed, and its encoded forms, made when first needed. */
@@ -76,7 +77,7 @@ count_out(uint8_t qos)
 
 /* QoS 1 and 2 through the window; false: no room there, or in the output. */
 static bool
-send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool retain)
+send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool retain, uint32_t lease)
 {
 	struct conn *c = s->conn;
 	struct cluster_pub p = msg_pub(m);
@@ -88,6 +89,8 @@ send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, boo
 	id = flow_send(s->flow, m, qos, retain, (uint32_t)w->config.max_inflight);
 	if (id == 0)
 		return false;
+	if (lease != 0)
+		flow_find(s->flow, id)->lease = lease;
 	packet = packet_of(&p, qos, retain, id);
 	conn_put_publish(c, &packet, m);
 	count_out(qos);
@@ -96,15 +99,21 @@ send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, boo
 
 /* To the queue; the oldest give way. */
 static void
-enqueue(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool retain, bool aside)
+enqueue(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool retain, bool aside, uint32_t lease)
 {
 	struct flow *f = s->flow;
 
 	flow_push(f, m, qos, retain, aside);
+	if (lease != 0)
+		flow_lease_last(f, lease);
 	while (flow_queued(f) > 1 && (flow_queued(f) > (uint64_t)w->config.buffer_limit ||
 	    f->queue_bytes > (uint64_t)w->config.buffer_bytes)) {
+		struct queued old = flow_pop(f);
+
 		METRIC_ADD(dropped_queue_full, 1);
-		msg_drop(flow_pop(f).msg);
+		if (old.lease != 0)
+			shared_done(w, old.lease);
+		msg_drop(old.msg);
 	}
 }
 
@@ -120,9 +129,17 @@ to_session(struct hand *h, struct session *s, uint8_t qos, bool retain, bool asi
 	}
 	session_flow(w, s);
 	if (is_online(s) && !aside && flow_first(s->flow) == NULL &&
-	    send_window(w, s, hand_msg(h), qos, retain))
+	    send_window(w, s, hand_msg(h), qos, retain, 0))
 		return;
-	enqueue(w, s, hand_msg(h), qos, retain, aside);
+	enqueue(w, s, hand_msg(h), qos, retain, aside, 0);
+}
+
+void
+deliver_lease(struct worker *w, struct session *s, struct msg *m, uint8_t qos, uint32_t lease)
+{
+	session_flow(w, s);
+	if (flow_first(s->flow) != NULL || !send_window(w, s, m, qos, false, lease))
+		enqueue(w, s, m, qos, false, false, lease);
 }
 
 void
@@ -154,33 +171,41 @@ add_recipient(struct worker *w, struct session *s, uint8_t qos)
 	w->rcpts[w->rcpt_count++] = (struct recipient){ .session = s, .qos = qos };
 }
 
-/* The sessions that p reaches, into w->rcpts. */
-static void
+/* The sessions that p reaches, into w->rcpts. true: shared groups get it too. */
+static bool
 match(struct worker *w, const struct cluster_pub *p)
 {
 	uint64_t hash = rand_hash(p->topic.p, p->topic.len);
 	struct filter *const *filters;
 	uint32_t n = trie_match(&w->trie, p->topic, hash, &filters);
 	struct session *direct;
+	bool groups = false;
 
 	w->rcpt_count = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		struct sub *const *subs = filter_subs(filters[i]);
 
+		if (filters[i]->shared != 0) {
+			groups = groups || (filters[i]->shared & FILTER_GROUPS) != 0;
+			if (filters[i]->shared & FILTER_MEMBERS)
+				continue;
+		}
 		for (uint32_t k = 0; k < filters[i]->count; k++)
 			add_recipient(w, subs[k]->session, subs[k]->qos);
 	}
 	/* A client's id is a topic that reaches it; names that start with $ never are. */
 	if (w->config.direct && p->topic.p[0] != '$' && (direct = session_get(&w->sessions, p->topic, hash)) != NULL)
 		add_recipient(w, direct, p->qos);
+	return groups;
 }
 
-void
+uint64_t
 deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
 {
 	struct hand h = { .w = w, .p = p };
+	bool groups = match(w, p);
+	uint64_t homes = 0;
 
-	match(w, p);
 	h.many = w->rcpt_count > 1;
 	worker_charge(w, w->rcpt_count / 8);
 	for (uint32_t i = 0; i < w->rcpt_count; i++) {
@@ -197,8 +222,11 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
 	}
 	for (int i = 0; i < 4; i++)
 		buf_clear(&w->scratch[i]);
+	if (groups)
+		homes = shared_deliver(w, p, &h.msg);
 	if (h.msg != NULL)
 		msg_drop(h.msg);
+	return homes;
 }
 
 bool
@@ -220,7 +248,7 @@ deliver_pump(struct worker *w, struct session *s)
 	if (f == NULL || !is_online(s) || s->move != NULL)
 		return;
 	while ((q = flow_first(f)) != NULL) {
-		if (!send_window(w, s, q->msg, q->qos, q->retain))
+		if (!send_window(w, s, q->msg, q->qos, q->retain, q->lease))
 			return;
 		msg_drop(flow_pop(f).msg);
 	}

@@ -7,6 +7,7 @@
 #include "worker/deliver.h"
 #include "worker/dispatch.h"
 #include "worker/flow.h"
+#include "worker/shared.h"
 #include "worker/worker.h"
 
 static void
@@ -36,6 +37,8 @@ do_puback(struct conn *c, const struct frame *f, struct violation *v)
 	slot = slot_of(c, ack.packet_id);
 	if (slot == NULL || slot->qos != 1)
 		return 0;
+	if (slot->lease != 0)
+		shared_done(c->worker, slot->lease);
 	flow_release(c->session->flow, slot);
 	deliver_pump(c->worker, c->session);
 	return 0;
@@ -51,6 +54,9 @@ do_pubrec(struct conn *c, const struct frame *f, struct violation *v)
 		return FB_EPROTO;
 	slot = slot_of(c, ack.packet_id);
 	if (slot != NULL && slot->qos == 2 && slot->msg != NULL) {
+		if (slot->lease != 0)
+			shared_done(c->worker, slot->lease);
+		slot->lease = 0;
 		msg_drop(slot->msg);
 		slot->msg = NULL;
 		slot->released = true;

@@ -22,6 +22,7 @@
 #include "worker/dispatch.h"
 #include "worker/move.h"
 #include "worker/session.h"
+#include "worker/shared.h"
 #include "worker/subs.h"
 #include "worker/will.h"
 #include "worker/worker.h"
@@ -488,6 +489,8 @@ last_step(struct open *o)
 	    utf8_show(session_id(s), id, sizeof id), conn_peer_text(c, peer, sizeof peer), c->level,
 	    (s->flags & SESSION_DURABLE) == 0, o->present, s->account != NULL ? s->account->text : "-",
 	    c->keep_alive_s);
+	if (s->flags & SESSION_SHARES)
+		shared_online(w, s);
 	deliver_again(w, s);
 	conn_resume(c);
 	open_done(o, NULL);

@@ -10,6 +10,7 @@
 #include "worker/barrier.h"
 #include "worker/dispatch.h"
 #include "worker/retain.h"
+#include "worker/shared.h"
 #include "worker/storec.h"
 #include "worker/subs.h"
 #include "worker/worker.h"
@@ -163,12 +164,16 @@ subscribe_one(struct op *op, const struct mqtt_filter *f)
 		return REFUSED;
 	if (f->filter.len >= (size_t)w->config.max_levels && topic_levels(f->filter) > (uint32_t)w->config.max_levels)
 		return REFUSED;
+	if (shared_is(f->filter) && !shared_valid(f->filter))
+		return REFUSED;
 	if (s->sub_count >= (uint64_t)w->config.max_subs && trie_get(&w->trie, s, f->filter) == NULL)
 		return REFUSED;
 	if (subs_put(w, s, f->filter, qos, 0) && (s->flags & SESSION_DURABLE)) {
 		op->steps++;
 		storec_sub_put(w->store, session_id(s), f->filter, qos, 0, on_stored, op);
 	}
+	if (shared_is(f->filter))
+		return qos;             /* no retained messages */
 	buf_put_u8(&op->filters, qos);
 	buf_put_le32_bytes(&op->filters, f->filter);
 	return qos;
@@ -179,8 +184,6 @@ do_subscribe(struct conn *c, const struct frame *f, struct violation *v)
 {
 	struct worker *w = c->worker;
 	struct mqtt_subscribe p;
-	struct slice group;
-	struct slice inner;
 	struct op *op;
 	int err = decode_subscribe(f, c->level, &w->arena, &p, v);
 
@@ -193,8 +196,7 @@ do_subscribe(struct conn *c, const struct frame *f, struct violation *v)
 	if (err == 0) {
 		op = op_new(c, p.packet_id, p.count, false);
 		for (uint32_t i = 0; i < p.count; i++)
-			op->codes[i] = topic_share(p.filters[i].filter, &group, &inner) ? REFUSED :
-			    subscribe_one(op, &p.filters[i]);
+			op->codes[i] = subscribe_one(op, &p.filters[i]);
 		op_wait_neighbours(op);
 		op_step(op);
 	}

@@ -92,6 +92,7 @@ flow_send(struct flow *f, struct msg *m, uint8_t qos, bool retain, uint32_t limi
 	slot->qos = qos;
 	slot->retain = retain;
 	slot->released = false;
+	slot->lease = 0;
 	f->window_used++;
 	return flow_packet_id(f->window_tail++);
 }
@@ -188,6 +189,12 @@ flow_push(struct flow *f, struct msg *m, uint8_t qos, bool retain, bool aside)
 	f->queue_bytes += cost;
 	METRIC_ADD(queued, 1);
 	METRIC_ADD(queued_bytes, cost);
+}
+
+void
+flow_lease_last(struct flow *f, uint32_t lease)
+{
+	queue_at(f, f->queue_tail - 1)->lease = lease;
 }
 
 struct queued *

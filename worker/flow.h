@@ -27,6 +27,8 @@ int flow_restore_slot(struct flow *f, uint64_t seq, struct msg *m, uint8_t qos, 
 
 /* To the end of the queue (a reference is taken). */
 void flow_push(struct flow *f, struct msg *m, uint8_t qos, bool retain, bool aside);
+/* The one that was pushed last is leased. */
+void flow_lease_last(struct flow *f, uint32_t lease);
 /* The first, or NULL; then flow_pop() takes it off: the reference is the caller's. */
 struct queued *flow_first(struct flow *f);
 struct queued flow_pop(struct flow *f);

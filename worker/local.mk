@@ -22,6 +22,7 @@ libfbworker_a_SOURCES = \
 	worker/publish.c worker/publish.h \
 	worker/retain.c worker/retain.h \
 	worker/session.c worker/session.h \
+	worker/shared.c worker/shared.h worker/shared_group.h worker/shared_home.c worker/shared_lease.c \
 	worker/ship.c worker/ship.h \
 	worker/storec.c worker/storec.h \
 	worker/stream.h worker/tcp.c \

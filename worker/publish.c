@@ -17,6 +17,8 @@ on_retained(void *arg, int err)
 void
 publish(struct worker *w, const struct cluster_pub *p, struct waiting *wait)
 {
+	uint64_t homes;
+
 	if (p->retain && w->config.retained && wait == NULL && storec_full(w->store)) {
 		METRIC_ADD(dropped_store_full, 1);
 	} else if (p->retain && w->config.retained) {
@@ -24,11 +26,11 @@ publish(struct worker *w, const struct cluster_pub *p, struct waiting *wait)
 			wait->legs++;
 		storec_retain(w->store, p, wait != NULL ? on_retained : NULL, wait);
 	}
-	deliver(w, p, w->slot);
+	homes = deliver(w, p, w->slot);
 	if (w->cluster == NULL)
 		return;
 	/* The cluster closes all its legs with one on_kept(). */
-	if (cluster_publish(w->cluster, p, (uint64_t)(uintptr_t)wait) > 0 && wait != NULL)
+	if (cluster_publish_also(w->cluster, p, (uint64_t)(uintptr_t)wait, homes) > 0 && wait != NULL)
 		wait->legs++;
 }
 
@@ -46,7 +48,7 @@ publish_on_neighbour(void *worker, unsigned from, const struct cluster_pub *p, u
 
 	if (w->queues_kept)
 		return;         /* not kept, so its sender gets no acknowledgement and sends it again */
-	deliver(w, p, from);
+	(void)deliver(w, p, from);
 	if (kept != 0)
 		cluster_kept(w->cluster, from, kept);
 }

@@ -11,6 +11,7 @@
 #include "worker/flow.h"
 #include "worker/move.h"
 #include "worker/retain.h"
+#include "worker/shared.h"
 #include "worker/storec.h"
 #include "worker/subs.h"
 #include "worker/worker.h"
@@ -164,6 +165,8 @@ void
 session_offline(struct worker *w, struct session *s)
 {
 	s->conn = NULL;
+	if (s->flags & SESSION_SHARES_ON)
+		shared_offline(w, s);
 	if ((s->flags & SESSION_DURABLE) == 0 || (s->flags & SESSION_DISOWNED)) {
 		session_end(w, s);
 		return;

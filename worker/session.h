@@ -23,6 +23,8 @@ enum {
 	SESSION_ROW = 16,               /* its row is known to be in the store */
 	SESSION_LOADED = 32,            /* made of its row: its client may remember packet ids that we do not */
 	SESSION_WANTED = 4,             /* its id is announced for direct messages */
+	SESSION_SHARES = 64,            /* is a member of shared groups */
+	SESSION_SHARES_ON = 128,        /* and counted among their connected ones */
 };
 
 /* One message on its way to the client: the window's slot. */
@@ -31,6 +33,7 @@ struct inflight {
 	uint8_t qos;                    /* 0: free */
 	bool retain;
 	bool released;                  /* PUBREL was sent, PUBCOMP is awaited */
+	uint32_t lease;                 /* of a shared group, worker/shared.h; 0: none */
 };
 
 /* A message that waits for room in the window. */
@@ -39,6 +42,7 @@ struct queued {
 	uint8_t qos;
 	bool retain;
 	bool aside;                     /* came after its sender's mark in a move: not shipped */
+	uint32_t lease;                 /* as in struct inflight */
 };
 
 struct flow {

@@ -36,18 +36,24 @@ part_turn(struct part *p)
 		part_send(p);
 }
 
+void
+ship_put_msg(struct buf *b, const struct cluster_pub *p)
+{
+	buf_put_u8(b, p->qos);
+	buf_put_u8(b, p->retain);
+	buf_put_le64(b, p->expires_s);
+	buf_put_le64(b, p->qos2_id);
+	buf_put_le32_bytes(b, p->topic);
+	buf_put_le32_bytes(b, p->props);
+	buf_put_le32_bytes(b, p->payload);
+}
+
 static void
 put_msg(struct buf *b, const struct msg *m)
 {
 	struct cluster_pub p = msg_pub(m);
 
-	buf_put_u8(b, p.qos);
-	buf_put_u8(b, p.retain);
-	buf_put_le64(b, p.expires_s);
-	buf_put_le64(b, p.qos2_id);
-	buf_put_le32_bytes(b, p.topic);
-	buf_put_le32_bytes(b, p.props);
-	buf_put_le32_bytes(b, p.payload);
+	ship_put_msg(b, &p);
 }
 
 void
@@ -94,9 +100,8 @@ ship_encode(struct flow *f, struct slice lead, ship_emit_fn *emit, void *arg)
 	buf_fini(&p.b);
 }
 
-/* A message with one reference, the caller's; NULL: damaged. */
-static struct msg *
-take_msg(struct slice *s)
+struct msg *
+ship_take_msg(struct slice *s)
 {
 	struct cluster_pub p = { 0 };
 	uint8_t retain;
@@ -129,7 +134,7 @@ take_slot(struct flow *f, struct slice *s)
 	int err;
 
 	if (slice_take_le64(s, &seq) != 0 || slice_take_u8(s, &qos) != 0 || slice_take_u8(s, &retain) != 0 ||
-	    slice_take_u8(s, &has) != 0 || (has && (m = take_msg(s)) == NULL))
+	    slice_take_u8(s, &has) != 0 || (has && (m = ship_take_msg(s)) == NULL))
 		return FB_EPROTO;
 	err = flow_restore_slot(f, seq, m, qos, retain != 0);
 	if (m != NULL)
@@ -144,7 +149,7 @@ take_queued(struct flow *f, struct slice *s)
 	uint8_t qos, retain;
 
 	if (slice_take_u8(s, &qos) != 0 || slice_take_u8(s, &retain) != 0 || qos < 1 || qos > 2 ||
-	    (m = take_msg(s)) == NULL)
+	    (m = ship_take_msg(s)) == NULL)
 		return FB_EPROTO;
 	flow_push(f, m, qos, retain != 0, false);
 	msg_drop(m);

@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 #include "common/metrics/page.h"
 #include "common/mqtt/topic.h"
+#include "worker/shared.h"
 #include "worker/storec.h"
 #include "worker/worker.h"
 
@@ -19,7 +20,9 @@ subs_put(struct worker *w, struct session *s, struct slice filter, uint8_t qos, 
 	if (is_new) {
 		s->sub_count++;
 		METRIC_ADD(subscriptions, 1);
-		if (w->cluster != NULL)
+		if (shared_is(filter))
+			shared_join(w, sub);
+		else if (w->cluster != NULL)
 			cluster_want(w->cluster, filter);
 	}
 	return differs;
@@ -28,7 +31,9 @@ subs_put(struct worker *w, struct session *s, struct slice filter, uint8_t qos, 
 static void
 del(struct worker *w, struct session *s, struct sub *sub)
 {
-	if (w->cluster != NULL)
+	if (sub->filter->shared & FILTER_MEMBERS)
+		shared_leave(w, sub);
+	else if (w->cluster != NULL)
 		cluster_unwant(w->cluster, filter_text(sub->filter));
 	trie_del(&w->trie, sub);
 	s->sub_count--;
@@ -84,7 +89,8 @@ subs_decode(struct worker *w, struct session *s, struct slice subs)
 		struct slice filter;
 
 		if (slice_take_u8(&subs, &qos) != 0 || slice_take_u8(&subs, &options) != 0 ||
-		    slice_take_le32_bytes(&subs, &filter) != 0 || qos > 2 || !topic_filter_valid(filter)) {
+		    slice_take_le32_bytes(&subs, &filter) != 0 || qos > 2 || !topic_filter_valid(filter) ||
+		    (shared_is(filter) && !shared_valid(filter))) {
 			log_error("subs", "damaged subscription skipped", "session of %u bytes id", (unsigned)s->id_len);
 			return;
 		}

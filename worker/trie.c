@@ -186,8 +186,7 @@ filter_free(struct trie *t, struct filter *f)
 static void
 filter_append(struct filter *f, struct sub *sub)
 {
-	if (f->count == 0) {
-		FB_ASSERT(f->room == 0);
+	if (f->count == 0 && f->room == 0) {
 		f->subs.one = sub;
 	} else {
 		if (f->room == 0) {
@@ -261,12 +260,46 @@ trie_del(struct trie *t, struct sub *sub)
 		f->subs.many[sub->index] = f->subs.many[f->count];
 		f->subs.many[sub->index]->index = sub->index;
 	}
-	if (f->count == 0)
+	if (f->count == 0 && (f->shared & FILTER_GROUPS) == 0)
 		filter_free(t, f);
 	hmap_del(&t->subs, &sub->node);
 	list_del(&sub->link);
 	mem_free(sub);
 	t->count--;
+}
+
+void
+filter_swap(struct filter *f, uint32_t a, uint32_t b)
+{
+	struct sub *x;
+
+	if (a == b)
+		return;
+	x = f->subs.many[a];
+	f->subs.many[a] = f->subs.many[b];
+	f->subs.many[b] = x;
+	f->subs.many[a]->index = a;
+	x->index = b;
+}
+
+struct filter *
+trie_hold(struct trie *t, struct slice text)
+{
+	uint64_t hash = rand_hash(text.p, text.len);
+	struct filter *f = filter_get(t, text, hash);
+
+	if (f == NULL)
+		f = filter_make(t, text, hash);
+	f->shared |= FILTER_GROUPS;
+	return f;
+}
+
+void
+trie_release(struct trie *t, struct filter *f)
+{
+	f->shared &= (uint8_t)~FILTER_GROUPS;
+	if (f->count == 0)
+		filter_free(t, f);
 }
 
 static inline void

@@ -13,6 +13,7 @@
 #include "common/base/slice.h"
 
 struct session;
+struct shared_group;
 struct filter;
 struct trie_node;
 
@@ -27,6 +28,11 @@ struct sub {
 	uint8_t options;                /* level 5's no-local and kin */
 };
 
+enum {
+	FILTER_GROUPS = 1,              /* shared groups take what matches it: it stays without subscriptions too */
+	FILTER_MEMBERS = 2,             /* "$share/...": its subscriptions are a group's members, and match no topic */
+};
+
 struct filter {
 	struct hmap_node node;          /* by text */
 	union {
@@ -36,7 +42,9 @@ struct filter {
 	uint32_t count;
 	uint32_t room;
 	struct trie_node *at;           /* where a wildcard filter ends; NULL: exact */
+	struct shared_group *groups;    /* FILTER_GROUPS: the first; FILTER_MEMBERS: theirs; worker/shared.c's */
 	uint16_t len;
+	uint8_t shared;                 /* FILTER_... */
 	uint8_t text[];
 };
 
@@ -58,6 +66,13 @@ void trie_fini(struct trie *t);                 /* all subscriptions must be gon
 struct sub *trie_put(struct trie *t, struct session *s, struct list *list, struct slice filter, bool *is_new);
 struct sub *trie_get(const struct trie *t, const struct session *s, struct slice filter);       /* NULL: none */
 void trie_del(struct trie *t, struct sub *sub);
+
+/* Two subscriptions change places in the filter's array. */
+void filter_swap(struct filter *f, uint32_t a, uint32_t b);
+
+/* A filter for groups, made if need be; back: freed if nobody subscribes to it. */
+struct filter *trie_hold(struct trie *t, struct slice filter);
+void trie_release(struct trie *t, struct filter *f);
 
 /* The filters that match topic, hash being rand_hash() of it: *out is borrowed until the next call. */
 uint32_t trie_match(struct trie *t, struct slice topic, uint64_t hash, struct filter *const **out);

@@ -16,6 +16,7 @@
 #include "worker/flow.h"
 #include "worker/listener.h"
 #include "worker/move.h"
+#include "worker/shared.h"
 #include "worker/ship.h"
 #include "worker/storec.h"
 
@@ -110,6 +111,7 @@ worker_new(struct loop *l, int sup_fd)
 	w->moves = moves_new();
 	w->bans = bans_new();
 	w->barriers = barriers_new();
+	w->shares = shares_new(w);
 	task_init(&w->turn_end, on_turn_end);
 	task_init(&w->next_turn, on_next_turn);
 	timer_init(&w->tick, on_tick);
@@ -140,6 +142,7 @@ keep_queues(struct worker *w)
 	struct hmap_node *n;
 
 	w->queues_kept = true;
+	shared_keep(w);
 	while ((n = hmap_each(&w->sessions.map, &it)) != NULL) {
 		struct session *s = container_of(n, struct session, node);
 		struct keep k = { .worker = w, .session = s };
@@ -206,6 +209,7 @@ worker_free(struct worker *w)
 	bans_free(w->bans);
 	barriers_free(w->barriers);
 	cidr_table_free(w->acl);
+	shares_free(w->shares);
 	trie_fini(&w->trie);
 	sessions_fini(&w->sessions);
 	hmap_fini(&w->opens);

@@ -20,6 +20,7 @@ struct listeners;
 struct moves;
 struct bans;
 struct barriers;
+struct shares;
 
 #define WORKER_RBUF (128 * 1024)
 
@@ -55,6 +56,7 @@ struct worker {
 	struct moves *moves;
 	struct bans *bans;
 	struct barriers *barriers;
+	struct shares *shares;
 
 	struct sessions sessions;
 	struct hmap opens;              /* struct open: CONNECTs being worked on, by client id */

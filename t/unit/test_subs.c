@@ -160,7 +160,7 @@ START_TEST(refused_filters)
 
 	fx_open(&fx, 1, &fake_net, "session.max_subscriptions", "3", "mqtt.max_topic_levels", "4", NULL);
 	c = fx_connected(&fx, 0, "c", FX_CLEAN, false);
-	fx_send(c, "SUBSCRIBE 1 a/b/c/d 0 a/b/c/d/e 0 b 1 $share/g/t 1 c 2 d 2 b 0");
+	fx_send(c, "SUBSCRIBE 1 a/b/c/d 0 a/b/c/d/e 0 b 1 $share/g 1 c 2 d 2 b 0");
 	fx_expect(c, "SUBACK 1 0 128 1 128 2 128 0");   /* [MQTT-3.9.3-2] */
 	fx_send(c, "UNSUBSCRIBE 2 c");
 	fx_expect(c, "UNSUBACK 2");

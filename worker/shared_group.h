@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * worker/shared_group.h - what the parts of worker/shared.h share: shared.c (groups, membership, what neighbours say),
+ * shared_home.c (queue and leases at a group's home), shared_lease.c (leases at the members' worker). */
+#ifndef WORKER_SHARED_GROUP_H
+#define WORKER_SHARED_GROUP_H
+
+#include "common/base/buf.h"
+#include "worker/shared.h"
+#include "worker/worker.h"
+
+#define SHARED_NOBODY CLUSTER_MAX
+
+/* BEGIN, a STATE for each group, END: in the snapshot for a neighbour; later a STATE for each change. */
+enum shared_record {
+	SHARED_BEGIN = SHARED_RECORDS,
+	SHARED_STATE,                   /* le32 text, u8 has members, le32 connected ones */
+	SHARED_END,
+	SHARED_LEASE,                   /* le64 the text's hash, le64 number (0: QoS 0), message */
+	SHARED_DONE,                    /* le64 number */
+	SHARED_RETURN,                  /* as LEASE */
+};
+
+/* A message at its group's home, or on its way back there. */
+struct shared_item {
+	struct hmap_node node;          /* home: by number, which is its hash */
+	struct list link;               /* in a group's queue, a slot's leased, or a group's back */
+	struct shared_group *group;
+	struct msg *msg;                /* our reference */
+	uint32_t real_size;
+	uint32_t slot;                  /* that has it; SHARED_NOBODY: waits */
+};
+
+struct shared_slot {
+	uint32_t connected;             /* members */
+	uint32_t out;                   /* leases */
+	struct list leased;             /* struct shared_item */
+};
+
+struct shared_group {
+	struct hmap_node node;          /* by text */
+	struct shared_group *next;      /* of the same inner filter */
+	struct filter *inner;
+	struct filter *members;         /* whose subscriptions are the members here, the connected ones first; or NULL */
+	struct worker *worker;
+	uint64_t slots;                 /* that have members */
+	uint64_t fresh;                 /* whose present incarnation said so */
+	uint32_t connected;             /* members here */
+	uint32_t turn;                  /* of the members here */
+	uint32_t leases;                /* held by members here */
+	uint32_t items;
+	unsigned home;
+	struct list back;               /* not home: items that wait for a home */
+	/* Home: */
+	struct list queue;
+	uint32_t queued;
+	uint64_t queued_bytes;
+	struct list dirty;              /* in shares->dirty */
+	unsigned slot_turn;
+	uint32_t slot_left;             /* before the turn goes on */
+	struct shared_slot *slot;       /* w->slots of them; NULL: not home */
+	uint16_t len;
+	uint8_t text[];
+};
+
+struct shared_lease {
+	struct shared_group *group;     /* NULL: free */
+	uint64_t number;                /* free: the next free one */
+};
+
+struct shares {
+	struct worker *worker;
+	struct hmap groups;
+	struct hmap items;
+	struct list dirty;              /* groups that may have something to send */
+	struct task task;
+	uint64_t numbers;               /* given so far, of this incarnation */
+	struct shared_lease *leases;    /* 0 is none */
+	uint32_t lease_room;
+	uint32_t lease_free;
+	struct buf buf;                 /* the record in hand */
+};
+
+static inline uint64_t
+shared_bit(unsigned slot)
+{
+	return UINT64_C(1) << slot;
+}
+
+static inline bool
+shared_all_linked(const struct worker *w)
+{
+	return w->cluster == NULL || cluster_linked(w->cluster);
+}
+
+/* ---- shared.c ---- */
+
+struct shared_group *shared_group_by_hash(const struct worker *w, uint64_t hash);
+/* Frees it if nobody is a member of it and it holds nothing. */
+void shared_group_check(struct worker *w, struct shared_group *g);
+/* The record in hand, empty; then out with it, as cluster_tell() has it. */
+struct buf *shared_record(struct worker *w);
+int shared_tell(struct worker *w, unsigned slot, enum shared_record type, enum cluster_tell how);
+int shared_tell_message(struct worker *w, unsigned slot, enum shared_record type, const struct shared_group *g,
+    uint64_t number, const struct cluster_pub *p);
+
+/* ---- shared_home.c ---- */
+
+/* number: 0 makes a new one. m: a reference is taken. It is in no list yet. */
+struct shared_item *shared_item_new(struct worker *w, struct shared_group *g, struct msg *m, uint64_t number);
+struct shared_item *shared_item_get(struct worker *w, uint64_t number);
+void shared_item_free(struct worker *w, struct shared_item *i);
+/* A leased one: back to the queue; or over, if that slot has it. */
+void shared_item_return(struct worker *w, struct shared_item *i);
+void shared_item_done(struct worker *w, unsigned from, uint64_t number);
+/* In its order; the oldest give way. */
+void shared_queue_put(struct worker *w, struct shared_group *g, struct shared_item *i);
+void shared_queue_drop_first(struct worker *w, struct shared_group *g);
+void shared_slot_gone(struct worker *w, struct shared_group *g, unsigned slot);
+/* At the end of the turn, members get what waits. */
+void shared_mark_dirty(struct shared_group *g);
+void shared_run_dirty(struct task *t);
+/* A publish for a group that has its home here. */
+void shared_home_take(struct worker *w, struct shared_group *g, const struct cluster_pub *p, struct msg **m);
+
+/* ---- shared_lease.c ---- */
+
+/* To a member here. number 0: of QoS 0, nobody waits for it, m may be NULL. false: no member here is connected. */
+bool shared_give(struct worker *w, struct shared_group *g, const struct cluster_pub *p, struct msg *m, uint64_t number);
+/* What waits for s as a member of g (NULL: of any) goes back; and what is in flight, if all. */
+void shared_return_leases(struct worker *w, struct session *s, const struct shared_group *g, bool all);
+
+#endif
