@@ -11,12 +11,15 @@
 #include "t/sim/store_sim.h"
 #include "worker/conn.h"
 #include "worker/move.h"
+#include "worker/shared_group.h"
 #include "worker/storec.h"
 #include "worker/worker.h"
 
 static bool
 is_filter_of(unsigned filter, unsigned topic)
 {
+	if (filter >= FILTERS - GROUPS)
+		return false;   /* whom a group's message goes to is the broker's choice */
 	return topic_matches(slice_str(filter_names[filter]), slice_str(topic_name(topic)));
 }
 
@@ -71,6 +74,7 @@ lives(struct actor *a)
 void
 ledger_publish(struct entry *m)
 {
+	check_groups();
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		struct actor *a = &sn.actors[i];
 
@@ -112,6 +116,8 @@ ever_wanted(const struct actor *a, unsigned topic)
 {
 	if (is_direct_to(topic, a) || a->clean_ghosts > 0)
 		return true;
+	if (topic_group(topic) >= 0)
+		return a->wish[FILTERS - GROUPS + (unsigned)topic_group(topic)].ever;
 	for (unsigned f = 0; f < FILTERS; f++)
 		if (a->wish[f].ever && is_filter_of(f, topic))
 			return true;
@@ -123,6 +129,8 @@ receive_retained(struct actor *a, const struct entry *m, uint32_t n)
 {
 	if (!m->retain)
 		fail("%s: message %u comes as retained and was not", a->id, n);
+	if (topic_group(m->topic) >= 0)
+		fail("%s: message %u, retained, comes to a group's member", a->id, n);
 	if (a->index >= CLIENTS)
 		sn.retained[m->topic - TOPICS] = n + 1;
 }
@@ -178,6 +186,7 @@ ledger_receive(struct actor *a, const struct mqtt_publish *p)
 		return;
 	if (!ever_wanted(a, m->topic))
 		fail("%s: message %u, %s, which it does not want", a->id, n, topic_name(m->topic));
+	m->group_got++;
 	if (m->got_life[a->index] != a->life) {
 		m->got_life[a->index] = a->life;
 		m->got[a->index] = 0;
@@ -189,6 +198,20 @@ ledger_receive(struct actor *a, const struct mqtt_publish *p)
 }
 
 /* ---- while it runs ---- */
+
+/* A group without a member keeps nothing; and what its home had dies with it. */
+void
+check_groups(void)
+{
+	for (unsigned g = 0; g < GROUPS; g++) {
+		bool some = false;
+
+		for (unsigned i = 0; i < CLIENTS; i++)
+			some = some || (sn.actors[i].wish[FILTERS - GROUPS + g].live && lives(&sn.actors[i]));
+		if (!some)
+			sn.group_taint[g] = sn.msg_count;
+	}
+}
 
 /* On its way to w: the other end has all of it, if w dies. */
 static bool
@@ -218,6 +241,8 @@ check_kill(unsigned slot)
 
 	if (w == NULL)
 		return;
+	for (unsigned g = 0; g < GROUPS; g++)
+		sn.group_taint[g] = sn.msg_count;
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		struct actor *a = &sn.actors[i];
 
@@ -235,6 +260,7 @@ check_kill(unsigned slot)
 void
 check_running(void)
 {
+	check_groups();
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		unsigned online = 0;
 
@@ -251,6 +277,20 @@ check_running(void)
 
 /* ---- at rest ---- */
 
+/* To one member; to another one too only if that may have left. */
+static void
+check_group_got(const struct entry *m, uint32_t n)
+{
+	int group = topic_group(m->topic);
+
+	if (group < 0 || m->qos == 0 || n < sn.group_taint[group])
+		return;
+	if (m->group_got == 0)
+		fail("message %u, %s, of c%u is lost", n, topic_name(m->topic), m->from);
+	if (m->calm && m->group_got > 1)
+		fail("message %u, %s, of c%u came %u times", n, topic_name(m->topic), m->from, m->group_got);
+}
+
 void
 check_delivered(void)
 {
@@ -261,6 +301,7 @@ check_delivered(void)
 			fail("message %u of c%u was never acknowledged", n, m->from);
 		if (m->unsure || (m->qos > 0 ? m->state != MSG_ACKED : !m->calm))
 			continue;
+		check_group_got(m, n);
 		for (unsigned i = 0; i < CLIENTS; i++) {
 			const struct actor *a = &sn.actors[i];
 			unsigned got = m->got_life[i] == a->life ? m->got[i] : 0;
@@ -357,6 +398,9 @@ check_worker_empty(unsigned slot)
 		fail("worker %u still has connections", slot);
 	if (w->trie.count != 0)
 		fail("worker %u still has subscriptions", slot);
+	if (w->shares->groups.count != 0 || w->shares->items.count != 0)
+		fail("worker %u still has %zu groups, %zu messages for them", slot, w->shares->groups.count,
+		    w->shares->items.count);
 	if (!storec_idle(w->store))
 		fail("worker %u still waits for the store", slot);
 	if (!moves_idle(w->moves))

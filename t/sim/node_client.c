@@ -13,6 +13,7 @@
 
 const char *const filter_names[FILTERS] = {
 	"a/b", "a/c", "a/+", "a/#", "d/e/f", "+/e/f", "d/#", "x", "#", "r/#", "r/+/0", "+",
+	"$share/g/$s/0", "$share/h/$s/1/#",
 };
 
 static const char *const plain[TOPICS] = { "a/b", "a/c", "a/d", "d/e/f", "d/e/g", "x", "y", "a/b/c" };
@@ -28,6 +29,8 @@ topic_name(unsigned topic)
 
 		if (k < 2 * CLIENTS)
 			snprintf(made[topic], sizeof made[topic], "r/%u/%u", k / 2 % 100, k % 2);
+		else if (k >= 3 * CLIENTS)
+			snprintf(made[topic], sizeof made[topic], "$s/%u", (k - 3 * CLIENTS) % 100);
 		else
 			snprintf(made[topic], sizeof made[topic], "c%u", (k - 2 * CLIENTS) % 100);
 	}
@@ -37,7 +40,13 @@ topic_name(unsigned topic)
 bool
 topic_is_direct(unsigned topic)
 {
-	return topic >= TOPICS + 2 * CLIENTS;
+	return topic >= TOPICS + 2 * CLIENTS && topic_group(topic) < 0;
+}
+
+int
+topic_group(unsigned topic)
+{
+	return (int)topic - (int)(TOPIC_COUNT - GROUPS) < 0 ? -1 : (int)(topic - (TOPIC_COUNT - GROUPS));
 }
 
 static void
@@ -59,6 +68,7 @@ life_ends(struct actor *a)
 	for (unsigned i = 0; i < FILTERS; i++)
 		a->wish[i].live = false;
 	memset(a->last, 0, sizeof a->last);
+	check_groups();
 }
 
 static void
@@ -71,6 +81,7 @@ forget_asked(struct actor *a)
 			w->live = false;
 		w->asked = 0;
 	}
+	check_groups();
 }
 
 /* What it has done is done. A clean one may have ended whatever there was. */
@@ -376,6 +387,8 @@ actor_subscribe(struct actor *a, unsigned filter, uint8_t qos)
 	struct wish *w = &a->wish[filter];
 	uint16_t id;
 
+	if (filter >= FILTERS - GROUPS)
+		f.qos = qos = 1;
 	if (w->asked > 0 || client_subscribe(&a->mqtt, &f, 1, slice_of(NULL, 0), filter, &id) != 0)
 		return;
 	trace("%s: SUBSCRIBE %s %u", a->id, filter_names[filter], qos);
@@ -399,6 +412,7 @@ actor_unsubscribe(struct actor *a, unsigned filter)
 	trace("%s: UNSUBSCRIBE %s", a->id, filter_names[filter]);
 	a->wish[filter].live = false;
 	a->wish[filter].asked++;
+	check_groups();
 	ledger_unwish(a, filter);
 	flush(a);
 }

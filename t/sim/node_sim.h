@@ -14,9 +14,10 @@
 #define CLIENTS  8u
 #define PROBES   1u                     /* behind them: asks for the retained messages at the end */
 #define ALL_CLIENTS (CLIENTS + PROBES)
-#define TOPICS   8u                     /* then two retained ones a client, then the clients' ids */
-#define TOPIC_COUNT (TOPICS + 3 * CLIENTS)
-#define FILTERS  12u
+#define TOPICS   8u                     /* then two retained ones a client, then the clients' ids, then a group's each */
+#define GROUPS   2u
+#define TOPIC_COUNT (TOPICS + 3 * CLIENTS + GROUPS)
+#define FILTERS  (12u + GROUPS)         /* the last ones are shared, at QoS 1 */
 #define MSGS_MAX 20000u
 
 struct line {                           /* a connection */
@@ -72,6 +73,7 @@ struct entry {
 	uint64_t due_life[CLIENTS];
 	uint16_t got[CLIENTS];
 	uint64_t got_life[CLIENTS];
+	uint32_t group_got;             /* of a group's topic: members' copies */
 };
 
 struct faults {
@@ -91,6 +93,7 @@ extern struct sim_node {
 	struct faults faults;           /* none, when it is calm */
 	struct faults faults_of_all;
 	uint64_t delivered, acked, moves, kills;
+	uint32_t group_taint[GROUPS];   /* messages before this one: there may have been no member */
 	uint32_t retained[2 * CLIENTS]; /* what the probe was given: message plus 1 */
 } sn;
 
@@ -101,6 +104,7 @@ void trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 extern const char *const filter_names[FILTERS];
 const char *topic_name(unsigned topic);
 bool topic_is_direct(unsigned topic);
+int topic_group(unsigned topic);        /* whose topic it is, or -1 */
 void actor_init(struct actor *a, unsigned index);
 void actor_fini(struct actor *a);
 void actor_connect(struct actor *a, unsigned slot, bool clean);
@@ -117,6 +121,7 @@ void ghosts_close(void);
 void ledger_publish(struct entry *m);             /* whom it is due to */
 void ledger_receive(struct actor *a, const struct mqtt_publish *p);
 void ledger_unwish(const struct actor *a, unsigned filter);     /* what it brought is not due any more */
+void check_groups(void);                        /* a member may be one no more */
 void check_kill(unsigned slot);                 /* before it happens */
 void check_running(void);                       /* whenever */
 void check_delivered(void);                     /* at rest */

@@ -11,6 +11,7 @@
  *   - what was acknowledged reaches every session that it was due to (a SUBACK had come before it was sent, and the
  *     session's worker did not die), at QoS 2 once; each publisher's messages on a topic in order;
  *   - never two workers with one id, and the store knows who has it;
+ *   - of a group's members at least one gets it, while there are any; exactly one, when nothing fails;
  *   - a durable session and its subscriptions survive everything, a clean CONNECT ends it;
  *   - the retained messages are the newest that were acknowledged, or newer;
  *   - when the last session has ended, nothing is left anywhere. */
@@ -108,6 +109,10 @@ publish_some(struct actor *a)
 		case 1:
 			topic = TOPICS + 2 * CLIENTS + (unsigned)sim_below(CLIENTS);
 			(void)actor_publish(a, topic, qos, false, false);
+			break;
+		case 2:
+			topic = TOPIC_COUNT - GROUPS + (unsigned)sim_below(GROUPS);
+			(void)actor_publish(a, topic, qos, sim_one_in(10), false);
 			break;
 		default:
 			(void)actor_publish(a, (unsigned)sim_below(TOPICS), qos, false, false);
@@ -309,6 +314,8 @@ calm_round(void)
 			(void)actor_publish(a, t, (uint8_t)sim_below(3), false, false);
 		for (unsigned t = 0; t < CLIENTS; t++)
 			(void)actor_publish(a, TOPICS + 2 * CLIENTS + t, (uint8_t)sim_below(3), false, false);
+		for (unsigned t = 0; t < GROUPS; t++)
+			(void)actor_publish(a, TOPIC_COUNT - GROUPS + t, 1, false, false);
 		(void)actor_publish(a, TOPICS + 2 * i, 1, true, false);
 	}
 	until(all_quiet, "the last messages acknowledged");
@@ -383,6 +390,7 @@ run_seed(uint64_t seed, const char *only)
 	sn.seed = seed;
 	sn.calm = false;
 	sn.msg_count = 0;
+	memset(sn.group_taint, 0, sizeof sn.group_taint);
 	list_init(&sn.lines);
 	sim_open(seed);
 	sim_pipe_overflows = 0;
