@@ -35,6 +35,7 @@ UNIT_TESTS += t/unit/test_reason
 UNIT_TESTS += t/unit/test_reload
 UNIT_TESTS += t/unit/test_restart
 UNIT_TESTS += t/unit/test_slice
+UNIT_TESTS += t/unit/test_target
 UNIT_TESTS += t/unit/test_traffic
 UNIT_TESTS += t/unit/test_topic
 UNIT_TESTS += t/unit/test_utf8
@@ -60,10 +61,11 @@ dist-hook:
 	done
 
 # fubar-client's parts.
-CLIENT_TEST_LIBS = libfbclient.a $(UNIT_LIBS) $(JANSSON_LIBS)
+CLIENT_TEST_LIBS = libfbclient.a $(UNIT_LIBS) $(JANSSON_LIBS) $(WSLAY_LIBS)
 t_unit_test_cli_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_hist_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_seq_LDADD = $(CLIENT_TEST_LIBS)
+t_unit_test_target_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_traffic_LDADD = $(CLIENT_TEST_LIBS)
 
 # t/conf/NAME.yaml is read; t/conf/NAME.ok is the error, or the values that it set.

@@ -137,51 +137,6 @@ take_property(struct cli *c, struct opt *o, const char *packet)
 	return false;
 }
 
-/* Cuts c->url in pieces; what is not in it stays as it was. */
-static bool
-take_url(struct cli *c, struct opt *o, const char *value)
-{
-	static const char scheme[] = "mqtt://";
-	char *rest;
-	char *p;
-	uint64_t port;
-
-	if (strncmp(value, scheme, sizeof scheme - 1) != 0)
-		return fail(o, "--url: it starts with mqtt://");
-	mem_free(c->url);
-	rest = c->url = mem_strdup(value + sizeof scheme - 1);
-	p = strchr(rest, '/');
-	if (p != NULL) {
-		*p = 0;
-		if (p[1] != 0 && !add(o, &c->topics, p + 1))
-			return false;
-	}
-	p = strrchr(rest, '@');
-	if (p != NULL) {
-		*p = 0;
-		c->user = rest;
-		rest = p + 1;
-		p = strchr(c->url, ':');
-		if (p != NULL) {
-			*p = 0;
-			c->password = p + 1;
-		}
-	}
-	p = strrchr(rest, ':');
-	if (p != NULL && strchr(p, ']') == NULL) {
-		*p = 0;
-		if (!opt_number(o, OPT_PORT, p + 1, 1, UINT16_MAX, &port))
-			return false;
-		c->port = (uint16_t)port;
-	}
-	if (rest[0] == '[' && rest[strlen(rest) - 1] == ']') {
-		rest[strlen(rest) - 1] = 0;
-		rest++;
-	}
-	c->host = rest;
-	return *rest != 0 || fail(o, "--url: no host in it");
-}
-
 static bool
 take_more(struct cli *c, struct opt *o, int row, const char *value)
 {
@@ -214,11 +169,9 @@ take_more(struct cli *c, struct opt *o, int row, const char *value)
 static bool
 take_option(struct cli *c, struct opt *o, int row, const char *value)
 {
+	if (row < NET_OPT_COUNT)
+		return net_option(&c->net, o, row, value);
 	switch (row) {
-	case OPT_HOST: return set_text(&c->host, value);
-	case OPT_PORT: return take_u16(o, row, value, 1, &c->port);
-	case OPT_URL: return take_url(c, o, value);
-	case OPT_BIND: return set_text(&c->bind, value);
 	case OPT_TOPIC: return add(o, &c->topics, value);
 	case OPT_QOS: return take_u8(o, row, value, 2, &c->qos);
 	case OPT_VERSION: return opt_level(o, row, value, &c->level);
@@ -308,9 +261,24 @@ check_command(const struct cli *c, struct opt *o)
 	return check_list(o, &c->topics, "topic (no + or #)", topic_name_valid);
 }
 
+/* What a URL says and no option. */
+static bool
+take_rest(struct cli *c, struct opt *o)
+{
+	const struct target_rest *rest = &c->net.rest;
+
+	if (c->user == NULL && rest->user[0] != 0)
+		c->user = rest->user;
+	if (c->password == NULL && rest->has_password)
+		c->password = rest->password;
+	return rest->path[0] == 0 || add(o, &c->topics, rest->path);
+}
+
 static bool
 check(struct cli *c, struct opt *o)
 {
+	if (!take_rest(c, o))
+		return false;
 	if (c->durable && (c->id == NULL || *c->id == 0))
 		return fail(o, "-c needs a client id that stays the same: -i");
 	if (c->password != NULL && c->user == NULL && c->level != MQTT_50)
@@ -333,8 +301,7 @@ cli_parse(struct cli *c, unsigned who, char **argv, char *error, size_t error_si
 
 	memset(c, 0, sizeof *c);
 	c->who = who;
-	c->host = "localhost";
-	c->port = 1883;
+	net_init(&c->net);
 	c->level = MQTT_311;
 	c->keep_alive_s = 60;
 	c->repeat = 1;
@@ -364,10 +331,32 @@ cli_parse(struct cli *c, unsigned who, char **argv, char *error, size_t error_si
 }
 
 void
+cli_connect(const struct cli *c, struct mqtt_connect *p)
+{
+	*p = (struct mqtt_connect){ .level = c->level, .clean = !c->durable, .keep_alive_s = c->keep_alive_s };
+	p->client_id = slice_str(c->id);
+	p->props = buf_slice(&c->props[CLI_P_CONNECT]);
+	if (c->user != NULL) {
+		p->has_user = true;
+		p->user = slice_str(c->user);
+	}
+	if (c->password != NULL) {
+		p->has_password = true;
+		p->password = slice_str(c->password);
+	}
+	if (c->will_topic == NULL)
+		return;
+	p->has_will = true;
+	p->will.topic = slice_str(c->will_topic);
+	p->will.payload = slice_str(c->will_payload != NULL ? c->will_payload : "");
+	p->will.qos = c->will_qos;
+	p->will.retain = c->will_retain;
+	p->will.props = buf_slice(&c->props[CLI_P_WILL]);
+}
+
+void
 cli_fini(struct cli *c)
 {
 	for (int i = 0; i < CLI_P_COUNT; i++)
 		buf_fini(&c->props[i]);
-	mem_free(c->url);
-	c->url = NULL;
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "supervisor/client/net.h"
 #include "common/base/buf.h"
 #include "common/mqtt/packet.h"
 
@@ -26,8 +27,7 @@ struct cli_list {
 /* Texts are those of argv, or in the struct. */
 struct cli {
 	unsigned who;                   /* CLI_SUB or CLI_PUB */
-	const char *host;
-	const char *bind;               /* NULL: any */
+	struct net net;
 	const char *id;
 	const char *user;               /* NULL: none */
 	const char *password;
@@ -44,7 +44,6 @@ struct cli {
 	uint64_t repeat;
 	double repeat_delay_s;
 	double timeout_s;               /* < 0: none */
-	uint16_t port;
 	uint16_t keep_alive_s;
 	uint16_t redirects;
 	uint8_t level;
@@ -54,7 +53,6 @@ struct cli {
 	bool durable, retain, will_retain, has_will_qos, debug, quiet, verbose, no_newline, no_retained, only_retained;
 	bool exit_after_suback, retain_as_published, no_local, help;
 	char id_made[80];
-	char *url;                      /* a copy, cut in pieces; owned */
 };
 
 /* argv starts behind the command's word and is NULL at its end. 0; FB_EINVAL with the text in error. In both cases
@@ -62,6 +60,8 @@ struct cli {
 int cli_parse(struct cli *c, unsigned who, char **argv, char *error, size_t error_size);
 void cli_fini(struct cli *c);
 void cli_help(unsigned who);
+/* CONNECT as asked for; the slices are those of c. */
+void cli_connect(const struct cli *c, struct mqtt_connect *p);
 const char *cli_word(const struct cli *c);              /* "sub", "pub" */
 
 #endif

@@ -3,7 +3,8 @@ bin_PROGRAMS += fubar-client
 noinst_LIBRARIES += libfbclient.a
 
 fubar_client_SOURCES = supervisor/client/main.c
-fubar_client_LDADD = libfbclient.a libfbmqtt.a libfbbase.a $(JANSSON_LIBS)
+fubar_client_LDADD = libfbclient.a libfbmqtt.a libfbbase.a \
+	$(JANSSON_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(WSLAY_LIBS)
 
 libfbclient_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 libfbclient_a_SOURCES = \
@@ -12,19 +13,24 @@ libfbclient_a_SOURCES = \
 	supervisor/client/bench_opts.c \
 	supervisor/client/bench_report.c \
 	supervisor/client/bench_retained.c \
+	supervisor/client/caller.c supervisor/client/caller.h \
 	supervisor/client/cli.c supervisor/client/cli.h supervisor/client/cli.def \
 	supervisor/client/cross.c \
-	supervisor/client/dial.c supervisor/client/dial.h \
 	supervisor/client/traffic.c supervisor/client/traffic.h \
 	supervisor/client/format.c supervisor/client/format.h \
 	supervisor/client/hist.c supervisor/client/hist.h \
+	supervisor/client/net.c supervisor/client/net.h supervisor/client/net.def \
 	supervisor/client/opt.c supervisor/client/opt.h \
 	supervisor/client/proc.c supervisor/client/proc.h \
 	supervisor/client/property.c supervisor/client/property.h \
 	supervisor/client/pub.c supervisor/client/pub.h \
 	supervisor/client/seq.c supervisor/client/seq.h \
+	supervisor/client/stream.c supervisor/client/stream.h supervisor/client/stream_parts.h \
+	supervisor/client/stream_tls.c \
+	supervisor/client/stream_ws.c \
 	supervisor/client/sub.c supervisor/client/sub.h \
 	supervisor/client/swarm.c supervisor/client/swarm.h \
+	supervisor/client/target.c supervisor/client/target.h \
 	supervisor/client/wire.c supervisor/client/wire.h
 
 # What connections and messages cost without a broker: see t/bench.

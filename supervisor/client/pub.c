@@ -42,7 +42,7 @@ publish(struct pub *p, struct slice payload)
 		.retain = p->cli.retain,
 	};
 
-	if (client_publish(&w->client, &m, 0) != 0)
+	if (client_publish(&w->caller.client, &m, 0) != 0)
 		return false;
 	p->sent++;
 	wire_debug(w, "sending PUBLISH (QoS %u%s, id %u, %s, %zu bytes)", m.qos, m.retain ? ", retained" : "", m.packet_id,
@@ -53,14 +53,14 @@ publish(struct pub *p, struct slice payload)
 static void
 check_end(struct pub *p)
 {
-	if (p->all_sent && p->wire.client.in_flight == 0)
+	if (p->all_sent && p->wire.caller.client.in_flight == 0)
 		wire_finish(&p->wire, p->refused > 0 ? WIRE_FAILED : WIRE_OK);
 }
 
 static bool
 full(const struct pub *p)
 {
-	const struct client *c = &p->wire.client;
+	const struct client *c = &p->wire.caller.client;
 
 	return buf_len(&c->out) > OUT_HIGH || c->in_flight >= IN_FLIGHT_HIGH;
 }

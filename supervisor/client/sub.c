@@ -37,7 +37,7 @@ subscribe(struct wire *w)
 		wire_debug(w, "sending SUBSCRIBE (%s, QoS %u)", cli->topics.text[i], cli->qos);
 	}
 	if (cli->topics.count > 0)
-		(void)client_subscribe(&w->client, filters, cli->topics.count, buf_slice(&cli->props[CLI_P_SUBSCRIBE]), 0, &id);
+		(void)client_subscribe(&w->caller.client, filters, cli->topics.count, buf_slice(&cli->props[CLI_P_SUBSCRIBE]), 0, &id);
 }
 
 static void
@@ -47,13 +47,13 @@ on_up(struct wire *w, bool session_present)
 	struct slice filters[CLI_LIST_MAX];
 	uint16_t id;
 
-	w->client.manual_ack = true;
+	w->caller.client.manual_ack = true;
 	for (uint32_t i = 0; i < cli->unsubscribe.count; i++) {
 		filters[i] = slice_str(cli->unsubscribe.text[i]);
 		wire_debug(w, "sending UNSUBSCRIBE (%s)", cli->unsubscribe.text[i]);
 	}
 	if (cli->unsubscribe.count > 0)
-		(void)client_unsubscribe(&w->client, filters, cli->unsubscribe.count,
+		(void)client_unsubscribe(&w->caller.client, filters, cli->unsubscribe.count,
 		    buf_slice(&cli->props[CLI_P_UNSUBSCRIBE]), 0, &id);
 	subscribe(w);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * supervisor/client/wire.h - one client on one socket, until it is done: dials, connects, feeds bytes to and from struct client,
- * follows alternate servers, connects again after a loss, ends cleanly on SIGINT and SIGTERM. For sub and pub. */
+ * supervisor/client/wire.h - one caller and its loop, until it is done: connects again after a loss, ends cleanly on SIGINT and
+ * SIGTERM. For sub and pub. */
 #ifndef CLIENT_WIRE_H
 #define CLIENT_WIRE_H
 
 #include <sys/types.h>
 
+#include "supervisor/client/caller.h"
 #include "supervisor/client/cli.h"
-#include "common/mqtt/client.h"
 
 /* Exit codes; a CONNACK that refuses is one too: its code (levels 3 and 4: 1 to 5; level 5: 128 and up). */
 enum { WIRE_OK = 0, WIRE_FAILED = 1, WIRE_USAGE = 2, WIRE_NO_SERVER = 3, WIRE_TIMEOUT = 27 };
@@ -18,12 +18,12 @@ struct wire_ops {
 	void (*on_turn)(struct wire *w);        /* bytes were handled: flush what was printed; NULL: none */
 	void (*on_watch)(struct wire *w);       /* watch_fd is readable */
 	void (*on_timer)(struct wire *w);       /* timer is due, and INT64_MAX again */
-	struct client_ops client;               /* on_connack is the wire's own */
+	struct client_ops client;
 };
 
 struct wire {
 	const struct cli *cli;          /* borrowed */
-	struct client client;           /* arg is the wire */
+	struct caller caller;           /* its arg is the wire */
 	void *arg;                      /* the user's */
 	bool keep_trying;               /* connect again after a loss, once it was up */
 	int watch_fd;                   /* -1: none */
@@ -33,22 +33,18 @@ struct wire {
 
 	/* wire.c's own. */
 	const struct wire_ops *ops;
-	struct client_ops client_ops;
-	struct buf in;
-	char host[256];                 /* where to; an alternate server changes it */
-	uint16_t port;
-	uint16_t redirects;             /* that may still follow */
-	int fd;
+	struct caller_ops caller_ops;
+	struct net net;
 	int signals;
 	int status;
 	bool finished;
 	bool was_up;
-	bool redirect;
+	bool down;                      /* the connection is over */
 };
 
 /* Runs to the end and returns the exit code; w holds what the user set. Errors are on standard error. */
 int wire_run(struct wire *w, const struct wire_ops *ops);
-/* Ends after what is in client.out: DISCONNECT, and status is the exit code. */
+/* Ends after what is in caller.client.out: DISCONNECT, and status is the exit code. */
 void wire_finish(struct wire *w, int status);
 void wire_error(const struct wire *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void wire_debug(const struct wire *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -56,7 +52,7 @@ void wire_debug(const struct wire *w, const char *fmt, ...) __attribute__((forma
 static inline struct wire *
 wire_of(struct client *c)
 {
-	return c->arg;
+	return caller_of(c)->arg;
 }
 
 #endif

@@ -165,6 +165,10 @@ def options_part(path, both):
     return out + [".El"]
 
 
+def net_part():
+    return options_part("supervisor/client/net.def", {})
+
+
 def client_part():
     return options_part("supervisor/client/cli.def", {"1": "sub", "2": "pub"})
 
@@ -205,6 +209,7 @@ PARTS = [
     ("man/fubar.yaml.5", "keys", keys_part, False),
     ("man/fubar-admin.8", "commands", commands_part, False),
     ("man/fubar-admin.8", "counters", metrics_part, False),
+    ("man/fubar-client.1", "net", net_part, False),
     ("man/fubar-client.1", "client", client_part, False),
     ("man/fubar-client.1", "bench", bench_part, False),
     ("man/fubar-internals.7", "messages", messages_part, False),

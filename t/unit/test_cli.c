@@ -58,8 +58,8 @@ START_TEST(sub_takes_its_options)
 	ck_assert_str_eq(c.topics.text[1], "b/#");
 	ck_assert_str_eq(c.filter_out.text[0], "b/c");
 	ck_assert_uint_eq(c.qos, 2);
-	ck_assert_str_eq(c.host, "host");
-	ck_assert_uint_eq(c.port, 1234);
+	ck_assert_str_eq(c.net.at.host, "host");
+	ck_assert_uint_eq(c.net.at.port, 1234);
 	ck_assert(c.verbose && c.debug && c.durable && c.no_retained && c.no_newline && c.will_retain);
 	ck_assert_str_eq(c.id, "me");
 	ck_assert_uint_eq(c.keep_alive_s, 5);
@@ -73,8 +73,8 @@ END_TEST
 START_TEST(defaults)
 {
 	ck_assert_int_eq(parse(CLI_PUB, "-t a -m x"), 0);
-	ck_assert_str_eq(c.host, "localhost");
-	ck_assert_uint_eq(c.port, 1883);
+	ck_assert_str_eq(c.net.at.host, "localhost");
+	ck_assert_uint_eq(target_port(&c.net.at), 1883);
 	ck_assert_uint_eq(c.level, 4);
 	ck_assert_uint_eq(c.keep_alive_s, 60);
 	ck_assert(!c.durable && c.user == NULL && c.will_topic == NULL);
@@ -98,15 +98,15 @@ START_TEST(a_url_is_many_options)
 	ck_assert_int_eq(parse(CLI_SUB, "-L mqtt://joe:pw@host:99/a/b"), 0);
 	ck_assert_str_eq(c.user, "joe");
 	ck_assert_str_eq(c.password, "pw");
-	ck_assert_str_eq(c.host, "host");
-	ck_assert_uint_eq(c.port, 99);
+	ck_assert_str_eq(c.net.at.host, "host");
+	ck_assert_uint_eq(c.net.at.port, 99);
 	ck_assert_str_eq(c.topics.text[0], "a/b");
 	ck_assert_int_eq(parse(CLI_SUB, "-L mqtt://[::1]/t"), 0);
-	ck_assert_str_eq(c.host, "::1");
+	ck_assert_str_eq(c.net.at.host, "::1");
 	ck_assert_int_eq(parse(CLI_SUB, "-L mqtt://[::1]:7/t"), 0);
-	ck_assert_uint_eq(c.port, 7);
+	ck_assert_uint_eq(c.net.at.port, 7);
 	refused(CLI_SUB, "-L http://host/t", "mqtt://");
-	refused(CLI_SUB, "-L mqtt:///t", "no host");
+	refused(CLI_SUB, "-L mqtt:///t", "needs a host");
 	refused(CLI_SUB, "-L mqtt://host:0/t", "from 1 to 65535");
 }
 END_TEST
