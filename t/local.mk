@@ -118,13 +118,15 @@ check_LIBRARIES += libfbworkertest.a
 libfbworkertest_a_SOURCES = \
 	t/support/fake_cluster.c t/support/fake_cluster.h \
 	t/support/fake_store.c t/support/fake_store.h \
+	t/support/fake_tables.c t/support/fake_tables.h \
+	t/support/fake_wants.c t/support/fake_wants.h \
 	t/support/worker_fixture.c t/support/worker_fixture.h
 WORKER_TEST_LIBS = libfbworkertest.a libfbworker.a libfbsim.a $(UNIT_LIBS)
 UNIT_TESTS += t/unit/test_admission
 t_unit_test_admission_LDADD = libfbworker.a $(UNIT_LIBS)
 UNIT_TESTS += t/unit/test_ban t/unit/test_flow t/unit/test_msg t/unit/test_session t/unit/test_ship t/unit/test_storec \
 	t/unit/test_subs t/unit/test_trie
-UNIT_TESTS += t/unit/test_conn t/unit/test_connect t/unit/test_deliver t/unit/test_move t/unit/test_publish t/unit/test_retain
+UNIT_TESTS += t/unit/test_conn t/unit/test_connect t/unit/test_crowd t/unit/test_deliver t/unit/test_move t/unit/test_publish t/unit/test_retain
 t_unit_test_ban_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_flow_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_msg_LDADD = $(WORKER_TEST_LIBS)
@@ -135,6 +137,7 @@ t_unit_test_storec_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_subs_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_conn_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_connect_LDADD = $(WORKER_TEST_LIBS)
+t_unit_test_crowd_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_deliver_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_move_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_publish_LDADD = $(WORKER_TEST_LIBS)

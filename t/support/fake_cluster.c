@@ -7,7 +7,7 @@
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
-#include "common/mqtt/topic.h"
+#include "t/support/fake_wants.h"
 
 enum kind { SNAPSHOT, WANT, UNWANT, PUBLISH, KEPT, CONTROL, ACK };
 
@@ -37,13 +37,6 @@ struct leg {
 	struct list link;
 	uint64_t number;
 	struct held *held;
-};
-
-struct want {
-	struct list link;
-	unsigned count;
-	size_t len;
-	uint8_t filter[];
 };
 
 struct neighbour {
@@ -135,16 +128,6 @@ fake_net_hold_all(bool hold)
 			net.hold[i][k] = hold;
 }
 
-size_t
-fake_net_pending(unsigned from, unsigned to)
-{
-	size_t n = 0;
-
-	LIST_EACH(l, queue(from, to))
-		n++;
-	return n;
-}
-
 bool
 fake_net_step_link(unsigned from, unsigned to)
 {
@@ -196,22 +179,30 @@ enqueue(struct cluster *c, unsigned to, struct record *r)
 }
 
 static struct record *
-push(struct cluster *c, unsigned to, enum kind kind, struct slice bytes)
+push_room(struct cluster *c, unsigned to, enum kind kind, size_t len)
 {
 	struct neighbour *n = &c->n[to];
-	struct record *r = mem_zalloc(sizeof *r + bytes.len);
+	struct record *r = mem_zalloc(sizeof *r + len);
 
 	r->kind = kind;
 	r->from = c->slot;
 	r->from_epoch = c->epoch;
 	r->to_epoch = n->epoch;
 	r->store_seq = c->ops->store_seq != NULL ? c->ops->store_seq(c->arg) : 0;
-	r->len = bytes.len;
-	if (bytes.len > 0)
-		memcpy(r->bytes, bytes.p, bytes.len);
+	r->len = len;
 	if (kind != ACK)
 		r->seq = ++n->sent;
 	enqueue(c, to, r);
+	return r;
+}
+
+static struct record *
+push(struct cluster *c, unsigned to, enum kind kind, struct slice bytes)
+{
+	struct record *r = push_room(c, to, kind, bytes.len);
+
+	if (bytes.len > 0)
+		memcpy(r->bytes, bytes.p, bytes.len);
 	return r;
 }
 
@@ -249,30 +240,10 @@ pub_copy(uint8_t *bytes, const struct cluster_pub *p)
 static void
 send_publish(struct cluster *c, unsigned to, const struct cluster_pub *p, uint64_t leg)
 {
-	struct record *r = mem_zalloc(sizeof *r + pub_size(p));
+	struct record *r = push_room(c, to, PUBLISH, pub_size(p));
 
-	r->kind = PUBLISH;
-	r->from = c->slot;
-	r->from_epoch = c->epoch;
-	r->to_epoch = c->n[to].epoch;
-	r->store_seq = c->ops->store_seq != NULL ? c->ops->store_seq(c->arg) : 0;
-	r->seq = ++c->n[to].sent;
 	r->leg = leg;
 	r->pub = pub_copy(r->bytes, p);
-	enqueue(c, to, r);
-}
-
-static bool
-wants(const struct neighbour *n, struct slice topic)
-{
-	LIST_EACH(l, &n->routes) {
-		const struct want *w = container_of(l, struct want, link);
-		struct slice filter = slice_of(w->filter, w->len);
-
-		if (slice_eq(filter, topic) || (topic_filter_valid(filter) && topic_matches(filter, topic)))
-			return true;
-	}
-	return false;
 }
 
 static void
@@ -327,7 +298,7 @@ cluster_publish_also(struct cluster *c, const struct cluster_pub *p, uint64_t co
 	for (unsigned i = 0; i < c->slots; i++) {
 		struct neighbour *n = &c->n[i];
 
-		if (!(n->complete || (n->gone && p->qos > 0)) || !((also >> i & 1) != 0 || wants(n, p->topic)))
+		if (!(n->complete || (n->gone && p->qos > 0)) || !((also >> i & 1) != 0 || fake_wants_match(&n->routes, p->topic)))
 			continue;
 		legs++;
 		if (p->qos == 0) {
@@ -374,7 +345,7 @@ route_again(struct cluster *c, unsigned slot)
 	LIST_EACH_SAFE(l, tmp, &old) {
 		struct leg *leg = container_of(l, struct leg, link);
 
-		if ((leg->held->also >> slot & 1) != 0 || wants(n, leg->held->pub.topic)) {
+		if ((leg->held->also >> slot & 1) != 0 || fake_wants_match(&n->routes, leg->held->pub.topic)) {
 			leg_open(n, leg->held);
 			send_publish(c, slot, &leg->held->pub, n->next_leg);
 		}
@@ -383,53 +354,6 @@ route_again(struct cluster *c, unsigned slot)
 }
 
 /* ---- wants ---- */
-
-static struct want *
-want_find(struct list *l, struct slice filter)
-{
-	LIST_EACH(n, l) {
-		struct want *w = container_of(n, struct want, link);
-
-		if (slice_eq(slice_of(w->filter, w->len), filter))
-			return w;
-	}
-	return NULL;
-}
-
-static bool
-want_add(struct list *l, struct slice filter)
-{
-	struct want *w = want_find(l, filter);
-
-	if (w == NULL) {
-		w = mem_zalloc(sizeof *w + filter.len);
-		w->len = filter.len;
-		memcpy(w->filter, filter.p, filter.len);
-		list_put_last(l, &w->link);
-	}
-	return w->count++ == 0;
-}
-
-static bool
-want_take(struct list *l, struct slice filter)
-{
-	struct want *w = want_find(l, filter);
-
-	FB_ASSERT(w != NULL);
-	if (--w->count > 0)
-		return false;
-	list_del(&w->link);
-	mem_free(w);
-	return true;
-}
-
-static void
-wants_free(struct list *l)
-{
-	LIST_EACH_SAFE(n, tmp, l)
-		mem_free(container_of(n, struct want, link));
-	list_init(l);
-}
 
 static void
 tell_all(struct cluster *c, enum kind kind, struct slice filter)
@@ -448,7 +372,7 @@ tell_all(struct cluster *c, enum kind kind, struct slice filter)
 void
 cluster_want(struct cluster *c, struct slice filter)
 {
-	if (want_add(&c->wants, filter))
+	if (fake_wants_put(&c->wants, filter))
 		tell_all(c, WANT, filter);
 }
 
@@ -458,7 +382,7 @@ cluster_unwant(struct cluster *c, struct slice filter)
 	uint8_t copy[65536];
 
 	memcpy(copy, filter.p, filter.len);
-	if (want_take(&c->wants, filter))
+	if (fake_wants_del(&c->wants, filter))
 		tell_all(c, UNWANT, slice_of(copy, filter.len));
 }
 
@@ -529,8 +453,8 @@ cluster_store_seq(const struct cluster *c, unsigned slot, uint64_t *epoch, uint6
 int
 cluster_send(struct cluster *c, unsigned slot, uint8_t type, struct slice body)
 {
-	if (!c->n[slot].up)
-		return FB_ECLOSED;
+	if (!c->n[slot].greeted)
+		return c->n[slot].told ? FB_EAGAIN : FB_ECLOSED;
 	push(c, slot, CONTROL, body)->type = type;
 	c->n[slot].record_seq = c->n[slot].sent;
 	return 0;
@@ -582,7 +506,6 @@ static void
 ended(struct cluster *c, unsigned slot)
 {
 	struct neighbour *n = &c->n[slot];
-	bool was_up = n->up;
 
 	LIST_EACH_SAFE(l, tmp, &c->inbox) {
 		struct record *r = container_of(l, struct record, link);
@@ -595,8 +518,7 @@ ended(struct cluster *c, unsigned slot)
 	n->gone = n->gone || n->complete;
 	n->told = n->greeted = n->complete = n->up = false;
 	n->sent = n->acked = n->snapshot_seq = n->record_seq = n->store_seq = 0;
-	if (was_up)
-		c->ops->on_neighbour(c->arg, slot, n->epoch, false);
+	c->ops->on_neighbour(c->arg, slot, n->epoch, false);
 	barriers_pass(c, slot, UINT64_MAX);
 }
 
@@ -655,9 +577,9 @@ take_snapshot(struct cluster *c, unsigned from, struct slice body)
 	struct neighbour *n = &c->n[from];
 	struct slice filter;
 
-	wants_free(&n->routes);
+	fake_wants_free(&n->routes);
 	while (slice_take_le32_bytes(&body, &filter) == 0)
-		want_add(&n->routes, filter);
+		fake_wants_put(&n->routes, filter);
 	n->complete = true;
 	route_again(c, from);
 	check_up(c, from);
@@ -689,10 +611,10 @@ take(struct cluster *c, struct record *r)
 		take_snapshot(c, r->from, body);
 		break;
 	case WANT:
-		want_add(&n->routes, body);
+		fake_wants_put(&n->routes, body);
 		break;
 	case UNWANT:
-		want_take(&n->routes, body);
+		fake_wants_del(&n->routes, body);
 		break;
 	case PUBLISH:
 		METRIC_ADD(link_msgs_in, 1);
@@ -776,13 +698,13 @@ cluster_free(struct cluster *c)
 	for (unsigned i = 0; i < CLUSTER_MAX; i++) {
 		LIST_EACH_SAFE(l, tmp, &c->n[i].legs)
 			leg_close(NULL, container_of(l, struct leg, link));
-		wants_free(&c->n[i].routes);
+		fake_wants_free(&c->n[i].routes);
 		records_drop(queue(i, c->slot));
 	}
 	while (!list_empty(&c->barriers))
 		list_del(c->barriers.next);
 	records_drop(&c->inbox);
-	wants_free(&c->wants);
+	fake_wants_free(&c->wants);
 	task_cancel(&c->task);
 	buf_fini(&c->done);
 	loop_bell_free(c->bell);

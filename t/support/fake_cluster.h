@@ -23,7 +23,6 @@ void fake_net_hold_all(bool hold);
 bool fake_net_step_link(unsigned from, unsigned to);
 /* One record of any direction that is not held (they take turns); false: there is none. */
 bool fake_net_step(void);
-size_t fake_net_pending(unsigned from, unsigned to);
 /* The process dies: nobody hears what it says from now on. What is on its way arrives, until its death is known. */
 void fake_net_die(unsigned slot);
 /* And what is on its way is lost. */

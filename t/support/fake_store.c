@@ -5,307 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/base/buf.h"
 #include "common/base/mem.h"
-#include "common/ipc/chan.h"
-#include "common/ipc/codec.h"
 #include "common/mqtt/topic.h"
-
-#define SLOTS 8
-
-struct sub {
-	struct list link;
-	char *filter;
-	uint8_t qos, options;
-};
-
-struct row {                            /* of a durable session */
-	struct list link;
-	char *id, *account;
-	unsigned slot;
-	struct list subs;
-	struct list parts;              /* struct waiting: of a queue kept over a graceful stop */
-};
-
-struct claim {                          /* of an owner before, who may still have it */
-	struct list link;
-	uint64_t stamp;
-	unsigned slot;
-};
-
-struct owner {
-	struct list link;
-	struct list claims;
-	char *id, *account;
-	uint64_t stamp;                 /* of the answer that gave it; 0: long ago */
-	unsigned slot;
-	bool durable, held;
-};
-
-struct retained {                       /* sorted by topic */
-	struct list link;
-	char *topic;
-	struct slice payload;
-	uint64_t expires_s;
-	uint8_t qos;
-};
-
-struct account {
-	struct list link;
-	char *name, *password;
-};
-
-struct number {                         /* of an incarnation: survives with its transactions */
-	struct list link;
-	unsigned slot;
-	uint64_t epoch, last;
-};
-
-struct waiting {                        /* a message that was not served yet */
-	struct list link;
-	enum ipc_type type;
-	unsigned slot;
-	uint64_t seq;                   /* of a write */
-	int code;
-	size_t len;
-	uint8_t bytes[];
-};
-
-struct slot {
-	struct fake_store *store;
-	unsigned number;
-	uint64_t epoch;
-	struct chan *chan;
-	bool named, gone, loaded;
-	uint64_t seen, done;
-};
-
-struct fake_store_inner {
-	struct loop *loop;
-	unsigned slots;
-	bool all_named;
-	uint64_t stamp;                 /* the last one given */
-	struct slot slot[SLOTS];
-	struct list rows, retained, accounts, numbers;  /* on disk */
-	struct list owners, opens, gets, writes;        /* in memory */
-	char text[4096];
-};
-
-static char *
-text(struct slice s)
-{
-	return mem_dup(s.p, s.len);
-}
-
-static bool
-is(const char *t, struct slice s)
-{
-	return slice_eq(slice_str(t), s);
-}
-
-/* ---- the tables ---- */
-
-static struct owner *
-owner_find(const struct fake_store_inner *in, struct slice id)
-{
-	LIST_EACH(n, &in->owners)
-		if (is(container_of(n, struct owner, link)->id, id))
-			return container_of(n, struct owner, link);
-	return NULL;
-}
-
-static struct owner *
-owner_add(struct fake_store_inner *in, struct slice id, struct slice account, unsigned slot, bool durable, bool held)
-{
-	struct owner *o = mem_zalloc(sizeof *o);
-
-	o->id = text(id);
-	o->account = text(account);
-	o->slot = slot;
-	o->durable = durable;
-	o->held = held;
-	list_init(&o->claims);
-	list_put_last(&in->owners, &o->link);
-	return o;
-}
-
-static struct claim *
-claim_before(const struct owner *o, uint64_t stamp)
-{
-	struct claim *newest = NULL;
-
-	LIST_EACH(n, &o->claims) {
-		struct claim *c = container_of(n, struct claim, link);
-
-		if (c->stamp < stamp && (newest == NULL || c->stamp > newest->stamp))
-			newest = c;
-	}
-	return newest;
-}
-
-static void
-claim_put(struct owner *o, unsigned slot, uint64_t stamp)
-{
-	struct claim *c = mem_zalloc(sizeof *c);
-
-	c->slot = slot;
-	c->stamp = stamp;
-	list_put_last(&o->claims, &c->link);
-}
-
-static void
-claim_free(struct claim *c)
-{
-	list_del(&c->link);
-	mem_free(c);
-}
-
-static void
-owner_del(struct owner *o)
-{
-	LIST_EACH_SAFE(n, tmp, &o->claims)
-		claim_free(container_of(n, struct claim, link));
-	list_del(&o->link);
-	mem_free(o->id);
-	mem_free(o->account);
-	mem_free(o);
-}
-
-static struct row *
-row_find(const struct fake_store_inner *in, struct slice id)
-{
-	LIST_EACH(n, &in->rows)
-		if (is(container_of(n, struct row, link)->id, id))
-			return container_of(n, struct row, link);
-	return NULL;
-}
-
-static void
-sub_del(struct sub *s)
-{
-	list_del(&s->link);
-	mem_free(s->filter);
-	mem_free(s);
-}
-
-static struct sub *
-sub_find(const struct row *r, struct slice filter)
-{
-	LIST_EACH(n, &r->subs)
-		if (is(container_of(n, struct sub, link)->filter, filter))
-			return container_of(n, struct sub, link);
-	return NULL;
-}
-
-static void waiting_drop(struct list *l, int slot);
-
-static void
-row_del(struct row *r)
-{
-	waiting_drop(&r->parts, -1);
-	LIST_EACH_SAFE(n, tmp, &r->subs)
-		sub_del(container_of(n, struct sub, link));
-	list_del(&r->link);
-	mem_free(r->id);
-	mem_free(r->account);
-	mem_free(r);
-}
-
-static struct row *
-row_put(struct fake_store_inner *in, struct slice id, struct slice account, unsigned slot)
-{
-	struct row *r = row_find(in, id);
-
-	if (r == NULL) {
-		r = mem_zalloc(sizeof *r);
-		r->id = text(id);
-		list_init(&r->subs);
-		list_init(&r->parts);
-		list_put_last(&in->rows, &r->link);
-	}
-	mem_free(r->account);
-	r->account = text(account);
-	r->slot = slot;
-	return r;
-}
-
-static void
-sub_put(struct row *r, struct slice filter, uint8_t qos, uint8_t options)
-{
-	struct sub *s = sub_find(r, filter);
-
-	if (s == NULL) {
-		s = mem_zalloc(sizeof *s);
-		s->filter = text(filter);
-		list_put_last(&r->subs, &s->link);
-	}
-	s->qos = qos;
-	s->options = options;
-}
-
-static void
-retained_del(struct retained *r)
-{
-	list_del(&r->link);
-	mem_free(r->topic);
-	mem_free((void *)(uintptr_t)r->payload.p);
-	mem_free(r);
-}
-
-static void
-retained_put(struct fake_store_inner *in, const struct ipc_retain *p)
-{
-	struct list *before = &in->retained;
-	struct retained *r;
-	char *topic = text(p->topic);
-
-	LIST_EACH_SAFE(n, tmp, &in->retained) {
-		r = container_of(n, struct retained, link);
-		if (strcmp(r->topic, topic) == 0)
-			retained_del(r);
-		else if (before == &in->retained && strcmp(r->topic, topic) > 0)
-			before = n;
-	}
-	if (p->payload.len == 0) {
-		mem_free(topic);
-		return;
-	}
-	r = mem_zalloc(sizeof *r);
-	r->topic = topic;
-	r->payload = slice_of(text(p->payload), p->payload.len);
-	r->expires_s = p->expires_s;
-	r->qos = p->qos;
-	list_insert(before->prev, &r->link);
-}
-
-static void
-put_subs(struct buf *b, const struct row *r)
-{
-	LIST_EACH(n, &r->subs) {
-		const struct sub *s = container_of(n, struct sub, link);
-
-		buf_put_u8(b, s->qos);
-		buf_put_u8(b, s->options);
-		buf_put_le32_bytes(b, slice_str(s->filter));
-	}
-}
-
-static struct number *
-number_of(struct fake_store_inner *in, unsigned slot, uint64_t epoch)
-{
-	struct number *x;
-
-	LIST_EACH(n, &in->numbers) {
-		x = container_of(n, struct number, link);
-		if (x->slot == slot && x->epoch == epoch)
-			return x;
-	}
-	x = mem_zalloc(sizeof *x);
-	x->slot = slot;
-	x->epoch = epoch;
-	list_put_last(&in->numbers, &x->link);
-	return x;
-}
+#include "t/support/fake_tables.h"
 
 /* ---- OPEN ---- */
 
@@ -321,61 +23,28 @@ check(const struct fake_store *s, const struct ipc_open *p)
 	LIST_EACH(n, &s->in->accounts) {
 		const struct account *a = container_of(n, struct account, link);
 
-		if (is(a->name, p->user) && is(a->password, p->password))
+		if (ft_is(a->name, p->user) && ft_is(a->password, p->password))
 			return 0;
 	}
 	return FB_EAUTH;
 }
 
-/* A new number; another slot that has it keeps a claim. */
-static void
-give(struct fake_store_inner *in, struct owner *o, unsigned slot)
-{
-	if (o->held && o->slot != slot)
-		claim_put(o, o->slot, o->stamp);
-	o->slot = slot;
-	o->held = true;
-	o->stamp = ++in->stamp;
-}
-
-/* The owner has nothing: the newest claim, or only the row (true), or nobody. */
-static bool
-next_owner(struct owner *o)
-{
-	struct claim *c = claim_before(o, UINT64_MAX);
-
-	if (c != NULL) {
-		o->slot = c->slot;
-		o->stamp = c->stamp;
-		o->held = true;
-		claim_free(c);
-		return false;
-	}
-	if (!o->durable) {
-		owner_del(o);
-		return false;
-	}
-	o->held = false;
-	o->stamp = 0;
-	return true;
-}
-
 static void
 reload(struct fake_store *s, struct owner *o, const struct ipc_open *p, struct ipc_opened *a, struct buf *subs)
 {
-	struct row *r = row_find(s->in, p->client_id);
-	struct claim *c = p->dead_stamp != 0 ? claim_before(o, p->dead_stamp + 1) : NULL;
+	struct row *r = ft_row_find(s->in, p->client_id);
+	struct claim *c = p->dead_stamp != 0 ? ft_claim_before(o, p->dead_stamp + 1) : NULL;
 
 	if (c != NULL && c->stamp == p->dead_stamp)
-		claim_free(c);
-	c = claim_before(o, p->stamp);
+		ft_claim_free(c);
+	c = ft_claim_before(o, p->stamp);
 	a->stamp = p->stamp;
 	a->durable = o->durable;
 	if (c != NULL) {
 		a->prev_slot = (uint16_t)c->slot;
 		a->prev_stamp = c->stamp;
 	} else if (o->durable && (p->flags & OPEN_CLEAN) == 0 && r != NULL) {
-		put_subs(subs, r);
+		ft_put_subs(subs, r);
 	}
 	a->subs = buf_slice(subs);
 }
@@ -386,25 +55,25 @@ take_over(struct fake_store *s, struct slot *t, struct owner *o, const struct ip
 {
 	bool held = o->held;
 	bool clean = (p->flags & OPEN_CLEAN) != 0;
-	struct row *r = row_find(s->in, p->client_id);
+	struct row *r = ft_row_find(s->in, p->client_id);
 
 	if (p->flags & OPEN_RELOAD) {
 		reload(s, o, p, a, subs);
 		return 0;
 	}
-	if (s->auth && !is(o->account, a->account))
+	if (s->auth && !ft_is(o->account, a->account))
 		return FB_EOWNER;
 	if (o->durable && !clean && !held && r != NULL)
-		put_subs(subs, r);
+		ft_put_subs(subs, r);
 	a->prev_slot = (uint16_t)(held ? o->slot : OPEN_NOBODY);
 	a->prev_stamp = held ? o->stamp : 0;
 	a->durable = o->durable;
 	a->subs = buf_slice(subs);
-	give(s->in, o, t->number);
+	ft_give(s->in, o, t->number);
 	a->stamp = o->stamp;
 	if (!o->durable || clean) {
 		mem_free(o->account);
-		o->account = text(a->account);
+		o->account = ft_text(a->account);
 	}
 	return 0;
 }
@@ -425,9 +94,9 @@ do_open(struct fake_store *s, struct slot *t, struct slice payload)
 		a.account = p.user;
 	rc = check(s, &p);
 	a.stamp = rc != 0 ? s->in->stamp : 0;
-	o = rc == 0 && !(p.flags & OPEN_ASSIGNED) ? owner_find(s->in, p.client_id) : NULL;
+	o = rc == 0 && !(p.flags & OPEN_ASSIGNED) ? ft_owner_find(s->in, p.client_id) : NULL;
 	if (rc == 0 && o == NULL && !(p.flags & OPEN_ASSIGNED))
-		owner_add(s->in, p.client_id, a.account, t->number, false, true)->stamp = a.stamp = ++s->in->stamp;
+		ft_owner_add(s->in, p.client_id, a.account, t->number, false, true)->stamp = a.stamp = ++s->in->stamp;
 	else if (o != NULL)
 		rc = take_over(s, t, o, &p, &a, &subs);
 	a.code = (uint16_t)-rc;
@@ -443,18 +112,9 @@ do_open(struct fake_store *s, struct slot *t, struct slice payload)
 static int
 check_owner(const struct fake_store_inner *in, unsigned slot, struct slice id, bool must)
 {
-	const struct owner *o = owner_find(in, id);
+	const struct owner *o = ft_owner_find(in, id);
 
 	return (o == NULL && must) || (o != NULL && o->slot != slot) ? FB_EOWNER : 0;
-}
-
-static bool
-claimed_by(const struct owner *o, unsigned slot)
-{
-	LIST_EACH(n, &o->claims)
-		if (container_of(n, struct claim, link)->slot == slot)
-			return true;
-	return false;
 }
 
 static int
@@ -473,18 +133,18 @@ accept_write(struct fake_store *s, unsigned slot, enum ipc_type type, struct sli
 		*seq = put.seq;
 		rc = check_owner(in, slot, put.client_id, true);
 		if (rc == 0 && s->fail_writes == 0)
-			owner_find(in, put.client_id)->durable = true;
+			ft_owner_find(in, put.client_id)->durable = true;
 	} else if (type == IPC_SESSION_DEL && ipc_take_session_del(payload, &del) == 0) {
 		*seq = del.seq;
 		rc = check_owner(in, slot, del.client_id, false);
-		if (rc != 0 && claimed_by(owner_find(in, del.client_id), slot))
+		if (rc != 0 && ft_claimed_by(ft_owner_find(in, del.client_id), slot))
 			rc = 0;
-		if (rc == 0 && owner_find(in, del.client_id) != NULL)
-			owner_find(in, del.client_id)->durable = false;
+		if (rc == 0 && ft_owner_find(in, del.client_id) != NULL)
+			ft_owner_find(in, del.client_id)->durable = false;
 	} else if (type == IPC_SUB_PUT && ipc_take_sub_put(payload, &sput) == 0) {
 		*seq = sput.seq;
 		rc = check_owner(in, slot, sput.client_id, true);
-		if (rc == 0 && !owner_find(in, sput.client_id)->durable)
+		if (rc == 0 && !ft_owner_find(in, sput.client_id)->durable)
 			rc = FB_ENOENT;
 	} else if (type == IPC_SUB_DEL && ipc_take_sub_del(payload, &sdel) == 0) {
 		*seq = sdel.seq;
@@ -516,29 +176,29 @@ apply(struct fake_store_inner *in, const struct waiting *w)
 	struct row *r;
 
 	if (w->type == IPC_SESSION_PUT && ipc_take_session_put(payload, &put) == 0) {
-		row_put(in, put.client_id, put.account, w->slot);
+		ft_row_put(in, put.client_id, put.account, w->slot);
 	} else if (w->type == IPC_SESSION_DEL && ipc_take_session_del(payload, &del) == 0) {
-		if ((r = row_find(in, del.client_id)) != NULL)
-			row_del(r);
+		if ((r = ft_row_find(in, del.client_id)) != NULL)
+			ft_row_del(r);
 	} else if (w->type == IPC_SUB_PUT && ipc_take_sub_put(payload, &sput) == 0) {
-		if ((r = row_find(in, sput.client_id)) != NULL)
-			sub_put(r, sput.filter, sput.qos, sput.options);
+		if ((r = ft_row_find(in, sput.client_id)) != NULL)
+			ft_sub_put(r, sput.filter, sput.qos, sput.options);
 	} else if (w->type == IPC_SUB_DEL && ipc_take_sub_del(payload, &sdel) == 0) {
-		r = row_find(in, sdel.client_id);
-		if (r != NULL && sub_find(r, sdel.filter) != NULL)
-			sub_del(sub_find(r, sdel.filter));
+		r = ft_row_find(in, sdel.client_id);
+		if (r != NULL && ft_sub_find(r, sdel.filter) != NULL)
+			ft_sub_del(ft_sub_find(r, sdel.filter));
 	} else if (w->type == IPC_QUEUE_PUT && ipc_take_queue_put(payload, &part) == 0) {
-		if ((r = row_find(in, part.client_id)) != NULL) {
+		if ((r = ft_row_find(in, part.client_id)) != NULL) {
 			kept = mem_zalloc(sizeof *kept + part.items.len);
 			kept->len = part.items.len;
 			memcpy(kept->bytes, part.items.p, part.items.len);
 			list_put_last(&r->parts, &kept->link);
 		}
 	} else if (w->type == IPC_QUEUE_DEL && ipc_take_session_del(payload, &del) == 0) {
-		if ((r = row_find(in, del.client_id)) != NULL)
-			waiting_drop(&r->parts, -1);
+		if ((r = ft_row_find(in, del.client_id)) != NULL)
+			ft_waiting_drop(&r->parts, -1);
 	} else if (ipc_take_retain(payload, &retain) == 0) {
-		retained_put(in, &retain);
+		ft_retained_put(in, &retain);
 	}
 }
 
@@ -563,7 +223,7 @@ commit(struct fake_store *s)
 
 		if (w->code == 0)
 			apply(in, w);
-		number_of(in, w->slot, t->epoch)->last = w->seq;
+		ft_number_of(in, w->slot, t->epoch)->last = w->seq;
 		t->done = w->seq;
 		if (w->code != 0) {
 			if (good[w->slot] != 0)
@@ -683,14 +343,14 @@ load(struct slot *t)
 	t->loaded = true;
 	LIST_EACH(n, &in->owners) {
 		struct owner *o = container_of(n, struct owner, link);
-		struct row *r = row_find(in, slice_str(o->id));
+		struct row *r = ft_row_find(in, slice_str(o->id));
 		struct buf subs;
 
 		if (o->slot != t->number || o->held || r == NULL)
 			continue;
 		buf_init(&subs);
-		put_subs(&subs, r);
-		give(in, o, t->number);
+		ft_put_subs(&subs, r);
+		ft_give(in, o, t->number);
 		CHAN_SEND(t->chan, SESSION_ROW, session_row, .stamp = o->stamp, .client_id = slice_str(o->id),
 		    .account = slice_str(r->account), .subs = buf_slice(&subs));
 		LIST_EACH(l, &r->parts) {
@@ -723,42 +383,42 @@ do_own(struct fake_store_inner *in, struct slot *t, struct slice payload)
 	struct owner *o;
 
 	FB_ASSERT(ipc_take_own(payload, &p) == 0);
-	o = owner_find(in, p.client_id);
+	o = ft_owner_find(in, p.client_id);
 	if (o == NULL)
-		o = owner_add(in, p.client_id, p.account, t->number, false, false);
+		o = ft_owner_add(in, p.client_id, p.account, t->number, false, false);
 	if (p.stamp > in->stamp)
 		in->stamp = p.stamp;
 	if (o->held && p.stamp < o->stamp) {
 		if (o->slot != t->number)
-			claim_put(o, t->number, p.stamp);
+			ft_claim_put(o, t->number, p.stamp);
 		return;
 	}
 	if (o->held && o->slot != t->number)
-		claim_put(o, o->slot, o->stamp);
+		ft_claim_put(o, o->slot, o->stamp);
 	o->slot = t->number;
 	o->stamp = p.stamp;
 	o->held = true;
 	o->durable = o->durable || (p.flags & OWN_DURABLE);
 	mem_free(o->account);
-	o->account = text(p.account);
+	o->account = ft_text(p.account);
 }
 
 static void
 do_give_up(struct slot *t, const struct ipc_client *p)
 {
-	struct owner *o = owner_find(t->store->in, p->client_id);
+	struct owner *o = ft_owner_find(t->store->in, p->client_id);
 	struct claim *c;
 
 	if (o == NULL)
 		return;
 	if (o->slot == t->number && o->stamp == p->stamp) {
-		if (next_owner(o))
+		if (ft_next_owner(o))
 			load(t);
 		return;
 	}
-	c = claim_before(o, p->stamp + 1);
+	c = ft_claim_before(o, p->stamp + 1);
 	if (c != NULL && c->stamp == p->stamp)
-		claim_free(c);
+		ft_claim_free(c);
 }
 
 static void
@@ -772,7 +432,7 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 	FB_ASSERT(fd == -1);
 	switch ((int)type) {
 	case IPC_W_HELLO:
-		t->seen = t->done = number_of(in, t->number, t->epoch)->last;
+		t->seen = t->done = ft_number_of(in, t->number, t->epoch)->last;
 		break;
 	case IPC_OWN:
 		do_own(in, t, payload);
@@ -874,26 +534,13 @@ fake_store_init(struct fake_store *s, struct loop *l, unsigned slots)
 }
 
 static void
-waiting_drop(struct list *l, int slot)
-{
-	LIST_EACH_SAFE(n, tmp, l) {
-		struct waiting *w = container_of(n, struct waiting, link);
-
-		if (slot >= 0 && w->slot != (unsigned)slot)
-			continue;
-		list_del(n);
-		mem_free(w);
-	}
-}
-
-static void
 forget(struct fake_store_inner *in)
 {
 	LIST_EACH_SAFE(n, tmp, &in->owners)
-		owner_del(container_of(n, struct owner, link));
-	waiting_drop(&in->opens, -1);
-	waiting_drop(&in->gets, -1);
-	waiting_drop(&in->writes, -1);
+		ft_owner_del(container_of(n, struct owner, link));
+	ft_waiting_drop(&in->opens, -1);
+	ft_waiting_drop(&in->gets, -1);
+	ft_waiting_drop(&in->writes, -1);
 	in->all_named = false;
 }
 
@@ -913,9 +560,9 @@ static void
 clear_disk(struct fake_store_inner *in)
 {
 	LIST_EACH_SAFE(n, tmp, &in->rows)
-		row_del(container_of(n, struct row, link));
+		ft_row_del(container_of(n, struct row, link));
 	LIST_EACH_SAFE(n, tmp, &in->retained)
-		retained_del(container_of(n, struct retained, link));
+		ft_retained_del(container_of(n, struct retained, link));
 }
 
 void
@@ -950,7 +597,7 @@ fake_store_given(struct fake_store *s, unsigned slot, uint64_t epoch, int fd)
 		LIST_EACH(n, &in->rows) {
 			struct row *r = container_of(n, struct row, link);
 
-			owner_add(in, slice_str(r->id), slice_str(r->account), r->slot % in->slots, true, false);
+			ft_owner_add(in, slice_str(r->id), slice_str(r->account), r->slot % in->slots, true, false);
 		}
 	}
 	FB_ASSERT(t->chan == NULL);
@@ -975,8 +622,8 @@ fake_store_gone(struct fake_store *s, unsigned slot)
 	t->gone = true;
 	if (t->chan != NULL)
 		return;
-	waiting_drop(&in->opens, (int)slot);
-	waiting_drop(&in->gets, (int)slot);
+	ft_waiting_drop(&in->opens, (int)slot);
+	ft_waiting_drop(&in->gets, (int)slot);
 	(void)commit(s);
 	t->epoch = 0;
 	LIST_EACH_SAFE(n, tmp, &in->owners) {
@@ -984,9 +631,9 @@ fake_store_gone(struct fake_store *s, unsigned slot)
 
 		LIST_EACH_SAFE(l, tmp2, &o->claims)
 			if (container_of(l, struct claim, link)->slot == slot)
-				claim_free(container_of(l, struct claim, link));
+				ft_claim_free(container_of(l, struct claim, link));
 		if (o->slot == slot && (o->held || !o->durable))
-			(void)next_owner(o);
+			(void)ft_next_owner(o);
 	}
 	check_named(in);
 }
@@ -1026,7 +673,7 @@ fake_store_reset(struct fake_store *s)
 
 	clear_disk(in);
 	LIST_EACH_SAFE(n, tmp, &in->owners)
-		owner_del(container_of(n, struct owner, link));
+		ft_owner_del(container_of(n, struct owner, link));
 	for (unsigned i = 0; i < in->slots; i++)
 		if (in->slot[i].chan != NULL)
 			chan_send(in->slot[i].chan, IPC_RESET);
@@ -1036,58 +683,4 @@ void
 fake_store_disown(struct fake_store *s, unsigned slot, const char *id)
 {
 	CHAN_SEND(s->in->slot[slot].chan, DISOWN, client, .client_id = slice_str(id));
-}
-
-int
-fake_store_owner(const struct fake_store *s, const char *id)
-{
-	const struct owner *o = owner_find(s->in, slice_str(id));
-
-	return o != NULL && o->held ? (int)o->slot : -1;
-}
-
-bool
-fake_store_row(const struct fake_store *s, const char *id)
-{
-	return row_find(s->in, slice_str(id)) != NULL;
-}
-
-int
-fake_store_sub(const struct fake_store *s, const char *id, const char *filter)
-{
-	const struct row *r = row_find(s->in, slice_str(id));
-	const struct sub *sub = r != NULL ? sub_find(r, slice_str(filter)) : NULL;
-
-	return sub != NULL ? sub->qos : -1;
-}
-
-const char *
-fake_store_retained(const struct fake_store *s, const char *topic)
-{
-	LIST_EACH(n, &s->in->retained) {
-		const struct retained *r = container_of(n, struct retained, link);
-
-		if (strcmp(r->topic, topic) != 0)
-			continue;
-		snprintf(s->in->text, sizeof s->in->text, "%.*s", (int)r->payload.len, (const char *)r->payload.p);
-		return s->in->text;
-	}
-	return NULL;
-}
-
-void
-fake_store_retain(struct fake_store *s, const char *topic, const char *payload, uint8_t qos)
-{
-	const struct ipc_retain p = { .qos = qos, .topic = slice_str(topic), .payload = slice_str(payload) };
-
-	retained_put(s->in, &p);
-}
-
-void
-fake_store_put_row(struct fake_store *s, const char *id, unsigned slot, const char *filter, uint8_t qos)
-{
-	struct row *r = row_put(s->in, slice_str(id), slice_of(NULL, 0), slot);
-
-	if (filter != NULL)
-		sub_put(r, slice_str(filter), qos, 0);
 }

@@ -724,65 +724,6 @@ START_TEST(a_worker_stops)
 }
 END_TEST
 
-/* One id, three workers, many CONNECTs, links that run as they like: at the end one has it, and the store knows. */
-static void
-crowd(uint64_t seed)
-{
-	struct fx_client *c[24];
-	struct rand r;
-	int owner;
-	unsigned sessions = 0, living = 0;
-
-	fx_open(&fx, 3, &fake_net, NULL);
-	rand_seed(&r, seed);
-	fake_net_hold_all(true);
-	for (unsigned i = 0; i < 24; i++) {
-		unsigned steps = (unsigned)rand_below(&r, 12);
-
-		fx.store.hold_opens = rand_below(&r, 3) == 0;
-		c[i] = fx_connect(&fx, (unsigned)rand_below(&r, 3), "x", rand_below(&r, 4) == 0 ? FX_CLEAN : 0);
-		fx_run(&fx);
-		if (rand_below(&r, 8) == 0) {
-			fx_client_close(c[i]);
-			c[i] = NULL;
-		}
-		for (; steps > 0; steps--) {
-			(void)fake_net_step_link((unsigned)rand_below(&r, 3), (unsigned)rand_below(&r, 3));
-			if (rand_below(&r, 2))
-				fx_run(&fx);
-		}
-	}
-	fx.store.hold_opens = false;
-	fake_net_hold_all(false);
-	fx_run(&fx);
-	owner = fake_store_owner(&fx.store, "x");
-	for (unsigned i = 0; i < 3; i++) {
-		sessions += session_at(i, "x") != NULL;
-		ck_assert_msg(session_at(i, "x") == NULL || owner == (int)i, "seed %u: session at %u, store says %d",
-		    (unsigned)seed, i, owner);
-		ck_assert_msg(session_at(i, "x") == NULL || (session_at(i, "x")->flags & SESSION_DURABLE) == 0 ||
-		    fake_store_row(&fx.store, "x"), "seed %u: no row", (unsigned)seed);
-		ck_assert_msg(fx.w[i].worker->opens.count == 0, "seed %u: a CONNECT hangs", (unsigned)seed);
-		ck_assert_msg(session_at(i, "x") == NULL || session_at(i, "x")->move == NULL, "seed %u: a move hangs",
-		    (unsigned)seed);
-	}
-	for (unsigned i = 0; i < 24; i++)
-		living += c[i] != NULL && !c[i]->eof;
-	ck_assert_msg(sessions <= 1 && living <= 1, "seed %u: %u sessions, %u connections", (unsigned)seed, sessions, living);
-	fx_close(&fx);
-}
-
-/* SEEDS=N for more of them. */
-START_TEST(a_crowd_with_one_id)
-{
-	const char *more = getenv("SEEDS");
-	unsigned seeds = more != NULL ? (unsigned)atoi(more) : 200;
-
-	for (unsigned seed = 1; seed <= seeds; seed++)
-		crowd(seed);
-}
-END_TEST
-
 UNIT_MAIN("connect", clean_session_begins_and_ends, refusals, accounts, a_session_belongs_to_its_account,
     an_account_goes_meanwhile, a_reset_in_the_turn_of_the_answer,
     empty_client_ids, levels, keep_alive_negotiation,
@@ -790,4 +731,4 @@ UNIT_MAIN("connect", clean_session_begins_and_ends, refusals, accounts, a_sessio
     connack_waits_for_the_neighbours, a_second_connection_ousts_the_first, clean_after_durable_forgets_everything,
     three_at_once, the_client_leaves_before_the_answer, time_limits, packets_behind_connect, wills, a_session_expires,
     it_expires_while_its_client_comes_back, the_store_restarts, the_worker_restarts, reset_while_connecting, disowned,
-    a_worker_stops, a_crowd_with_one_id)
+    a_worker_stops)

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * t/support/fake_tables.h - what fake_store.c knows: its disk, its owners, what waits. Its own; tests use fake_store.h. */
+#ifndef T_SUPPORT_FAKE_TABLES_H
+#define T_SUPPORT_FAKE_TABLES_H
+
+#include "common/base/buf.h"
+#include "common/base/list.h"
+#include "common/ipc/chan.h"
+#include "common/ipc/codec.h"
+#include "t/support/fake_store.h"
+
+#define SLOTS 8
+
+struct sub {
+	struct list link;
+	char *filter;
+	uint8_t qos, options;
+};
+
+struct row {                            /* of a durable session */
+	struct list link;
+	char *id, *account;
+	unsigned slot;
+	struct list subs;
+	struct list parts;              /* struct waiting: of a queue kept over a graceful stop */
+};
+
+struct claim {                          /* of an owner before, who may still have it */
+	struct list link;
+	uint64_t stamp;
+	unsigned slot;
+};
+
+struct owner {
+	struct list link;
+	struct list claims;
+	char *id, *account;
+	uint64_t stamp;                 /* of the answer that gave it; 0: long ago */
+	unsigned slot;
+	bool durable, held;
+};
+
+struct retained {                       /* sorted by topic */
+	struct list link;
+	char *topic;
+	struct slice payload;
+	uint64_t expires_s;
+	uint8_t qos;
+};
+
+struct account {
+	struct list link;
+	char *name, *password;
+};
+
+struct number {                         /* of an incarnation: survives with its transactions */
+	struct list link;
+	unsigned slot;
+	uint64_t epoch, last;
+};
+
+struct waiting {                        /* a message that was not served yet */
+	struct list link;
+	enum ipc_type type;
+	unsigned slot;
+	uint64_t seq;                   /* of a write */
+	int code;
+	size_t len;
+	uint8_t bytes[];
+};
+
+struct slot {
+	struct fake_store *store;
+	unsigned number;
+	uint64_t epoch;
+	struct chan *chan;
+	bool named, gone, loaded;
+	uint64_t seen, done;
+};
+
+struct fake_store_inner {
+	struct loop *loop;
+	unsigned slots;
+	bool all_named;
+	uint64_t stamp;                 /* the last one given */
+	struct slot slot[SLOTS];
+	struct list rows, retained, accounts, numbers;  /* on disk */
+	struct list owners, opens, gets, writes;        /* in memory */
+	char text[4096];
+};
+
+char *ft_text(struct slice s);
+bool ft_is(const char *t, struct slice s);
+struct owner *ft_owner_find(const struct fake_store_inner *in, struct slice id);
+struct owner *ft_owner_add(struct fake_store_inner *in, struct slice id, struct slice account, unsigned slot, bool durable,
+    bool held);
+struct claim *ft_claim_before(const struct owner *o, uint64_t stamp);
+void ft_claim_put(struct owner *o, unsigned slot, uint64_t stamp);
+void ft_claim_free(struct claim *c);
+void ft_owner_del(struct owner *o);
+struct row *ft_row_find(const struct fake_store_inner *in, struct slice id);
+void ft_sub_del(struct sub *s);
+struct sub *ft_sub_find(const struct row *r, struct slice filter);
+void ft_waiting_drop(struct list *l, int slot);
+void ft_row_del(struct row *r);
+struct row *ft_row_put(struct fake_store_inner *in, struct slice id, struct slice account, unsigned slot);
+void ft_sub_put(struct row *r, struct slice filter, uint8_t qos, uint8_t options);
+void ft_retained_del(struct retained *r);
+void ft_retained_put(struct fake_store_inner *in, const struct ipc_retain *p);
+void ft_put_subs(struct buf *b, const struct row *r);
+void ft_give(struct fake_store_inner *in, struct owner *o, unsigned slot);
+bool ft_next_owner(struct owner *o);
+bool ft_claimed_by(const struct owner *o, unsigned slot);
+struct number *ft_number_of(struct fake_store_inner *in, unsigned slot, uint64_t epoch);
+
+#endif
