@@ -10,6 +10,7 @@ libfbsupervisor_a_SOURCES = \
 	supervisor/listeners.c supervisor/listeners.h \
 	supervisor/logfile.c supervisor/logfile.h \
 	supervisor/logs.c supervisor/logs.h \
+	supervisor/memory.c supervisor/memory.h \
 	supervisor/notify.c supervisor/notify.h \
 	supervisor/options.c supervisor/options.h \
 	supervisor/paths.c supervisor/paths.h \
@@ -18,6 +19,7 @@ libfbsupervisor_a_SOURCES = \
 	supervisor/restart.c supervisor/restart.h \
 	supervisor/spawn.c supervisor/spawn.h \
 	supervisor/stats.c \
+	supervisor/sysmon.c supervisor/sysmon.h \
 	supervisor/watch.c supervisor/watch.h
 
 sbin_PROGRAMS += fubard

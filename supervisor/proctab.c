@@ -160,6 +160,7 @@ introduce(struct proc *p, int page_fd)
 	(void)reload_send(&n->reload, NULL, p->chan);
 	chan_send_fd(p->chan, IPC_METRICS, (struct slice){ 0 }, page_fd);
 	if (p->role == IPC_WORKER) {
+		sysmon_tell(n, p);
 		introduce_worker(p);
 		return;
 	}
@@ -251,6 +252,7 @@ proctab_start(struct node *n)
 	n->since = clock_wall();
 	rand_bytes(&n->route_key, sizeof n->route_key);
 	watch_start(n);
+	sysmon_start(n);
 	proc_start(&n->store);
 }
 
@@ -382,6 +384,8 @@ proctab_settings(struct node *n, const struct config *before)
 		logs |= !config_equal(before, now, log_keys[i]);
 	if (logs && logs_open(&n->logs, now, &e) != 0)
 		log_error("proctab", "log files stay as they were", "why=\"%s\"", e.text);
+	if (!config_equal(before, now, CONFIG_K_high_watermark) || !config_equal(before, now, CONFIG_K_sysmon_interval))
+		sysmon_look(n);
 }
 
 int
@@ -576,6 +580,7 @@ void
 proctab_fini(struct node *n)
 {
 	loop_timer_cancel(n->loop, &n->tick);
+	sysmon_stop(n);
 	EACH_PROC(p, n) {
 		loop_timer_cancel(n->loop, &p->respawn);
 		if (p->pid > 0 && !p->reaped)

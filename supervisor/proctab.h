@@ -11,6 +11,7 @@
 #include "supervisor/paths.h"
 #include "supervisor/reload.h"
 #include "supervisor/restart.h"
+#include "supervisor/sysmon.h"
 
 /* DOWN: none, or waiting to be started. STARTING: has not said READY. READY: serves; a worker only behind its gate. */
 enum proc_state { PROC_DOWN, PROC_STARTING, PROC_READY };
@@ -64,6 +65,7 @@ struct node {
 	struct hash_key route_key;
 	struct blame blame;
 	struct timer tick;
+	struct sysmon sysmon;
 	struct mono last_tick, last_sample;
 	struct mono stop_workers_by, stop_by;
 	bool store_told_to_stop;

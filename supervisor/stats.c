@@ -9,6 +9,7 @@
 #include "common/base/err.h"
 #include "config.h"
 #include "supervisor/admin.h"
+#include "supervisor/memory.h"
 #include "supervisor/watch.h"
 
 static void
@@ -68,18 +69,20 @@ messages_out(const struct proc *p)
 }
 
 struct usage {
-	double cpu_s, load;
+	double cpu_s, cpu;              /* cpu: CPUs in use */
 	uint64_t memory_kb;
 };
 
 static struct usage
-usage_of(pid_t pid, double load)
+usage_of(pid_t pid, double cpu)
 {
-	struct usage u = { .load = load };
+	struct usage u = { .cpu = cpu };
 	uint64_t ticks;
 
-	if (pid > 0 && watch_usage(pid, &ticks, &u.memory_kb))
+	if (pid > 0 && watch_cpu(pid, &ticks)) {
 		u.cpu_s = (double)ticks / (double)sysconf(_SC_CLK_TCK);
+		u.memory_kb = memory_of("", pid) >> 10;
+	}
 	return u;
 }
 
@@ -100,7 +103,7 @@ put_process(struct admin_call *c, const char *role, const struct proc *p, pid_t 
 		row_put_number(b, "heartbeat_ms", (now.ns - (int64_t)value_of(p, METRIC_heartbeat_ns)) / NS_PER_MS);
 	row_put_number(b, "memory_kb", (int64_t)u->memory_kb);
 	row_put_real(b, "cpu_s", u->cpu_s);
-	row_put_real(b, "load", u->load);
+	row_put_real(b, "cpu", u->cpu);
 	if (p != NULL && p->role == IPC_WORKER) {
 		row_put_number(b, "connections", (int64_t)value_of(p, METRIC_connections));
 		row_put_number(b, "clients", (int64_t)value_of(p, METRIC_clients));
@@ -154,6 +157,28 @@ node_state_text(const struct node *n)
 	return "?";
 }
 
+static double
+tenths_of_mb(uint64_t bytes)
+{
+	return (double)(bytes * 10 >> 20) / 10;
+}
+
+/* A node alone is the one with the smallest load. */
+static void
+put_load(struct buf *b, const struct node *n)
+{
+	const struct sysmon *s = &n->sysmon;
+	const char *target = config_alternate(&n->reload.running);
+
+	row_put_real(b, "memory_mb", tenths_of_mb(s->used_bytes));
+	row_put_real(b, "memory_limit_mb", tenths_of_mb(s->limit_bytes));
+	row_put_real(b, "load", s->load);
+	row_put_bool(b, "overloaded", s->overloaded);
+	row_put_real(b, "min_load", s->load);
+	row_put_str(b, "min_load_node", n->reload.running.node);
+	row_put_str(b, "alternate", target != NULL ? target : "");
+}
+
 static void
 put_node(struct admin_call *c, const struct usage *all)
 {
@@ -198,7 +223,8 @@ put_node(struct admin_call *c, const struct usage *all)
 	row_put_number(b, "messages_out", out);
 	row_put_number(b, "memory_kb", (int64_t)all->memory_kb);
 	row_put_real(b, "cpu_s", all->cpu_s);
-	row_put_real(b, "load", all->load);
+	row_put_real(b, "cpu", all->cpu);
+	put_load(b, n);
 	admin_row_end(c);
 }
 
@@ -210,12 +236,13 @@ stats_state(struct admin_call *c)
 	struct usage own = usage_of(getpid(), 0);
 	struct usage all = own;
 
+	sysmon_look(n);
 	EACH_PROC(p, n) {
 		struct usage *one = &u[p == &n->store ? 0 : p->slot + 1];
 
 		*one = usage_of(p->pid, p->load);
 		all.cpu_s += one->cpu_s;
-		all.load += one->load;
+		all.cpu += one->cpu;
 		all.memory_kb += one->memory_kb;
 	}
 	put_node(c, &all);

@@ -125,8 +125,8 @@ lend(struct proc *w)
 
 /* --- load -------------------------------------------------------------------------------------------------------- */
 
-static bool
-read_cpu(pid_t pid, uint64_t *ticks)
+bool
+watch_cpu(pid_t pid, uint64_t *ticks)
 {
 	char path[48];
 	char text[1024];
@@ -151,34 +151,6 @@ read_cpu(pid_t pid, uint64_t *ticks)
 }
 
 static void
-read_pss(pid_t pid, uint64_t *kb)
-{
-	char path[48];
-	char line[256];
-	FILE *f;
-
-	*kb = 0;
-	snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return;
-	while (fgets(line, sizeof line, f) != NULL)
-		if (sscanf(line, "Pss: %" SCNu64, kb) == 1)
-			break;
-	fclose(f);
-}
-
-bool
-watch_usage(pid_t pid, uint64_t *cpu_ticks, uint64_t *pss_kb)
-{
-	if (!read_cpu(pid, cpu_ticks))
-		return false;
-	if (pss_kb != NULL)
-		read_pss(pid, pss_kb);
-	return true;
-}
-
-static void
 sample(struct node *n, struct mono now)
 {
 	double seconds = (double)mono_diff(now, n->last_sample) / (double)NS_PER_SEC;
@@ -187,7 +159,7 @@ sample(struct node *n, struct mono now)
 
 	n->last_sample = now;
 	EACH_PROC(p, n) {
-		if (!proc_alive(p) || !watch_usage(p->pid, &ticks, NULL))
+		if (!proc_alive(p) || !watch_cpu(p->pid, &ticks))
 			continue;
 		p->load = ticks >= p->cpu_ticks ? (double)(ticks - p->cpu_ticks) / per_second / seconds : 0;
 		p->cpu_ticks = ticks;

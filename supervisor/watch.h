@@ -9,7 +9,6 @@
 void watch_start(struct node *n);
 /* The worker serves again: whoever had its sockets gives them back. */
 void watch_take_back(struct proc *w);
-/* CPU time of a process in clock ticks and its memory in kB; false: it is gone. pss NULL: not wanted (it is dear). */
-bool watch_usage(pid_t pid, uint64_t *cpu_ticks, uint64_t *pss_kb);
+bool watch_cpu(pid_t pid, uint64_t *ticks);     /* CPU time of a process in clock ticks; false: it is gone */
 
 #endif

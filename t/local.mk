@@ -27,6 +27,7 @@ UNIT_TESTS += t/unit/test_logfile
 UNIT_TESTS += t/unit/test_logs
 UNIT_TESTS += t/unit/test_loop
 UNIT_TESTS += t/unit/test_mem
+UNIT_TESTS += t/unit/test_memory
 UNIT_TESTS += t/unit/test_metrics
 UNIT_TESTS += t/unit/test_props
 UNIT_TESTS += t/unit/test_rand
@@ -95,6 +96,7 @@ t_bench_bench_store_SOURCES = t/bench/bench_store.c t/support/store_rig.c t/supp
 t_bench_bench_store_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)
 
 # The supervisor: its rules, and (t/system/test_supervisor.py) fubard with children that are this program.
+t_unit_test_memory_LDADD = libfbsupervisor.a $(UNIT_LIBS)
 t_unit_test_reload_LDADD = libfbsupervisor.a $(UNIT_LIBS)
 t_unit_test_restart_LDADD = libfbsupervisor.a $(UNIT_LIBS)
 t_unit_test_logfile_LDADD = libfbsupervisor.a $(UNIT_LIBS)

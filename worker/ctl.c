@@ -215,6 +215,7 @@ on_sup(void *arg, enum ipc_type type, struct slice payload, int fd)
 {
 	struct worker *w = arg;
 	struct ipc_ban ban;
+	struct ipc_load load;
 
 	switch (type) {
 	case IPC_SETTINGS_END:
@@ -237,6 +238,10 @@ on_sup(void *arg, enum ipc_type type, struct slice payload, int fd)
 	case IPC_BAN:
 		if (ipc_take_ban(payload, &ban) == 0)
 			ban_put(w, ban.note, ban.seconds);
+		break;
+	case IPC_LOAD:
+		if (ipc_take_load(payload, &load) == 0)
+			w->overloaded = load.overloaded != 0;
 		break;
 	case IPC_ADMIN:
 		admin_command(w, payload);

@@ -9,7 +9,7 @@
 
 /* Names that the manual of a later version has: the answer is not "unknown". */
 static const char *const later[] = {
-	"sysmon",
+	"sysmon.offloading_threshold",
 	"cluster", "server.address",
 };
 

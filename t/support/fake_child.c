@@ -104,7 +104,10 @@ on_admin(struct slice payload)
 	if (p.command == ADMIN_settings_set || p.command == ADMIN_settings_unset) {
 		(void)slice_take_le32_bytes(&p.words, &key);
 		(void)slice_take_le32_bytes(&p.words, &value);
-		CHAN_SEND(sup, OVERRIDE, setting, .path = key, .value = value);
+		if (p.command == ADMIN_settings_set)
+			CHAN_SEND(sup, OVERRIDE, setting, .path = key, .value = value);
+		else
+			CHAN_SEND(sup, OVERRIDE_GONE, name, .name = key);
 	}
 	CHAN_SEND(sup, ADMIN_DONE, admin_done, .id = p.id, .code = 0);
 }

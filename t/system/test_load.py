@@ -97,5 +97,96 @@ class Alternate(unittest.TestCase):
             self.assertNotEqual(b.admin_raw("settings", "set", "server.valid_keep_alive", "9-1").returncode, 0)
 
 
+class Overload(unittest.TestCase):
+    """The watermark is set so low that the node is overloaded as it is."""
+
+    TINY = "0.000001"
+
+    def overload(self, broker, yes):
+        if yes:
+            broker.setting("sysmon.high_watermark", self.TINY)
+        else:
+            broker.setting("sysmon.high_watermark")
+        broker.until_code(3 if yes else 0)      # a client that follows nobody
+
+    def node_row(self, broker):
+        return next(r for r in broker.rows("state") if "min_load" in r)
+
+    def test_load(self):
+        with Node(workers=2) as b:
+            row = self.node_row(b)
+            self.assertEqual((row["overloaded"], row["alternate"], row["min_load_node"]), (False, "", row["node"]))
+            self.assertGreater(row["memory_mb"], 1)
+            self.assertGreater(row["memory_limit_mb"], row["memory_mb"])
+            self.assertAlmostEqual(row["load"], row["memory_mb"] / row["memory_limit_mb"], delta=0.001)
+            self.assertEqual(row["min_load"], row["load"])
+            since = b.log.mark()
+            self.overload(b, True)
+            row = self.node_row(b)
+            self.assertTrue(row["overloaded"])
+            self.assertGreaterEqual(row["load"], 1)
+            b.log.wait(r"overloaded.*load=", since)
+            victim = b.worker_pids()[0]
+            since = b.log.mark()
+            fubar.os.kill(victim, fubar.signal.SIGKILL)
+            b.log.wait(r" back process=worker slot=0|back.*slot=0", since)
+            for _ in range(8):                  # a new worker knows it, too
+                self.assertEqual(b.answer().rc, 3)
+            b.setting("server.when_overloaded", "accept")
+            b.until_code(0)
+            b.setting("server.when_overloaded")
+            b.until_code(3)
+            self.overload(b, False)
+            b.log.wait(r"not overloaded any more", since)
+            self.assertFalse(self.node_row(b)["overloaded"])
+
+    def test_settings_change_and_read_back(self):
+        values = {
+            "sysmon.interval": "1m", "sysmon.high_watermark": "0.35", "server.timeout": "7s",
+            "server.valid_keep_alive": "1800-3600", "server.alternate": "ssl://[::1]:8883",
+            "server.when_overloaded": "accept", "server.max_connections": "4711", "server.recbuf": "8KiB",
+            "server.sndbuf": "8KiB", "server.allowed_recbuf": "1MiB", "server.allowed_sndbuf": "1MiB",
+        }
+        with Node(workers=1) as b:
+            known = {r["key"]: r["value"] for p in ("sysmon.", "server.") for r in b.rows("settings", "list", p)}
+            self.assertEqual(set(known) - set(values), set())       # every one of them
+            for key, value in values.items():
+                b.setting(key, value)
+                self.assertEqual([r["value"] for r in b.rows("settings", "get", key)], [value])
+            b.restart()
+            for key, value in values.items():
+                self.assertEqual([r["value"] for r in b.rows("settings", "get", key)], [value])
+                b.setting(key)
+                self.assertEqual([r["value"] for r in b.rows("settings", "get", key)], [known[key]])
+
+    def test_two_nodes(self):
+        # Black-box test 7 of the original, with the target set by hand.
+        with Node(workers=1) as one, Node(workers=1) as two:
+            def subscribed(broker, recursion):
+                c = broker.client()
+                ack = c.connect("mover", level=3, clean=False, recursion=recursion, expect=None)
+                return c, ack
+
+            for b in (one, two):
+                self.overload(b, True)
+                self.assertEqual(b.answer(recursion=3).rc, 3)
+            self.overload(two, False)
+            one.setting("server.alternate", "tcp://127.0.0.1:%d" % two.port)
+            one.until_code(6, recursion=3)
+            self.assertEqual(one.answer().rc, 3)                    # one that does not follow
+            c, ack = subscribed(one, 3)
+            self.assertEqual((ack.rc, ack.server, ack.recursion), (6, "tcp://127.0.0.1:%d" % two.port, 2))
+            self.assertEqual(c.wait_closed(), [])
+            c.close()
+            c, ack = subscribed(two, ack.recursion)
+            self.assertEqual(ack.rc, 0)
+            self.assertIn("mover", two.sessions())
+            self.assertNotIn("mover", one.sessions())
+            c.close()
+            self.overload(one, False)
+            one.setting("server.alternate", "none")
+            one.until_code(0, recursion=3)
+
+
 if __name__ == "__main__":
     unittest.main()

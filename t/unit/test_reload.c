@@ -117,7 +117,7 @@ START_TEST(what_may_be_set_at_run_time)
 	ck_assert_int_eq(reload_may_set(&r, "mqtt.max_qos", NULL, &e), 0);
 	ck_assert_int_eq(reload_may_set(&r, "mqtt.max_qos", "3", &e), FB_ERANGE);
 	ck_assert_int_eq(reload_may_set(&r, "mqtt.max_qos", "", &e), FB_EINVAL);
-	ck_assert_int_eq(reload_may_set(&r, "log.file", "", &e), 0);
+	ck_assert_int_eq(reload_may_set(&r, "server.alternate", "", &e), 0);
 	ck_assert_int_eq(reload_may_set(&r, "mqtt.max_qoss", "1", &e), FB_ENOENT);
 	ck_assert_int_eq(reload_may_set(&r, "workers", "2", &e), FB_EUNSUP);
 	ck_assert_int_eq(reload_may_set(&r, "mqtt.max_topic_levels", "2", &e), FB_ECONFLICT);
