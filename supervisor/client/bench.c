@@ -230,6 +230,7 @@ setup(struct bench *b)
 	/* An open loop wakes up for each message: the default slack of 50 us would be in every latency. */
 	prctl(PR_SET_TIMERSLACK, 1000UL);
 	swarm_init(s);
+	s->net = &b->o.net;
 	s->level = b->o.level;
 	s->user = b->o.user;
 	s->password = b->o.password;
@@ -245,7 +246,7 @@ setup(struct bench *b)
 	raise_limit(b);
 	if (b->o.procs.root_count > 0 && !proc_find(&b->o.procs))
 		swarm_fail(s, "--broker-pid: no such process");
-	return !swarm_failed(s) && swarm_resolve(s, b->o.host, b->o.port);
+	return !swarm_failed(s) && swarm_resolve(s);
 }
 
 int
@@ -263,6 +264,10 @@ bench_main(char **argv)
 		bench_opts_help();
 		return 0;
 	}
+	if (net_open(&b.o.net, false, error, sizeof error) != 0) {
+		fprintf(stderr, "fubar-client bench: %s\n", error);
+		return 2;
+	}
 	ok = setup(&b);
 	if (ok && b.o.mode == BENCH_CONN)
 		ok = bench_conn(&b);
@@ -277,5 +282,6 @@ bench_main(char **argv)
 		fprintf(stderr, "fubar-client bench: %s\n", b.swarm.error);
 	bench_report(&b, ok);
 	swarm_fini(&b.swarm);
+	net_close(&b.o.net);
 	return ok ? 0 : 1;
 }

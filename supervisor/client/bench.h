@@ -15,12 +15,11 @@ enum bench_mode { BENCH_CONN, BENCH_1TO1, BENCH_FANIN, BENCH_FANOUT, BENCH_RETAI
 
 struct bench_opts {
 	enum bench_mode mode;
-	const char *host;
+	struct net net;
 	const char *user;
 	const char *password;
 	const char *prefix;
 	const char *admin_socket;
-	uint16_t port;
 	uint8_t level;
 	uint8_t qos;
 	uint32_t size;

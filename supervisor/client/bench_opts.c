@@ -68,17 +68,6 @@ take_u32(struct opt *opt, int row, const char *value, uint32_t min, uint32_t max
 }
 
 static bool
-take_port(struct opt *opt, int row, const char *value, uint16_t *out)
-{
-	uint32_t v;
-
-	if (!take_u32(opt, row, value, 1, UINT16_MAX, &v))
-		return false;
-	*out = (uint16_t)v;
-	return true;
-}
-
-static bool
 take_pids(struct opt *opt, const char *value, struct proc_set *out)
 {
 	if (proc_parse(out, value))
@@ -107,9 +96,9 @@ take_option(struct bench_opts *o, struct opt *opt, int row, const char *value)
 {
 	uint32_t v = 0;
 
+	if (row < NET_OPT_COUNT)
+		return net_option(&o->net, opt, row, value);
 	switch (row) {
-	case OPT_HOST: return set_text(&o->host, value);
-	case OPT_PORT: return take_port(opt, row, value, &o->port);
 	case OPT_LEVEL: return opt_level(opt, row, value, &o->level);
 	case OPT_USER: return set_text(&o->user, value);
 	case OPT_PASSWORD: return set_text(&o->password, value);
@@ -160,10 +149,6 @@ set_defaults(struct bench_opts *o)
 	static const uint32_t pubs[] = { 0, 50, 100, 1, 1 };
 	static const uint32_t subs[] = { 0, 0, 1, 1000, 0 };
 
-	if (o->host == NULL)
-		o->host = "localhost";
-	if (o->port == 0)
-		o->port = 1883;
 	if (o->prefix == NULL) {
 		uint32_t v;
 
@@ -192,9 +177,14 @@ set_defaults(struct bench_opts *o)
 }
 
 static bool
-check(const struct bench_opts *o, struct opt *opt, bool have_mode)
+check(struct bench_opts *o, struct opt *opt, bool have_mode)
 {
 	const char *wrong = NULL;
+
+	if (o->user == NULL && o->net.rest.user[0] != 0)
+		o->user = o->net.rest.user;
+	if (o->password == NULL && o->net.rest.has_password)
+		o->password = o->net.rest.password;
 
 	if (!have_mode)
 		wrong = "say what to measure: conn, 1to1, fanin, fanout or retained";
@@ -208,6 +198,8 @@ check(const struct bench_opts *o, struct opt *opt, bool have_mode)
 		wrong = "--window: at most 32767 at QoS 1 and 2";
 	else if (o->prefix != NULL && strpbrk(o->prefix, "+#") != NULL)
 		wrong = "--clients-prefix: it is the start of topics, so no + or #";
+	else if (o->net.rest.path[0] != 0)
+		wrong = "--url: a topic has no place here";
 	if (wrong != NULL)
 		snprintf(opt->error, sizeof opt->error, "%s", wrong);
 	return wrong == NULL;
@@ -223,6 +215,7 @@ bench_opts_parse(struct bench_opts *o, char **argv, char *error, size_t error_si
 	int row;
 
 	memset(o, 0, sizeof *o);
+	net_init(&o->net);
 	o->level = 4;
 	o->qos = UINT8_MAX;
 	o->warmup_s = -1;

@@ -107,7 +107,8 @@ text_setup(const struct bench *b)
 		printf(", %g a second", b->o.rate);
 	else if (b->o.mode != BENCH_CONN)
 		printf(", window %u", b->o.window);
-	printf(", level %u%s\n", b->o.level, b->o.cross ? ", crossing workers" : "");
+	printf(", level %u, %s%s%s\n", b->o.level, target_kind(&b->o.net.at), b->o.net.split ? ", split" : "",
+	    b->o.cross ? ", crossing workers" : "");
 }
 
 static const char *const slope_names[] = { "connection", "subscription", "retained message" };
@@ -172,6 +173,8 @@ report_json(const struct bench *b, bool ok, const struct span *s, const struct s
 	    "ok", ok, "qos", b->o.qos, "size", (int)b->o.size, "level", b->o.level, "publishers", (int)b->o.pubs,
 	    "subscribers", (int)b->o.subs, "window", (int)b->o.window, "rate", b->o.rate, "cross", b->o.cross);
 
+	json_object_set_new(j, "transport", json_string(target_kind(&b->o.net.at)));
+	json_object_set_new(j, "split", json_boolean(b->o.net.split));
 	if (b->swarm.error[0] != 0)
 		json_object_set_new(j, "error", json_string(b->swarm.error));
 	json_object_set_new(j, b->o.mode == BENCH_CONN ? "connected" : b->o.mode == BENCH_RETAINED ? "set" : "delivered",

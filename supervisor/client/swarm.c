@@ -43,13 +43,12 @@ swarm_fini(struct swarm *s)
 		struct peer *p = s->peers[i];
 
 		peer_close(p);
-		buf_fini(&p->out);
-		buf_fini(&p->rest);
 		mem_free(p);
 	}
 	mem_free(s->peers);
 	mem_free(s->touched);
 	mem_free(s->scratch);
+	buf_fini(&s->plain);
 	close(s->epoll);
 }
 
@@ -66,8 +65,10 @@ swarm_fail(struct swarm *s, const char *fmt, ...)
 }
 
 bool
-swarm_resolve(struct swarm *s, const char *host, uint16_t port)
+swarm_resolve(struct swarm *s)
 {
+	const char *host = s->net->at.host;
+	uint16_t port = target_port(&s->net->at);
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list = NULL;
 	char service[8];
@@ -113,6 +114,7 @@ swarm_more(struct swarm *s, uint32_t n)
 		struct peer *p = mem_zalloc(sizeof *p);
 
 		p->swarm = s;
+		buf_init(&p->wire);
 		p->fd = -1;
 		p->number = i;
 		s->peers[i] = p;
@@ -145,7 +147,7 @@ peer_gone(struct peer *p)
 
 	if (p->state == PEER_UP)
 		s->up--;
-	if (p->state == PEER_DIALING || p->state == PEER_CONNECTING)
+	if (p->state != PEER_UP && p->fd >= 0)
 		s->opening--;
 	if (p->fd >= 0)
 		close(p->fd);
@@ -153,8 +155,11 @@ peer_gone(struct peer *p)
 	p->subacks = 0;
 	p->fd = -1;
 	p->state = PEER_CLOSED;
+	stream_free(p->stream);
+	p->stream = NULL;
 	buf_fini(&p->out);
 	buf_fini(&p->rest);
+	buf_fini(&p->wire);
 }
 
 void
@@ -162,8 +167,13 @@ peer_close(struct peer *p)
 {
 	static const uint8_t bye[] = { MQTT_DISCONNECT << 4, 0 };
 
-	if (p->state == PEER_UP)
+	if (p->state == PEER_UP && p->stream == NULL) {
 		(void)!send(p->fd, bye, sizeof bye, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} else if (p->state == PEER_UP) {
+		(void)stream_put(p->stream, slice_of(bye, sizeof bye), &p->wire);
+		stream_end(p->stream, &p->wire);
+		(void)!send(p->fd, buf_slice(&p->wire).p, buf_len(&p->wire), MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
 	if (p->fd >= 0)
 		peer_gone(p);
 }
@@ -189,10 +199,21 @@ peer_watch(struct peer *p, uint32_t events, int op)
 void
 peer_flush(struct peer *p)
 {
-	struct slice out = buf_slice(&p->out);
+	struct buf *b = p->stream != NULL ? &p->wire : &p->out;
+	struct slice out;
 	ssize_t n;
 
-	if (out.len == 0 || p->blocked || p->fd < 0 || p->state == PEER_DIALING)
+	if (p->blocked || p->fd < 0 || p->state == PEER_DIALING)
+		return;
+	if (p->stream != NULL && p->state != PEER_OPENING && buf_len(&p->out) > 0) {
+		if (stream_put(p->stream, buf_slice(&p->out), &p->wire) != 0) {
+			peer_lost(p, stream_error(p->stream));
+			return;
+		}
+		buf_clear(&p->out);
+	}
+	out = buf_slice(b);
+	if (out.len == 0)
 		return;
 	n = send(p->fd, out.p, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
@@ -200,11 +221,12 @@ peer_flush(struct peer *p)
 		return;
 	}
 	if (n > 0)
-		buf_eat(&p->out, (size_t)n);
-	if (buf_len(&p->out) > 0) {
+		buf_eat(b, (size_t)n);
+	if (buf_len(b) > 0) {
 		p->blocked = true;
 		peer_watch(p, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
-	} else if (p->out.cap > 4096 || p->state != PEER_UP) {
+	} else if (b->cap > 4096 || p->state != PEER_UP) {
+		buf_shrink(b);
 		buf_shrink(&p->out);
 	}
 }
@@ -242,8 +264,12 @@ dialed(struct peer *p)
 	}
 	(void)setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	peer_watch(p, EPOLLIN, EPOLL_CTL_MOD);
-	p->state = PEER_CONNECTING;
-	put_connect(p);
+	p->stream = stream_new(&p->swarm->net->at, p->swarm->net->tls, p->swarm->level, p->swarm->net->split);
+	p->state = p->stream == NULL ? PEER_CONNECTING : PEER_OPENING;
+	if (p->stream == NULL)
+		put_connect(p);
+	else if (stream_start(p->stream, &p->wire) != 0)
+		peer_lost(p, stream_error(p->stream));
 	peer_flush(p);
 }
 
@@ -405,6 +431,33 @@ take_bytes(struct peer *p, const uint8_t *bytes, size_t len)
 	return true;
 }
 
+/* Bytes from the socket through the peer's stream. False: the peer is gone. */
+static bool
+take_stream(struct peer *p, const uint8_t *bytes, size_t len)
+{
+	struct buf *plain = &p->swarm->plain;
+	bool ok;
+	int r;
+
+	buf_clear(plain);
+	buf_put_slice(plain, buf_slice(&p->rest));
+	buf_clear(&p->rest);
+	r = stream_take(p->stream, slice_of(bytes, len), plain, &p->wire);
+	if (r == 0 && p->state == PEER_OPENING && stream_ready(p->stream)) {
+		p->state = PEER_CONNECTING;
+		put_connect(p);
+		peer_touch(p);
+	}
+	ok = buf_len(plain) == 0 || take_bytes(p, buf_slice(plain).p, buf_len(plain));
+	if (ok && r != 0) {
+		peer_lost(p, stream_error(p->stream));
+		return false;
+	}
+	if (ok && buf_len(&p->wire) > 0)
+		peer_touch(p);
+	return ok;
+}
+
 static void
 readable(struct peer *p)
 {
@@ -412,7 +465,7 @@ readable(struct peer *p)
 	ssize_t n;
 
 	do {
-		size_t have = buf_len(&p->rest);
+		size_t have = p->stream == NULL ? buf_len(&p->rest) : 0;
 		size_t room;
 
 		FB_ASSERT(have < s->scratch_size);
@@ -426,8 +479,9 @@ readable(struct peer *p)
 			peer_lost(p, n == 0 ? "closed by the server" : strerror(errno));
 			return;
 		}
-		buf_clear(&p->rest);
-		if (!take_bytes(p, s->scratch, have + (size_t)n))
+		if (p->stream == NULL)
+			buf_clear(&p->rest);
+		if (p->stream == NULL ? !take_bytes(p, s->scratch, have + (size_t)n) : !take_stream(p, s->scratch, (size_t)n))
 			return;
 		if (buf_len(&p->rest) == 0)
 			buf_shrink(&p->rest);
@@ -466,7 +520,7 @@ check_opening(struct swarm *s)
 	for (uint32_t i = s->opened > s->opening_max ? s->opened - s->opening_max : 0; i < s->opened; i++) {
 		struct peer *p = s->peers[i];
 
-		if (p->state != PEER_DIALING && p->state != PEER_CONNECTING)
+		if (p->state == PEER_UP || p->state == PEER_CLOSED)
 			continue;
 		if (mono_diff(s->now, p->opened) > OPEN_TIMEOUT_NS)
 			peer_lost(p, "no answer within 60 s");

@@ -11,10 +11,12 @@
 #include <sys/socket.h>
 
 #include "supervisor/client/hist.h"
+#include "supervisor/client/net.h"
 #include "common/base/buf.h"
 #include "common/base/clock.h"
 
-enum peer_state { PEER_NEW, PEER_DIALING, PEER_CONNECTING, PEER_UP, PEER_CLOSED };
+/* OPENING: the handshakes of TLS and WebSocket; CONNECTING: CONNECT is sent. */
+enum peer_state { PEER_NEW, PEER_DIALING, PEER_OPENING, PEER_CONNECTING, PEER_UP, PEER_CLOSED };
 
 #define PEER_BAD SIZE_MAX
 
@@ -27,6 +29,8 @@ struct peer {
 	void *owner;                    /* for on_bytes */
 	struct buf out;                 /* bytes to send: put, then peer_touch() */
 	struct buf rest;                /* the start of a packet that is not whole yet */
+	struct stream *stream;          /* NULL: plain; owned */
+	struct buf wire;                /* with a stream: what it made of out */
 	struct mono opened;
 	int fd;
 	uint32_t number;                /* index in swarm->peers; makes the client id */
@@ -38,6 +42,7 @@ struct peer {
 
 struct swarm {
 	/* Set by the user before the first turn. */
+	const struct net *net;          /* opened; borrowed */
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
 	uint8_t level;
@@ -67,6 +72,7 @@ struct swarm {
 	char error[256];                /* not empty: something is wrong, the run is over */
 
 	uint8_t *scratch;
+	struct buf plain;               /* what a stream made of scratch */
 	struct peer **touched;
 	uint32_t touched_count;
 	uint32_t room;                  /* of peers and touched */
@@ -75,8 +81,8 @@ struct swarm {
 
 void swarm_init(struct swarm *s);
 void swarm_fini(struct swarm *s);                       /* closes all */
-/* Looks the name up; false with s->error. */
-bool swarm_resolve(struct swarm *s, const char *host, uint16_t port);
+/* Looks the name in s->net up; false with s->error. */
+bool swarm_resolve(struct swarm *s);
 /* More connections to come: makes n peers and returns the number of the first. */
 uint32_t swarm_more(struct swarm *s, uint32_t n);
 /* Lets peers below target be dialed, at s->open_rate from now on. */

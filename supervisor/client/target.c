@@ -29,11 +29,17 @@ target_port(const struct target *t)
 }
 
 const char *
+target_kind(const struct target *t)
+{
+	return t->ws ? (t->tls ? "wss" : "ws") : t->tls ? "mqtts" : "mqtt";
+}
+
+const char *
 target_show(const struct target *t, char *out, size_t size)
 {
 	bool six = strchr(t->host, ':') != NULL;
 
-	snprintf(out, size, "%s://%s%s%s:%u%s", t->ws ? (t->tls ? "wss" : "ws") : t->tls ? "mqtts" : "mqtt", six ? "[" : "",
+	snprintf(out, size, "%s://%s%s%s:%u%s", target_kind(t), six ? "[" : "",
 	    t->host, six ? "]" : "", target_port(t), t->ws ? (t->path[0] != 0 ? t->path : "/mqtt") : "");
 	return out;
 }

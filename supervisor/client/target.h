@@ -33,6 +33,7 @@ int target_parse(struct target *t, const char *url, struct target_rest *rest, ch
 /* An alternate server as it stands in CONNACK: a URL, or host[:port] of the same kind as *from. The first of several
  * (separated by blanks) counts. FB_EINVAL: none of that; FB_EPERM: from TLS to a server without. */
 int target_alternate(struct target *t, const struct target *from, const void *text, size_t len);
+const char *target_kind(const struct target *t);        /* mqtt, mqtts, ws, wss */
 uint16_t target_port(const struct target *t);           /* the port, or that of its kind: 1883, 8883, 80, 443 */
 const char *target_show(const struct target *t, char *out, size_t size);
 
