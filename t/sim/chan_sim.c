@@ -49,6 +49,7 @@ struct chan {
 };
 
 int64_t sim_chan_delay_max_ns = NS_PER_MS;
+void (*sim_chan_watch)(const struct loop *from, const struct loop *to, enum ipc_type type, struct slice payload);
 static struct list chans = { &chans, &chans };
 
 static const struct {
@@ -177,7 +178,12 @@ on_bell(void *arg)
 			c->closed = true;
 			c->ops->on_closed(c->arg);
 		} else {
+			const struct chan *from = other(c->end)->chan;
+
 			FB_ASSERT(ipc_may_send(m->type, c->peer, c->self));
+			if (sim_chan_watch != NULL)
+				sim_chan_watch(from != NULL ? from->loop : NULL, c->loop, m->type,
+				    slice_of(m->bytes, m->len));
 			c->ops->on_msg(c->arg, m->type, slice_of(m->bytes, m->len), m->fd);
 		}
 		mem_free(m);

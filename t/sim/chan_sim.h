@@ -11,4 +11,7 @@ void sim_chan_die(const struct loop *l);
 
 extern int64_t sim_chan_delay_max_ns;
 
+/* Hears of each message just before its receiver does. from: NULL if the sender has ended. */
+extern void (*sim_chan_watch)(const struct loop *from, const struct loop *to, enum ipc_type type, struct slice payload);
+
 #endif

@@ -421,8 +421,13 @@ check_empty(void)
 
 	for (unsigned k = 0; k < sn.node.workers; k++)
 		check_worker_empty(k);
-	if (owners_count(&st->owners) != 0)
-		fail("the store still has %zu owners", owners_count(&st->owners));
+	if (owners_count(&st->owners) != 0) {
+		struct hmap_iter it = { 0 };
+		const struct owner *o = container_of(hmap_each(&st->owners.ids, &it), struct owner, node);
+
+		fail("the store still has %zu owners, one of %.*s: worker %u, flags %u", owners_count(&st->owners),
+		    (int)o->id_len, (const char *)o->id, o->slot, o->flags);
+	}
 	if (sim_disk_count(TABLE_sessions) != 0 || sim_disk_count(TABLE_subscriptions) != 0)
 		fail("the store still has %zu sessions, %zu subscriptions", sim_disk_count(TABLE_sessions),
 		    sim_disk_count(TABLE_subscriptions));

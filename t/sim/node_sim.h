@@ -100,6 +100,8 @@ extern struct sim_node {
 _Noreturn void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+void trace_start(void);                         /* node_trace.c */
+
 /* node_client.c */
 extern const char *const filter_names[FILTERS];
 const char *topic_name(unsigned topic);

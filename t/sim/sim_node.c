@@ -440,6 +440,7 @@ main(int argc, char **argv)
 		faults = NULL;
 	log_open(2, "sim", getenv("SIM_LOG") != NULL ? LOG_DEBUG : LOG_ERROR);
 	sn.trace = getenv("SIM_TRACE") != NULL;
+	trace_start();
 	sn.msgs = mem_zalloc(MSGS_MAX * sizeof *sn.msgs);
 	for (uint64_t seed = first; seed < first + seeds; seed++)
 		run_seed(seed, faults);
