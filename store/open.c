@@ -11,7 +11,7 @@
 #include "store/store.h"
 
 struct open_wait {
-	struct list link;               /* in slots.opens, while it waits for names */
+	struct list link;               /* in slots.opens, while it waits for names; in a slot's, for its rows */
 	struct auth_ask ask;            /* while it waits for the pool */
 	struct slot *slot;
 	struct ipc_open p;              /* client_id and user in bytes; no password */
@@ -93,6 +93,26 @@ reload(struct slot *t, struct owner *w, const struct ipc_open *p, struct ipc_ope
 	return rc;
 }
 
+/* The slot whose process had the session and is dead, until its successor has the row. The neighbours hold for it what was
+ * published since: so the session goes there first, and moves from there. NULL: none, or the asker. */
+static struct slot *
+comes_back(struct slot *t, const struct owner *w, const struct ipc_open *p)
+{
+	struct store *s = t->store;
+	const struct owner_claim *c;
+	unsigned number = w->slot;
+
+	if ((w->flags & OWNER_HELD) != 0) {
+		if ((p->flags & OPEN_RELOAD) == 0)
+			return NULL;
+		c = owners_claim_before(&s->owners, w, p->stamp);
+		if (c == NULL || !c->dead)
+			return NULL;
+		number = c->slot;
+	}
+	return number < s->slot_count && number != t->number && !s->slots.slot[number].loaded ? &s->slots.slot[number] : NULL;
+}
+
 /* Who it is is known. */
 static void
 decide(struct slot *t, const struct ipc_open *p)
@@ -102,8 +122,14 @@ decide(struct slot *t, const struct ipc_open *p)
 	/* An assigned id, 128 random bits: nobody has it, nobody else will ask for it. */
 	bool assigned = (p->flags & OPEN_ASSIGNED) != 0;
 	struct owner *w = assigned ? NULL : owners_find(all, p->client_id);
+	struct slot *first = w != NULL ? comes_back(t, w, p) : NULL;
 	struct buf subs;
 	int rc = 0;
+
+	if (first != NULL) {
+		list_put_last(&first->opens, &wait_new(t, p)->link);
+		return;
+	}
 
 	if ((p->flags & OPEN_AUTH) != 0)
 		a.account = p->user;
@@ -197,6 +223,35 @@ open_serve_waiting(struct store *s)
 	}
 }
 
+void
+open_serve_loaded(struct slot *t)
+{
+	struct list all;
+
+	list_init(&all);
+	list_move_all(&all, &t->opens);
+	while (!list_empty(&all)) {
+		struct open_wait *o = container_of(all.next, struct open_wait, link);
+
+		list_del(&o->link);
+		decide(o->slot, &o->p);
+		mem_free(o);
+	}
+}
+
+static void
+drop_of(struct list *opens, const struct slot *t)
+{
+	LIST_EACH_SAFE(n, tmp, opens) {
+		struct open_wait *o = container_of(n, struct open_wait, link);
+
+		if (o->slot != t)
+			continue;
+		list_del(&o->link);
+		mem_free(o);
+	}
+}
+
 static void
 drop_ask(struct auth_ask *ask)
 {
@@ -206,13 +261,10 @@ drop_ask(struct auth_ask *ask)
 void
 open_drop_slot(struct slot *t)
 {
-	LIST_EACH_SAFE(n, tmp, &t->store->slots.opens) {
-		struct open_wait *o = container_of(n, struct open_wait, link);
+	struct store *s = t->store;
 
-		if (o->slot != t)
-			continue;
-		list_del(&o->link);
-		mem_free(o);
-	}
+	drop_of(&s->slots.opens, t);
+	for (unsigned i = 0; i < s->slot_count; i++)
+		drop_of(&s->slots.slot[i].opens, t);
 	auth_drop(t->store->auth, t, drop_ask);
 }

@@ -64,6 +64,25 @@ owners_claim_before(const struct owners *o, const struct owner *w, uint64_t stam
 	return newest;
 }
 
+struct owner_claim *
+owners_claim_get(const struct owners *o, const struct owner *w, uint64_t stamp)
+{
+	struct owner_claim *c = owners_claim_before(o, w, stamp + 1);
+
+	return c != NULL && c->stamp == stamp ? c : NULL;
+}
+
+struct owner_claim *
+owners_claim_dead(const struct owners *o, const struct owner *w, unsigned slot)
+{
+	uint64_t before = UINT64_MAX;
+	struct owner_claim *c;
+
+	while ((c = owners_claim_before(o, w, before)) != NULL && !(c->dead && c->slot == slot))
+		before = c->stamp;
+	return c;
+}
+
 bool
 owners_claimed_by(const struct owners *o, const struct owner *w, unsigned slot)
 {
@@ -78,9 +97,9 @@ owners_claimed_by(const struct owners *o, const struct owner *w, unsigned slot)
 void
 owners_claim_del(struct owners *o, struct owner *w, uint64_t stamp)
 {
-	struct owner_claim *c = owners_claim_before(o, w, stamp + 1);
+	struct owner_claim *c = owners_claim_get(o, w, stamp);
 
-	if (c != NULL && c->stamp == stamp)
+	if (c != NULL)
 		claim_free(o, c);
 	if ((w->flags & OWNER_CLAIMED) != 0 && owners_claim_before(o, w, UINT64_MAX) == NULL)
 		w->flags &= (uint8_t)~OWNER_CLAIMED;
@@ -138,8 +157,12 @@ owners_next(struct owners *o, struct owner *w)
 	struct owner_claim *c = owners_claim_before(o, w, UINT64_MAX);
 
 	if (c != NULL) {
+		bool dead = c->dead;
+
 		set_owner(w, c->slot, c->stamp);
 		claim_free(o, c);
+		if (dead)
+			w->flags &= (uint8_t)~OWNER_HELD;
 		return false;
 	}
 	if ((w->flags & OWNER_DURABLE) == 0) {
@@ -273,7 +296,11 @@ owners_slot_gone(struct owners *o, unsigned slot)
 	while ((n = hmap_each(&o->claims, &it)) != NULL) {
 		struct owner_claim *c = container_of(n, struct owner_claim, node);
 
-		if (c->slot == slot)
+		if (c->slot != slot)
+			continue;
+		if ((c->owner->flags & OWNER_DURABLE) != 0 && owners_claim_before(o, c->owner, c->stamp) == NULL)
+			c->dead = true;
+		else
 			claim_free(o, c);
 	}
 	it = (struct hmap_iter){ 0 };
@@ -282,5 +309,19 @@ owners_slot_gone(struct owners *o, unsigned slot)
 
 		if (w->slot == slot && ((w->flags & OWNER_HELD) != 0 || (w->flags & OWNER_DURABLE) == 0))
 			(void)owners_next(o, w);
+	}
+}
+
+void
+owners_slot_loaded(struct owners *o, unsigned slot)
+{
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+
+	while ((n = hmap_each(&o->claims, &it)) != NULL) {
+		struct owner_claim *c = container_of(n, struct owner_claim, node);
+
+		if (c->slot == slot && c->dead)
+			claim_free(o, c);
 	}
 }

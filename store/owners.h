@@ -4,7 +4,10 @@
  * An entry with an id of up to 21 bytes takes 64 bytes of heap and a bucket of the map.
  *
  * The owner is the one to whom the id was given last; it takes the session from the one before it. Until that one says
- * that it let go, it has a claim: when the owner dies before it took anything, the newest claim makes the owner. */
+ * that it let go, it has a claim: when the owner dies before it took anything, the newest claim makes the owner.
+ *
+ * The oldest claim has the session. If its process dies, the row of a durable one is its successor's, by the same number:
+ * what the neighbours hold for that slot comes there, and whoever waits takes it from there. */
 #ifndef STORE_OWNERS_H
 #define STORE_OWNERS_H
 
@@ -37,6 +40,7 @@ struct owner_claim {
 	struct owner *owner;
 	uint64_t stamp;
 	uint16_t slot;
+	bool dead;                      /* its successor is to get the row */
 };
 
 struct owners {
@@ -54,10 +58,12 @@ void owners_give(struct owners *o, struct owner *w, unsigned slot);
 bool owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp);
 /* The newest claim before that number; NULL: none. */
 struct owner_claim *owners_claim_before(const struct owners *o, const struct owner *w, uint64_t stamp);
+struct owner_claim *owners_claim_get(const struct owners *o, const struct owner *w, uint64_t stamp);
+struct owner_claim *owners_claim_dead(const struct owners *o, const struct owner *w, unsigned slot);
 bool owners_claimed_by(const struct owners *o, const struct owner *w, unsigned slot);
 void owners_claim_del(struct owners *o, struct owner *w, uint64_t stamp);
 /* The owner has nothing: the newest claim makes another one; or the entry goes, w with it; or (true) only
- * the row is left. */
+ * the row is left, and no successor is to get it. */
 bool owners_next(struct owners *o, struct owner *w);
 
 void owners_init(struct owners *o);
@@ -75,8 +81,11 @@ owner_id(const struct owner *w)
 	return slice_of(w->id, w->id_len);
 }
 size_t owners_count(const struct owners *o);
-/* The slot's process is dead: its claims are dropped, its entries go to the next, as owners_next() has it. */
+/* The slot's process is dead: its claims are dropped but that which had the session, its entries go to the next, as
+ * owners_next() has it. */
 void owners_slot_gone(struct owners *o, unsigned slot);
+/* Its successor has got all rows that there are. */
+void owners_slot_loaded(struct owners *o, unsigned slot);
 void owners_clear(struct owners *o);
 
 #endif

@@ -255,6 +255,20 @@ do_own_end(struct slot *t)
 		check_named(t->store);
 }
 
+/* By whom it had it, or by its taker. Then who had it may be dead, and its successor may have got the row; or the taker
+ * may die before it says so there. */
+static void
+end_claim(struct slot *t, struct owner *w, uint64_t stamp)
+{
+	struct store *s = t->store;
+	const struct owner_claim *c = owners_claim_get(&s->owners, w, stamp);
+	struct slot *of = c != NULL && c->slot != t->number ? &s->slots.slot[c->slot] : NULL;
+
+	if (of != NULL && of->chan != NULL && !c->dead)
+		CHAN_SEND(of->chan, DISOWN, client, .stamp = stamp, .client_id = owner_id(w));
+	owners_claim_del(&s->owners, w, stamp);
+}
+
 static void
 do_give_up(struct slot *t, struct slice payload)
 {
@@ -267,9 +281,9 @@ do_give_up(struct slot *t, struct slice payload)
 	if (w == NULL)
 		return;
 	if (w->slot != t->number || w->stamp != p.stamp)
-		owners_claim_del(&t->store->owners, w, p.stamp);
+		end_claim(t, w, p.stamp);
 	/* Its taker has died since: only the row is left of what moved. */
-	else if (owners_next(&t->store->owners, w))
+	else if (owners_next(&t->store->owners, w) && t->store->slots.all_named)
 		sessions_hand_row(t, w);
 }
 
@@ -413,6 +427,7 @@ slots_init(struct store *s)
 		t->next_fd = -1;
 		task_init(&t->tell, on_tell);
 		list_init(&t->parked);
+		list_init(&t->opens);
 	}
 	timer_init(&s->slots.grace, on_grace);
 	list_init(&s->slots.opens);

@@ -37,6 +37,7 @@ struct slot {
 	uint64_t next_epoch;
 	struct sessions_load *load;     /* while rows are sent */
 	struct list parked;             /* struct work_job that wait for room in the channel */
+	struct list opens;              /* struct open_wait of any slot, until this one has its rows */
 };
 
 struct slots {

@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "store/change.h"
+#include "store/open.h"
 #include "store/st_acls.h"
 #include "store/st_queues.h"
 #include "store/store.h"
@@ -317,8 +318,9 @@ struct sessions_load {
 	bool acls_sent;
 };
 
+/* claim: that by which the slot's last process had it; NULL: nobody else is to have it. */
 static void
-send_row(struct slot *t, struct owner *w, struct slice value)
+send_row(struct slot *t, struct owner *w, struct owner_claim *claim, struct slice value)
 {
 	struct ipc_session_row p = { .client_id = owner_id(w) };
 	struct rec_session r;
@@ -335,8 +337,11 @@ send_row(struct slot *t, struct owner *w, struct slice value)
 		p.expiry_s = r.expiry_s;
 		p.offline_since_s = r.offline_since_s;
 		p.subs = buf_slice(&subs);
-		owners_give(&t->store->owners, w, t->number);
-		p.stamp = w->stamp;
+		if (claim == NULL)
+			owners_give(&t->store->owners, w, t->number);
+		else
+			claim->dead = false;
+		p.stamp = claim == NULL ? w->stamp : claim->stamp;
 		ipc_put_session_row(chan_begin(t->chan, IPC_SESSION_ROW), &p);
 		chan_end(t->chan);
 		queues_send(t, p.client_id);
@@ -351,8 +356,19 @@ sessions_hand_row(struct slot *t, struct owner *w)
 
 	buf_init(&value);
 	if (table_get(t->store->env, NULL, TABLE_sessions, owner_id(w), &value) == 0)
-		send_row(t, w, buf_slice(&value));
+		send_row(t, w, NULL, buf_slice(&value));
 	buf_fini(&value);
+}
+
+static void
+send_row_if_its(struct slot *t, struct owner *w, struct slice value)
+{
+	struct owner_claim *claim;
+
+	if (w->slot == t->number && (w->flags & (OWNER_DURABLE | OWNER_HELD)) == OWNER_DURABLE)
+		send_row(t, w, NULL, value);
+	else if ((claim = owners_claim_dead(&t->store->owners, w, t->number)) != NULL)
+		send_row(t, w, claim, value);
 }
 
 /* 0: a slice is done; FB_ENOENT: all is. */
@@ -373,8 +389,8 @@ load_some(struct sessions_load *l)
 		buf_clear(&l->after);
 		buf_put_slice(&l->after, id);
 		buf_put_u8(&l->after, 0);
-		if (w != NULL && w->slot == t->number && (w->flags & (OWNER_DURABLE | OWNER_HELD)) == OWNER_DURABLE)
-			send_row(t, w, cursor_value(c));
+		if (w != NULL)
+			send_row_if_its(t, w, cursor_value(c));
 		if (chan_full(t->chan) || mono_diff(until, clock_mono()) <= 0)
 			break;
 	}
@@ -403,6 +419,8 @@ load_step(struct work_job *j)
 		return true;
 	CHAN_SEND(t->chan, LOADED, stamp, .stamp = t->store->owners.last_stamp);
 	t->loaded = true;
+	owners_slot_loaded(&t->store->owners, t->number);
+	open_serve_loaded(t);
 	log_info("store", "worker loaded", "slot=%u", t->number);
 	sessions_load_stop(t);
 	return false;

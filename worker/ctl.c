@@ -74,6 +74,7 @@ ctl_check_ready(struct worker *w)
 		return;
 	w->ready_sent = true;
 	chan_send(w->sup, IPC_READY);
+	move_on_ready(w);
 }
 
 static void
@@ -302,11 +303,11 @@ kick_if_of(struct conn *c, void *arg)
 }
 
 static void
-disown(struct worker *w, struct slice id)
+disown(struct worker *w, const struct ipc_client *p)
 {
-	struct session *s = session_get(&w->sessions, id, rand_hash(id.p, id.len));
+	struct session *s = session_get(&w->sessions, p->client_id, rand_hash(p->client_id.p, p->client_id.len));
 
-	if (s == NULL)
+	if (s == NULL || s->stamp != p->stamp)
 		return;
 	s->flags = (uint8_t)(s->flags | SESSION_DISOWNED);
 	if (s->conn != NULL)
@@ -377,7 +378,7 @@ ctl_on_store(struct worker *w, enum ipc_type type, struct slice payload)
 	} else if (type == IPC_ACCOUNT_GONE && ipc_take_name(payload, &name) == 0) {
 		conn_each(w, kick_if_of, &name.name);
 	} else if (type == IPC_DISOWN && ipc_take_client(payload, &client) == 0) {
-		disown(w, client.client_id);
+		disown(w, &client);
 	} else if (type == IPC_RESET) {
 		reset(w);
 	} else {

@@ -528,6 +528,9 @@ connect_taken(struct open *o, struct session *s)
 			subs_decode(w, s, buf_slice(&o->subs));
 			o->present = true;
 		}
+	} else if (s->stamp != 0 && (o->ask.flags & OPEN_RELOAD) != 0) {
+		/* It never left, its taker died: the claim that it had meanwhile is over. */
+		storec_give_up(w->store, session_id(s), s->stamp);
 	}
 	o->session = s;
 	s->stamp = o->stamp & SESSION_STAMP_MAX;

@@ -16,7 +16,7 @@
 
 enum record { TAKE = 1, FROZEN, SWITCH, SWITCHED, SHIP, SHIP_END, ACTIVE };
 /* What FROZEN says of the session. */
-enum { FROZEN_HERE, FROZEN_GONE, FROZEN_HERE_NO_ROW, FROZEN_UNKNOWN };
+enum { FROZEN_HERE, FROZEN_GONE, FROZEN_HERE_NO_ROW, FROZEN_UNKNOWN, FROZEN_HERE_LOADED };
 
 struct moves {
 	uint64_t stamp;                 /* the largest number of the store's answers that we have read */
@@ -24,6 +24,7 @@ struct moves {
 	struct list late;               /* struct late_take behind a CONNECT */
 	struct list takes;              /* struct move coming here, by CONNECT */
 	struct list leaving;            /* struct move going away */
+	struct list marks;              /* struct late_mark */
 	uint64_t up;                    /* slots that are linked */
 };
 
@@ -53,6 +54,15 @@ struct late_take {
 	uint8_t body[];
 };
 
+/* SWITCHED to an old owner that is not linked with us yet: what we hold for it goes before. */
+struct late_mark {
+	struct list link;
+	uint64_t stamp;
+	uint16_t owner;
+	uint16_t len;
+	uint8_t id[];
+};
+
 static void on_take(struct worker *w, unsigned from, struct slice body);
 static void reply_gone(struct worker *w, unsigned to, struct slice id, uint64_t taken, int how);
 
@@ -65,6 +75,7 @@ moves_new(void)
 	list_init(&m->late);
 	list_init(&m->takes);
 	list_init(&m->leaving);
+	list_init(&m->marks);
 	return m;
 }
 
@@ -99,9 +110,18 @@ move_free(struct move *m)
 	mem_free(m);
 }
 
+static void
+mark_free(struct late_mark *k)
+{
+	list_del(&k->link);
+	mem_free(k);
+}
+
 void
 moves_drop(struct worker *w)
 {
+	LIST_EACH_SAFE(n, tmp, &w->moves->marks)
+		mark_free(container_of(n, struct late_mark, link));
 	LIST_EACH_SAFE(n, tmp, &w->moves->early)
 		late_free(container_of(n, struct late_take, link));
 	LIST_EACH_SAFE(n, tmp, &w->moves->late)
@@ -250,6 +270,8 @@ activate(struct move *m)
 		join_aside(held);
 	}
 	send_id(w, m->peer, ACTIVE, session_id(s));
+	/* It may be dead: then its successor must not have it too. */
+	storec_give_up(w->store, session_id(s), m->taken);
 	METRIC_ADD(moves_in, 1);
 	move_free(m);
 	connect_taken(o, s);
@@ -326,7 +348,8 @@ on_frozen(struct worker *w, unsigned from, struct slice body)
 			move_free(m), connect_gone(o);
 		return;
 	}
-	s = session_new(w, id, connect_account(o), SESSION_DURABLE | (what == FROZEN_HERE ? SESSION_ROW : 0));
+	s = session_new(w, id, connect_account(o), (uint8_t)(SESSION_DURABLE |
+	    (what != FROZEN_HERE_NO_ROW ? SESSION_ROW : 0) | (what == FROZEN_HERE_LOADED ? SESSION_LOADED : 0)));
 	s->move = m;
 	m->session = s;
 	subs_decode(w, s, body);
@@ -396,7 +419,8 @@ freeze(struct worker *w, struct session *s, unsigned to, uint64_t taken, uint64_
 	list_put_last(&w->moves->leaving, &m->link);
 	buf_init(&b);
 	buf_put_le32_bytes(&b, session_id(s));
-	buf_put_u8(&b, s->flags & SESSION_ROW ? FROZEN_HERE : FROZEN_HERE_NO_ROW);
+	buf_put_u8(&b, (s->flags & SESSION_ROW) == 0 ? FROZEN_HERE_NO_ROW :
+	    s->flags & SESSION_LOADED ? FROZEN_HERE_LOADED : FROZEN_HERE);
 	buf_put_le64(&b, taken);
 	subs_encode(s, &b);
 	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
@@ -454,10 +478,16 @@ move_on_stamp(struct worker *w, uint64_t stamp)
 	LIST_EACH_SAFE(n, tmp, &w->moves->early) {
 		struct late_take *l = container_of(n, struct late_take, link);
 
-		if (l->stamp > w->moves->stamp)
+		if (l->stamp > w->moves->stamp || !w->ready_sent)
 			continue;
 		run_late(&l->follower);
 	}
+}
+
+void
+move_on_ready(struct worker *w)
+{
+	move_on_stamp(w, 0);
 }
 
 static void
@@ -474,7 +504,8 @@ on_take(struct worker *w, unsigned from, struct slice body)
 	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_u8(&body, &clean) != 0 ||
 	    slice_take_le64(&body, &stamp) != 0 || slice_take_le64(&body, &to_stamp) != 0)
 		return;
-	if (stamp > w->moves->stamp) {
+	/* Or a neighbour has not sent yet what it holds for the session since our predecessor died. */
+	if (stamp > w->moves->stamp || !w->ready_sent) {
 		list_put_last(&w->moves->early, &late_new(w, from, stamp, whole)->link);
 		return;
 	}
@@ -528,6 +559,8 @@ ship_if_marked(struct move *m)
 	if (m->session->flow != NULL && !list_empty(&m->session->flow->orphans))
 		return;
 	m->sent = true;
+	if ((m->session->flags & SESSION_LOADED) != 0)
+		(void)session_flow(w, m->session);      /* where it stands among the packet ids */
 	if (m->session->flow != NULL) {
 		struct buf id;
 
@@ -584,6 +617,38 @@ move_stay(struct session *s)
 /* ---- every sender ---- */
 
 static void
+mark_owner(struct worker *w, uint16_t owner, struct slice id, uint64_t stamp)
+{
+	struct late_mark *k;
+
+	if ((w->moves->up & bit(owner)) != 0) {
+		send_switched(w, owner, id, stamp);
+		return;
+	}
+	k = mem_zalloc(sizeof *k + id.len);
+	k->stamp = stamp;
+	k->owner = owner;
+	k->len = (uint16_t)id.len;
+	memcpy(k->id, id.p, id.len);
+	list_put_last(&w->moves->marks, &k->link);
+}
+
+/* The owner is linked, or (false) dead. */
+static void
+late_marks(struct worker *w, unsigned owner, bool send)
+{
+	LIST_EACH_SAFE(n, tmp, &w->moves->marks) {
+		struct late_mark *k = container_of(n, struct late_mark, link);
+
+		if (k->owner != owner)
+			continue;
+		if (send)
+			send_switched(w, owner, slice_of(k->id, k->len), k->stamp);
+		mark_free(k);
+	}
+}
+
+static void
 on_switch(struct worker *w, unsigned from, struct slice body)
 {
 	struct slice id;
@@ -594,9 +659,11 @@ on_switch(struct worker *w, unsigned from, struct slice body)
 	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_le16(&body, &owner) != 0 ||
 	    slice_take_le64(&body, &stamp) != 0)
 		return;
+	if (owner >= w->slots)
+		return;
 	send_switched(w, from, id, stamp);
 	if (owner != w->slot) {
-		send_switched(w, owner, id, stamp);
+		mark_owner(w, owner, id, stamp);
 		return;
 	}
 	m = leaving_of(w, id);
@@ -685,6 +752,7 @@ new_sender(struct worker *w, unsigned slot)
 void
 move_on_neighbour(struct worker *w, unsigned slot, bool up)
 {
+	late_marks(w, slot, up);
 	if (up) {
 		new_sender(w, slot);
 		return;

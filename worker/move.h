@@ -13,8 +13,9 @@
  *	CONNACK
  *
  * Per link, records and publishes keep their order: that is what makes a mark a mark. N dies before ACTIVE: O joins
- * what is aside to the queue and stays owner. O dies: N goes on with what it has, or with the store's rows. A sender
- * that dies counts as having marked. */
+ * what is aside to the queue and stays owner. O dies: N goes on with what it has, or begins again with O's successor.
+ * A sender that dies counts as having marked. One that is not linked with O yet marks when it has sent what it held for
+ * it. */
 #ifndef WORKER_MOVE_H
 #define WORKER_MOVE_H
 
@@ -35,6 +36,8 @@ bool move_takes(const struct move *m, unsigned from, bool *aside);
 struct open *move_abandon(struct worker *w, struct session *s);
 /* A QoS 2 publish of the session, not kept when its connection ended, is kept now (or failed). */
 void move_on_orphan_closed(struct move *m);
+/* All neighbours are linked: from now on sessions may go away. */
+void move_on_ready(struct worker *w);
 /* The store has answered up to this number. */
 void move_on_stamp(struct worker *w, uint64_t stamp);
 /* Its new owner is dead, even if the neighbour's end was not heard of yet: it stays. */

@@ -194,16 +194,17 @@ session_flow(struct worker *w, struct session *s)
 		return s->flow;
 	s->flow = flow_new(w, s);
 	/* A client whose worker died may still know ids of QoS 2 messages: a new one with such an id would be taken for a
-	 * repeat. So each incarnation begins somewhere else. */
+	 * repeat. So it begins somewhere else, each time that it is loaded. */
 	if (s->flags & SESSION_LOADED)
-		s->flow->window_head = s->flow->window_tail = (s->node.hash ^ w->epoch * UINT64_C(0x9e3779b97f4a7c15)) >> 48;
+		s->flow->window_head = s->flow->window_tail = (s->node.hash ^ s->stamp * UINT64_C(0x9e3779b97f4a7c15)) >> 48;
 	return s->flow;
 }
 
 void
 session_flow_trim(struct session *s)
 {
-	if (s->flow != NULL && flow_empty(s->flow) && !timer_is_set(&s->flow->expiry)) {
+	/* Where a loaded one stands among the packet ids must not be forgotten. */
+	if (s->flow != NULL && flow_empty(s->flow) && (s->flags & SESSION_LOADED) == 0 && !timer_is_set(&s->flow->expiry)) {
 		flow_free(s->flow);
 		s->flow = NULL;
 	}

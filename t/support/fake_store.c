@@ -680,7 +680,7 @@ fake_store_reset(struct fake_store *s)
 }
 
 void
-fake_store_disown(struct fake_store *s, unsigned slot, const char *id)
+fake_store_disown(struct fake_store *s, unsigned slot, const char *id, uint64_t stamp)
 {
-	CHAN_SEND(s->in->slot[slot].chan, DISOWN, client, .client_id = slice_str(id));
+	CHAN_SEND(s->in->slot[slot].chan, DISOWN, client, .stamp = stamp, .client_id = slice_str(id));
 }

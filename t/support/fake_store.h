@@ -40,7 +40,7 @@ bool fake_store_step(struct fake_store *s);                             /* false
 void fake_store_account(struct fake_store *s, const char *name, const char *password);
 void fake_store_account_del(struct fake_store *s, const char *name);    /* tells the workers */
 void fake_store_reset(struct fake_store *s);                            /* clears all, tells the workers */
-void fake_store_disown(struct fake_store *s, unsigned slot, const char *id);
+void fake_store_disown(struct fake_store *s, unsigned slot, const char *id, uint64_t stamp);
 
 /* Who has it; -1: nobody. Is there a row? Its account. Its subscription's QoS; -1: none. */
 int fake_store_owner(const struct fake_store *s, const char *id);

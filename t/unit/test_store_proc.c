@@ -98,6 +98,7 @@ START_TEST(rows_of_a_dead_worker_go_to_its_successor)
 {
 	struct ipc_session_row row;
 	struct rig_opened o;
+	struct ipc_opened p;
 	struct rig_msg *m;
 	struct rig r;
 
@@ -119,12 +120,17 @@ START_TEST(rows_of_a_dead_worker_go_to_its_successor)
 	ck_assert_uint_eq(o.prev_slot, 0);
 	ck_assert(o.durable);
 	give_up(&r, 0, "d", o.prev_stamp);
-	/* The owner died and another one asks before there is a successor: the rows come with the answer. */
+	/* The owner died and another one asks before there is a successor, for which the neighbours hold messages: it is
+	 * taken from there. */
 	rig_worker_gone(&r, 1);
-	o = rig_open(&r, 0, 0, "d", NULL, NULL);
-	if (o.prev_slot == 1)   /* the store has not heard of it yet */
-		o = rig_open(&r, 0, OPEN_RELOAD, "d", NULL, NULL);
-	ck_assert_uint_eq(o.subs, 2);
+	CHAN_SEND(r.worker[0].chan, OPEN, open, .req = 7, .client_id = SLICE_LIT("d"));
+	rig_worker(&r, 1, 0, true);
+	m = rig_wait(&r.worker[0], IPC_OPENED);
+	ck_assert_int_eq(ipc_take_opened(m->payload, &p), 0);
+	ck_assert_uint_eq(p.prev_slot, 1);
+	ck_assert_uint_eq(p.subs.len, 0);
+	mem_free(m);
+	ck_assert_ptr_nonnull(rig_peek(&r.worker[1], IPC_SESSION_ROW));
 	rig_fini(&r);
 }
 END_TEST
@@ -158,10 +164,15 @@ START_TEST(a_clean_owner_deletes_the_row)
 }
 END_TEST
 
-/* The previous owner died in the middle of a move: what do the rows say? */
-START_TEST(a_move_that_broke_falls_back_to_the_rows)
+/* The previous owner died before the session was taken from it: its successor gets the row, by the number that the
+ * taker knows. */
+START_TEST(a_move_that_broke_begins_again_at_the_successor)
 {
+	struct ipc_session_row row;
+	struct ipc_client gone;
+	struct ipc_opened p;
 	struct rig_opened o;
+	struct rig_msg *m;
 	struct rig r;
 
 	start(&r, 2);
@@ -172,12 +183,24 @@ START_TEST(a_move_that_broke_falls_back_to_the_rows)
 	o = rig_open(&r, 1, 0, "d", NULL, NULL);
 	ck_assert_uint_eq(o.prev_slot, 0);
 	rig_worker_gone(&r, 0);
-	o = rig_open(&r, 1, OPEN_RELOAD, "d", NULL, NULL);
-	ck_assert(o.code == 0 && o.prev_slot == OPEN_NOBODY && o.durable && o.subs == 1);
-	/* And it is not given to the successor. */
+	CHAN_SEND(r.worker[1].chan, OPEN, open, .req = 7, .flags = OPEN_RELOAD, .stamp = o.stamp, .client_id = SLICE_LIT("d"));
 	rig_worker(&r, 0, 0, true);
+	m = rig_wait(&r.worker[1], IPC_OPENED);
+	ck_assert_int_eq(ipc_take_opened(m->payload, &p), 0);
+	ck_assert_uint_eq(p.prev_slot, 0);
+	ck_assert_uint_eq(p.prev_stamp, o.prev_stamp);
+	mem_free(m);
 	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
-	ck_assert_ptr_null(rig_peek(&r.worker[0], IPC_SESSION_ROW));
+	m = rig_peek(&r.worker[0], IPC_SESSION_ROW);
+	ck_assert_ptr_nonnull(m);
+	ck_assert_int_eq(ipc_take_session_row(m->payload, &row), 0);
+	ck_assert_uint_eq(row.stamp, o.prev_stamp);
+	/* The taker had it all the same: the successor has to forget it. */
+	give_up(&r, 1, "d", o.prev_stamp);
+	m = rig_wait(&r.worker[0], IPC_DISOWN);
+	ck_assert_int_eq(ipc_take_client(m->payload, &gone), 0);
+	ck_assert_uint_eq(gone.stamp, o.prev_stamp);
+	mem_free(m);
 	rig_fini(&r);
 }
 END_TEST
@@ -404,5 +427,5 @@ END_TEST
 UNIT_MAIN("store_proc", starts_and_stops, ids_have_one_owner, rows_of_a_dead_worker_go_to_its_successor,
     a_clean_owner_deletes_the_row, writes_are_applied_once_over_a_kill, a_living_worker_keeps_what_it_names,
     a_dead_owner_leaves_it_to_who_had_it_before,
-    several_names_of_one_session_stand_in_line, a_move_that_broke_falls_back_to_the_rows,
+    several_names_of_one_session_stand_in_line, a_move_that_broke_begins_again_at_the_successor,
     assigned_ids_are_not_recorded, reads_wait_for_the_writes_they_name, a_long_read_stalls_nobody)
