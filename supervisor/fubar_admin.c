@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config.h"
 
@@ -106,7 +107,10 @@ parse_options(struct options *o, int argc, char **argv, char error[TOOL_ERROR_MA
 	return 0;
 }
 
-/* --socket, --run-dir, $FUBAR_SOCKET, else where a daemon of this user has it. */
+#define SYSTEM_SOCKET "/run/fubar/admin.sock"
+
+/* --socket, --run-dir, $FUBAR_SOCKET, else where a daemon of this user has it; if there is none, the system's, which
+ * members of its group may ask. */
 static int
 find_socket(struct options *o, char error[TOOL_ERROR_MAX])
 {
@@ -129,6 +133,8 @@ find_socket(struct options *o, char error[TOOL_ERROR_MAX])
 		snprintf(error, TOOL_ERROR_MAX, "the path of the run directory is too long");
 		return FB_ETOOBIG;
 	}
+	if (o->run_dir == NULL && access(o->socket, F_OK) != 0 && access(SYSTEM_SOCKET, F_OK) == 0)
+		snprintf(o->socket, sizeof o->socket, "%s", SYSTEM_SOCKET);
 	return 0;
 }
 

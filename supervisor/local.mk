@@ -17,6 +17,7 @@ libfbsupervisor_a_SOURCES = \
 	supervisor/proctab.c supervisor/proctab.h \
 	supervisor/reload.c supervisor/reload.h \
 	supervisor/restart.c supervisor/restart.h \
+	supervisor/service.c supervisor/service.h \
 	supervisor/spawn.c supervisor/spawn.h \
 	supervisor/stats.c \
 	supervisor/sysmon.c supervisor/sysmon.h \

@@ -402,7 +402,7 @@ logs_chown(const struct logs *g)
 {
 	const struct logfile *const files[] = { &g->console, &g->error, &g->stat };
 
-	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+	for (size_t i = 0; i < sizeof files / sizeof files[0] && geteuid() == 0; i++)
 		if (files[i]->path != NULL && fchown(files[i]->fd, g->uid, g->gid) != 0)
 			log_warn("logs", "file cannot be given to the user", "file=%s error=\"%s\"", files[i]->path, strerror(errno));
 }

@@ -121,7 +121,6 @@ run(struct node *n, struct config_error *e)
 	char path[PATH_MAX];
 	int err;
 
-	notify_init();
 	spawn_reserve_fds();
 	(void)spawn_raise_limits();
 	n->loop = loop_new();
@@ -156,6 +155,7 @@ static int
 fail(const struct config_error *e, int code)
 {
 	fprintf(stderr, "fubard: %s\n", e->text);
+	service_failed(e->text);
 	return code;
 }
 
@@ -164,8 +164,10 @@ static int
 with_config(struct node *n)
 {
 	struct config_error e;
-	int err = reload_init(&n->reload, &n->options, &e);
+	int err;
 
+	notify_init();
+	err = reload_init(&n->reload, &n->options, &e);
 	if (err != 0)
 		return fail(&e, EXIT_BAD);
 	switch (n->options.mode) {

@@ -19,11 +19,13 @@
 #include "common/ipc/codec.h"
 #include "supervisor/admin.h"
 #include "supervisor/death.h"
-#include "supervisor/notify.h"
 #include "supervisor/spawn.h"
 #include "supervisor/watch.h"
 
 #define FIRST_TRIES 5           /* deaths of one child before the node was ever ready: it never will be */
+/* Most memory, and least harm: a worker. Then the store; we are the last. */
+#define OOM_WORKER 200
+#define OOM_STORE  100
 #define STOP_WORKERS_SHARE 0.7  /* of stop_timeout; the rest is the store's */
 
 static const struct chan_ops chan_ops;
@@ -182,7 +184,7 @@ launch(struct proc *p, int *chan_fd)
 		argv[1] = option;
 		argv[2] = slot;
 	}
-	return spawn(p->helper, argv, p->node->logs.pipe_out, &p->pid, chan_fd);
+	return spawn(p->helper, argv, p->role == IPC_WORKER ? OOM_WORKER : OOM_STORE, p->node->logs.pipe_out, &p->pid, chan_fd);
 }
 
 static void
@@ -292,7 +294,7 @@ all_open(struct node *n)
 	    n->listeners.port[CONFIG_L_mqtt], (long long)(mono_diff(loop_now(n->loop), n->started) / NS_PER_MS));
 	puts("fubard: ready");
 	fflush(stdout);
-	notify_send("READY=1");
+	service_ready(n);
 }
 
 static void
@@ -399,6 +401,7 @@ proctab_reload(struct node *n, struct config_error *e)
 		snprintf(e->text, sizeof e->text, "the node is stopping");
 		return FB_EBUSY;
 	}
+	service_reloading(n);
 	config_init(&before);
 	config_copy(&before, &n->reload.running);
 	err = reload_file(&n->reload, e);
@@ -414,6 +417,7 @@ proctab_reload(struct node *n, struct config_error *e)
 		log_notice("reload", "done", "needs_restart=\"%s\"", waiting);
 	}
 	config_fini(&before);
+	service_reloaded(n);
 	return err;
 }
 
@@ -562,8 +566,8 @@ proctab_stop(struct node *n, const char *why)
 		return;
 	}
 	log_notice("proctab", "stopping", "why=\"%s\"", why);
-	notify_send("STOPPING=1");
 	n->state = NODE_STOPPING;
+	service_stopping(n, limit);
 	n->stop_workers_by = mono_add(now, (int64_t)((double)limit * STOP_WORKERS_SHARE));
 	n->stop_by = mono_add(now, limit);
 	listeners_close(&n->listeners);

@@ -11,6 +11,7 @@
 #include "supervisor/paths.h"
 #include "supervisor/reload.h"
 #include "supervisor/restart.h"
+#include "supervisor/service.h"
 #include "supervisor/sysmon.h"
 
 /* DOWN: none, or waiting to be started. STARTING: has not said READY. READY: serves; a worker only behind its gate. */
@@ -64,6 +65,7 @@ struct node {
 	uint64_t run;
 	struct hash_key route_key;
 	struct blame blame;
+	struct service service;
 	struct timer tick;
 	struct sysmon sysmon;
 	struct mono last_tick, last_sample;

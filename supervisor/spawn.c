@@ -17,17 +17,36 @@
 #include "common/ipc/chan.h"
 
 #define CHAN_FD 3
+#define OOM_SCORE "/proc/self/oom_score_adj"
+
+/* The score that a child is to have; "": ours. */
+static void
+oom_score(int less, char *out, size_t size)
+{
+	FILE *f = fopen(OOM_SCORE, "re");
+	int score = 0;
+
+	out[0] = '\0';
+	if (f == NULL)
+		return;
+	if (fscanf(f, "%d", &score) == 1 && score < 0)
+		snprintf(out, size, "%d", score + less < 0 ? score + less : 0);
+	fclose(f);
+}
 
 /* After fork(): only calls that are safe there. report: closed by a successful exec. */
 static _Noreturn void
-become(const char *path, char *const argv[], int log_fd, int chan_fd, int report)
+become(const char *path, char *const argv[], const char *oom, int log_fd, int chan_fd, int report)
 {
+	int fd = oom[0] != '\0' ? open(OOM_SCORE, O_WRONLY | O_CLOEXEC) : -1;
 	sigset_t none;
 	int err;
 
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setpgid(0, 0);
+	if (fd >= 0)
+		(void)!write(fd, oom, strlen(oom));
 	if (dup2(log_fd, STDOUT_FILENO) >= 0 && dup2(log_fd, STDERR_FILENO) >= 0 && dup2(chan_fd, CHAN_FD) >= 0) {
 		(void)close_range(CHAN_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
 		execv(path, argv);
@@ -38,10 +57,11 @@ become(const char *path, char *const argv[], int log_fd, int chan_fd, int report
 }
 
 int
-spawn(const char *path, char *const argv[], int log_fd, pid_t *pid, int *chan_fd)
+spawn(const char *path, char *const argv[], int oom_less, int log_fd, pid_t *pid, int *chan_fd)
 {
 	int pair[2];
 	int report[2];
+	char oom[16];
 	int err = 0;
 	ssize_t n;
 	pid_t child;
@@ -53,9 +73,10 @@ spawn(const char *path, char *const argv[], int log_fd, pid_t *pid, int *chan_fd
 		close(pair[1]);
 		return FB_EIO;
 	}
+	oom_score(oom_less, oom, sizeof oom);
 	child = fork();
 	if (child == 0)
-		become(path, argv, log_fd, pair[1], report[1]);
+		become(path, argv, oom, log_fd, pair[1], report[1]);
 	err = errno;
 	close(pair[1]);
 	close(report[1]);
@@ -122,6 +143,7 @@ spawn_clients(uint64_t descriptors)
 int
 spawn_drop_privileges(const struct config *c, uid_t uid, gid_t gid, struct config_error *e)
 {
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);        /* ports below 1024 are ours now */
 	if (geteuid() == uid || c->user[0] == '\0')
 		return 0;
 	if (initgroups(c->user, gid) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0 ||

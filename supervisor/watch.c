@@ -205,6 +205,7 @@ on_tick(struct timer *t)
 				lend(w);
 	if (mono_diff(now, n->last_sample) >= SAMPLE_NS)
 		sample(n, now);
+	service_tick(n, now);
 	loop_timer_in(n->loop, &n->tick, TICK_NS);
 }
 

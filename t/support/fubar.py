@@ -186,7 +186,8 @@ def sanitizer_env(log_dir):
 class Broker:
     """One running fubard with its children. settings: {key: value} for --set; args: more options."""
 
-    def __init__(self, workers=2, settings=None, args=(), auth=False, dir=None, port=-1, config=None, start=True):
+    def __init__(self, workers=2, settings=None, args=(), auth=False, dir=None, port=-1, config=None, start=True,
+                 env=None):
         self.own_dir = dir is None
         self.dir = dir or tempfile.mkdtemp(prefix="fubar-t-")
         self.data_dir = os.path.join(self.dir, "data")
@@ -200,7 +201,7 @@ class Broker:
         self.args = list(args)
         self.want_port = port
         self.config = config
-        self.env = {}                   # more of it for fubard
+        self.env = env or {}            # more of it for fubard
         self.stderr = subprocess.STDOUT # of fubard: with its standard output in self.log
         self.proc = self.log = self.port = None
         _brokers.add(self)

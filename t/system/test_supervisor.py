@@ -25,8 +25,7 @@ class Fake(fubar.Broker):
 
     def __init__(self, workers=2, env=None, helpers=("fubar-worker", "fubar-store"), **kw):
         start = kw.pop("start", True)
-        self.env = env or {}
-        super().__init__(workers=workers, start=False, **kw)
+        super().__init__(workers=workers, start=False, env=env, **kw)
         self.bin = os.path.join(self.dir, "bin")
         if not os.path.isdir(self.bin):
             os.mkdir(self.bin)
@@ -38,14 +37,6 @@ class Fake(fubar.Broker):
 
     def command(self):
         return [os.path.join(self.bin, "fubard")] + super().command()[1:]
-
-    def spawn(self):
-        os.environ.update(self.env)
-        try:
-            super().spawn()
-        finally:
-            for k in self.env:
-                del os.environ[k]
 
     def start(self):
         """Ready, and every child has logged what it was told at its start."""
@@ -148,15 +139,6 @@ class Supervisor(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("cause=\"exit code 3\"", err)
         self.assertEqual(err.splitlines()[-1], "fubard: could not start; what it logged says why")
-
-    def test_systemd_is_told(self):
-        with tempfile.TemporaryDirectory() as d, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-            s.bind(os.path.join(d, "notify"))
-            s.settimeout(LIMIT_S)
-            n = self.node(env={"NOTIFY_SOCKET": os.path.join(d, "notify")})
-            self.assertEqual(s.recv(100), b"READY=1")
-            n.stop()
-            self.assertEqual(s.recv(100), b"STOPPING=1")
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root")
     def test_privileges_are_dropped(self):
