@@ -25,7 +25,11 @@ struct cluster_pub {
 	uint64_t qos2_id;               /* identity of a QoS 2 publish, 0: none */
 	uint8_t qos;
 	bool retain;
+	uint8_t reach;                  /* enum cluster_reach */
 };
+
+/* Whom a publish may reach: its sender's rights say so. */
+enum cluster_reach { CLUSTER_ALL, CLUSTER_NOT_DIRECT /* subscriptions */, CLUSTER_DIRECT_ONLY /* the client of that id */ };
 
 struct cluster_ops {
 	/* A publish from a neighbour: deliver it to this worker's sessions. QoS >= 1: kept is a token to hand to

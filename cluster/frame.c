@@ -4,7 +4,7 @@
 #include "common/base/rand.h"
 
 /* Flags of a PUBLISH record: the low two bits are the QoS. */
-enum { P_QOS = 3, P_RETAIN = 4, P_ORIGIN = 8, P_EXPIRES = 16, P_QOS2_ID = 32, P_PROPS = 64, P_ALL = 127 };
+enum { P_QOS = 3, P_RETAIN = 4, P_ORIGIN = 8, P_EXPIRES = 16, P_QOS2_ID = 32, P_PROPS = 64, P_REACH = 128 };
 
 void
 frame_put(uint8_t at[FRAME_HEADER], const struct frame *f, uint32_t length)
@@ -132,13 +132,13 @@ uint8_t
 record_publish_flags(const struct cluster_pub *p)
 {
 	return (uint8_t)(p->qos | (p->retain ? P_RETAIN : 0) | (p->origin_id.len != 0 ? P_ORIGIN : 0) |
-	    (p->expires_s != 0 ? P_EXPIRES : 0) | (p->qos2_id != 0 ? P_QOS2_ID : 0) | (p->props.len != 0 ? P_PROPS : 0));
+	    (p->expires_s != 0 ? P_EXPIRES : 0) | (p->qos2_id != 0 ? P_QOS2_ID : 0) | (p->props.len != 0 ? P_PROPS : 0) | (p->reach != 0 ? P_REACH : 0));
 }
 
 size_t
 record_publish_size(const struct cluster_pub *p)
 {
-	return 2 + p->topic.len + (p->origin_id.len != 0 ? 2 + p->origin_id.len : 0) + (p->expires_s != 0 ? 8 : 0) +
+	return 2 + p->topic.len + (p->reach != 0 ? 1 : 0) + (p->origin_id.len != 0 ? 2 + p->origin_id.len : 0) + (p->expires_s != 0 ? 8 : 0) +
 	    (p->qos2_id != 0 ? 8 : 0) + (p->props.len != 0 ? 4 + p->props.len : 0) + p->payload.len;
 }
 
@@ -155,6 +155,8 @@ record_publish_put(uint8_t *at, const struct cluster_pub *p)
 {
 	le16_put(at, p->topic.len);
 	at = bytes_put(at + 2, p->topic);
+	if (p->reach != 0)
+		*at++ = p->reach;
 	if (p->origin_id.len != 0) {
 		le16_put(at, p->origin_id.len);
 		at = bytes_put(at + 2, p->origin_id);
@@ -193,11 +195,13 @@ record_publish_get(const struct record *r, struct cluster_pub *p, uint64_t *leg)
 	p->qos = r->flags & P_QOS;
 	p->retain = (r->flags & P_RETAIN) != 0;
 	*leg = 0;
-	if (p->qos == 3 || (r->flags & ~P_ALL) != 0)
+	if (p->qos == 3)
 		return FB_EPROTO;
 	if (p->qos != 0 && (slice_take_le64(&s, leg) != 0 || *leg == 0))
 		return FB_EPROTO;
 	if (take_le16_bytes(&s, &p->topic) != 0 || p->topic.len == 0)
+		return FB_EPROTO;
+	if ((r->flags & P_REACH) != 0 && (slice_take_u8(&s, &p->reach) != 0 || p->reach > CLUSTER_DIRECT_ONLY))
 		return FB_EPROTO;
 	if ((r->flags & P_ORIGIN) != 0 && take_le16_bytes(&s, &p->origin_id) != 0)
 		return FB_EPROTO;

@@ -33,6 +33,7 @@ libfbmqtt_a_SOURCES = \
 	common/mqtt/packet.h \
 	common/mqtt/props.c common/mqtt/props.h common/mqtt/properties.def \
 	common/mqtt/reason.c common/mqtt/reason.h common/mqtt/reasons.def \
+	common/mqtt/right.c common/mqtt/right.h \
 	common/mqtt/topic.c common/mqtt/topic.h
 
 libfbcrypto_a_SOURCES = common/crypto/passwd.c common/crypto/passwd.h

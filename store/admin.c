@@ -8,6 +8,7 @@
 #include "store/reset.h"
 #include "store/st_accounts.h"
 #include "store/st_acls.h"
+#include "store/st_rights.h"
 #include "store/st_settings.h"
 #include "store/store.h"
 
@@ -183,6 +184,13 @@ static admin_fn *const handlers[ADMIN_COMMAND_COUNT] = {
 	[ADMIN_acl_get] = acls_admin_get,
 	[ADMIN_acl_del] = acls_admin_del,
 	[ADMIN_acl_all] = acls_admin_all,
+	[ADMIN_right_set] = rights_admin_set,
+	[ADMIN_right_del] = rights_admin_del,
+	[ADMIN_right_all] = rights_admin_all,
+	[ADMIN_right_check] = rights_admin_check,
+	[ADMIN_group_add] = groups_admin_add,
+	[ADMIN_group_del] = groups_admin_del,
+	[ADMIN_group_all] = groups_admin_all,
 	[ADMIN_settings_set] = settings_admin_set,
 	[ADMIN_settings_unset] = settings_admin_unset,
 };

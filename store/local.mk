@@ -16,6 +16,7 @@ libfbstore_a_SOURCES = \
 	store/st_accounts.c store/st_accounts.h \
 	store/st_acls.c store/st_acls.h \
 	store/st_queues.c store/st_queues.h \
+	store/st_rights.c store/st_rights.h \
 	store/st_retained.c store/st_retained.h \
 	store/st_sessions.c store/st_sessions.h \
 	store/st_settings.c store/st_settings.h \
@@ -25,6 +26,6 @@ libfbstore_a_SOURCES = \
 
 pkglibexec_PROGRAMS += fubar-store
 fubar_store_SOURCES = store/main.c
-STORE_LIBS = libfbstore.a libfbcrypto.a libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbloop.a libfbbase.a \
+STORE_LIBS = libfbstore.a libfbmqtt.a libfbcrypto.a libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbloop.a libfbbase.a \
 	$(EVENT_LIBS) $(CRYPTO_LIBS) $(DB_LIBS) -lpthread
 fubar_store_LDADD = $(STORE_LIBS)

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/utf8.h"
+#include "common/mqtt/right.h"
 
 enum { RETAINED_QOS = 3, RETAINED_EXPIRES = 4, RETAINED_PROPS = 8, RETAINED_ALL = 15 };
 
@@ -81,6 +82,54 @@ rec_take_acl(struct slice s, struct rec_acl *out)
 	if (slice_take_u8(&s, &allow) != 0 || s.len != 0 || allow > 1)
 		return FB_ECORRUPT;
 	out->allow = allow == 1;
+	return 0;
+}
+
+void
+rec_put_right(struct buf *b, const struct rec_right *r)
+{
+	put_version(b, TABLE_rights);
+	buf_put_u8(b, r->actions);
+	buf_put_u8(b, r->who);
+	buf_put_u8(b, r->allow);
+	buf_put_le32_bytes(b, r->name);
+	buf_put_slice(b, r->filter);
+}
+
+int
+rec_take_right(struct slice s, struct rec_right *out)
+{
+	struct rec_right r = { 0 };
+	uint8_t allow = 0;
+	int rc = take_version(&s, TABLE_rights);
+
+	if (rc != 0)
+		return rc;
+	if (slice_take_u8(&s, &r.actions) != 0 || slice_take_u8(&s, &r.who) != 0 || slice_take_u8(&s, &allow) != 0 ||
+	    slice_take_le32_bytes(&s, &r.name) != 0 || allow > 1 || r.who > RIGHT_GROUP || r.actions == 0 ||
+	    r.actions > RIGHT_ALL || right_filter_wrong(s) != NULL)
+		return FB_ECORRUPT;
+	r.allow = allow == 1;
+	r.filter = s;
+	*out = r;
+	return 0;
+}
+
+void
+rec_put_group(struct buf *b, const struct rec_group *r)
+{
+	(void)r;
+	put_version(b, TABLE_groups);
+}
+
+int
+rec_take_group(struct slice s, struct rec_group *out)
+{
+	int rc = take_version(&s, TABLE_groups);
+
+	if (rc != 0 || s.len != 0)
+		return rc != 0 ? rc : FB_ECORRUPT;
+	out->unused = 0;
 	return 0;
 }
 

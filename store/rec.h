@@ -16,6 +16,12 @@ struct rec_account {
 	struct slice hash;              /* text of common/crypto/passwd.h */
 };
 struct rec_acl { bool allow; };
+struct rec_right {                      /* as struct right_rule has it; its place is the key */
+	uint8_t actions, who;
+	bool allow;
+	struct slice name, filter;
+};
+struct rec_group { uint8_t unused; };   /* the key says all */
 struct rec_setting { struct slice value; };
 struct rec_retained {
 	uint64_t expires_s;             /* wall clock, 0: never */
@@ -45,6 +51,8 @@ struct rec_queue { struct slice items; };        /* worker/ship.h knows them */
 
 void rec_put_account(struct buf *b, const struct rec_account *r);
 void rec_put_acl(struct buf *b, const struct rec_acl *r);
+void rec_put_right(struct buf *b, const struct rec_right *r);
+void rec_put_group(struct buf *b, const struct rec_group *r);
 void rec_put_setting(struct buf *b, const struct rec_setting *r);
 void rec_put_retained(struct buf *b, const struct rec_retained *r);
 void rec_put_session(struct buf *b, const struct rec_session *r);
@@ -56,6 +64,8 @@ void rec_put_blob(struct buf *b, const struct rec_blob *r);
 
 int rec_take_account(struct slice s, struct rec_account *out);
 int rec_take_acl(struct slice s, struct rec_acl *out);
+int rec_take_right(struct slice s, struct rec_right *out);
+int rec_take_group(struct slice s, struct rec_group *out);
 int rec_take_setting(struct slice s, struct rec_setting *out);
 int rec_take_retained(struct slice s, struct rec_retained *out);
 int rec_take_session(struct slice s, struct rec_session *out);

@@ -116,8 +116,11 @@ done_reset(struct batch_op *op)
 	}
 	settings_clear_end(s, r->settings, true);
 	auth_forget(s->auth);
-	for (struct slot *t = slots_next(s, NULL); t != NULL; t = slots_next(s, t))
+	for (struct slot *t = slots_next(s, NULL); t != NULL; t = slots_next(s, t)) {
 		chan_send(t->chan, IPC_ACL_CLEAR);
+		chan_send(t->chan, IPC_RIGHTS_BEGIN);
+		chan_send(t->chan, IPC_RIGHTS_END);
+	}
 	log_notice("store", "all data cleared", " ");
 	admin_done(s, r->id, 0, NULL);
 	mem_free(r);

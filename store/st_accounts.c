@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/base/utf8.h"
 #include "store/change.h"
+#include "store/st_rights.h"
 #include "store/store.h"
 
 int
@@ -178,6 +179,8 @@ run_del(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 		op->code = rc;
 		return 0;
 	}
+	if (rc == 0)
+		rc = groups_run_account_del(x, c->key);
 	if (rc == 0 && counts->accounts > 0)
 		counts->accounts--;
 	return rc;
@@ -189,6 +192,7 @@ after_del(struct change *c)
 	struct store *s = c->store;
 
 	if (c->op.code == 0) {
+		groups_after_account_del(s, c->key);
 		for (struct slot *t = slots_next(s, NULL); t != NULL; t = slots_next(s, t))
 			CHAN_SEND(t->chan, ACCOUNT_GONE, name, .name = c->key);
 	}

@@ -8,6 +8,7 @@
 #include "store/change.h"
 #include "store/open.h"
 #include "store/st_acls.h"
+#include "store/st_rights.h"
 #include "store/st_queues.h"
 #include "store/store.h"
 
@@ -406,7 +407,7 @@ load_step(struct work_job *j)
 	int rc;
 
 	if (!l->acls_sent) {
-		if (acls_send_all(t) != 0)
+		if (acls_send_all(t) != 0 || rights_send_all(t) != 0)
 			return true;
 		l->acls_sent = true;
 	}

@@ -187,6 +187,13 @@ admin_do(struct admin_call *c)
 	case ADMIN_acl_get:
 	case ADMIN_acl_del:
 	case ADMIN_acl_all:
+	case ADMIN_right_set:
+	case ADMIN_right_del:
+	case ADMIN_right_all:
+	case ADMIN_right_check:
+	case ADMIN_group_add:
+	case ADMIN_group_del:
+	case ADMIN_group_all:
 	case ADMIN_session_list:
 	case ADMIN_session_show:
 	case ADMIN_session_kick:

@@ -82,5 +82,8 @@ complete_print(FILE *f)
 		arguments(f, c);
 	}
 	fputs("\t' acl set '*) list='allow deny' ;;\n", f);
+	fputs("\t' right set'|' right del') list='everyone anonymous user: group:' ;;\n", f);
+	fputs("\t' right set '*) list='publish subscribe send receive all allow deny' ;;\n", f);
+	fputs("\t' right check '*' '*) list='publish subscribe send receive' ;;\n", f);
 	fputs(tail, f);
 }

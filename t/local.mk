@@ -36,6 +36,7 @@ UNIT_TESTS += t/unit/test_reason
 UNIT_TESTS += t/unit/test_reload
 UNIT_TESTS += t/unit/test_restart
 UNIT_TESTS += t/unit/test_service
+UNIT_TESTS += t/unit/test_right
 UNIT_TESTS += t/unit/test_slice
 UNIT_TESTS += t/unit/test_target
 UNIT_TESTS += t/unit/test_traffic

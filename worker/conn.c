@@ -217,6 +217,8 @@ detach(struct conn *c)
 		subscribe_conn_gone(c);
 	drop_waiting(c, s != NULL && (s->flags & SESSION_DURABLE) ? s : NULL);
 	if (s != NULL) {
+		if (c->state == CONN_READY && c->will != NULL && (c->flags & CONN_GRACEFUL) == 0)
+			will_ask(c->worker, s, c->will);
 		c->session = NULL;
 		if (c->state == CONN_READY)
 			METRIC_SUB(clients, 1);

@@ -18,6 +18,7 @@
 #include "worker/listener.h"
 #include "worker/move.h"
 #include "worker/publish.h"
+#include "worker/rights.h"
 #include "worker/shared.h"
 #include "worker/ship.h"
 #include "worker/storec.h"
@@ -137,6 +138,7 @@ on_settings_end(struct worker *w)
 	if (log_level_parse(w->config.log_level, &level) == 0)
 		log_set_level(level);
 	set_limits(w);
+	rights_set_default(w, strcmp(w->config.default_right, "allow") == 0);
 	if (direct != w->config.direct) {
 		struct hmap_iter it = { 0 };
 		struct hmap_node *n;
@@ -354,6 +356,15 @@ on_acl(struct worker *w, const struct ipc_acl *p, bool set)
 		cidr_table_del(w->acl, &c);
 }
 
+static void
+on_right(struct worker *w, const struct ipc_right *p, bool set)
+{
+	if (set)
+		rights_put(w, p);
+	else
+		rights_del(w, p->place);
+}
+
 void
 ctl_on_store(struct worker *w, enum ipc_type type, struct slice payload)
 {
@@ -363,6 +374,8 @@ ctl_on_store(struct worker *w, enum ipc_type type, struct slice payload)
 	struct ipc_client client;
 	struct ipc_name name;
 	struct ipc_acl acl;
+	struct ipc_right right;
+	struct ipc_group group;
 
 	if (type == IPC_SESSION_ROW && ipc_take_session_row(payload, &row) == 0) {
 		on_session_row(w, &row);
@@ -375,6 +388,14 @@ ctl_on_store(struct worker *w, enum ipc_type type, struct slice payload)
 		on_acl(w, &acl, type == IPC_ACL_SET);
 	} else if (type == IPC_ACL_CLEAR) {
 		cidr_table_clear(w->acl);
+	} else if (type == IPC_RIGHTS_BEGIN) {
+		rights_begin(w);
+	} else if (type == IPC_RIGHTS_END) {
+		rights_end(w);
+	} else if ((type == IPC_RIGHT_SET || type == IPC_RIGHT_DEL) && ipc_take_right(payload, &right) == 0) {
+		on_right(w, &right, type == IPC_RIGHT_SET);
+	} else if ((type == IPC_GROUP_SET || type == IPC_GROUP_DEL) && ipc_take_group(payload, &group) == 0) {
+		rights_group(w, &group, type == IPC_GROUP_SET);
 	} else if (type == IPC_ACCOUNT_GONE && ipc_take_name(payload, &name) == 0) {
 		conn_each(w, kick_if_of, &name.name);
 	} else if (type == IPC_DISOWN && ipc_take_client(payload, &client) == 0) {

@@ -9,6 +9,7 @@
 #include "worker/flow.h"
 #include "worker/move.h"
 #include "worker/retain.h"
+#include "worker/rights.h"
 #include "worker/shared.h"
 #include "worker/worker.h"
 
@@ -97,6 +98,16 @@ send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, boo
 	return true;
 }
 
+static void
+drop_first(struct worker *w, struct flow *f)
+{
+	struct queued old = flow_pop(f);
+
+	if (old.lease != 0)
+		shared_done(w, old.lease);
+	msg_drop(old.msg);
+}
+
 /* To the queue; the oldest give way. */
 static void
 enqueue(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool retain, bool aside, uint32_t lease)
@@ -108,12 +119,8 @@ enqueue(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool re
 		flow_lease_last(f, lease);
 	while (flow_queued(f) > 1 && (flow_queued(f) > (uint64_t)w->config.buffer_limit ||
 	    f->queue_bytes > (uint64_t)w->config.buffer_bytes)) {
-		struct queued old = flow_pop(f);
-
 		METRIC_ADD(dropped_queue_full, 1);
-		if (old.lease != 0)
-			shared_done(w, old.lease);
-		msg_drop(old.msg);
+		drop_first(w, f);
 	}
 }
 
@@ -177,7 +184,7 @@ match(struct worker *w, const struct cluster_pub *p)
 {
 	uint64_t hash = rand_hash(p->topic.p, p->topic.len);
 	struct filter *const *filters;
-	uint32_t n = trie_match(&w->trie, p->topic, hash, &filters);
+	uint32_t n = p->reach == CLUSTER_DIRECT_ONLY ? 0 : trie_match(&w->trie, p->topic, hash, &filters);
 	struct session *direct;
 	bool groups = false;
 
@@ -194,7 +201,8 @@ match(struct worker *w, const struct cluster_pub *p)
 			add_recipient(w, subs[k]->session, subs[k]->qos);
 	}
 	/* A client's id is a topic that reaches it; names that start with $ never are. */
-	if (w->config.direct && p->topic.p[0] != '$' && (direct = session_get(&w->sessions, p->topic, hash)) != NULL)
+	if (w->config.direct && p->topic.p[0] != '$' && p->reach != CLUSTER_NOT_DIRECT &&
+	    (direct = session_get(&w->sessions, p->topic, hash)) != NULL)
 		add_recipient(w, direct, p->qos);
 	return groups;
 }
@@ -206,6 +214,8 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
 	bool groups = match(w, p);
 	uint64_t homes = 0;
 
+	if (rights_apply(w, RIGHT_RECEIVE))
+		rights_receive(w, p->topic);
 	h.many = w->rcpt_count > 1;
 	worker_charge(w, w->rcpt_count / 8);
 	for (uint32_t i = 0; i < w->rcpt_count; i++) {
@@ -248,6 +258,10 @@ deliver_pump(struct worker *w, struct session *s)
 	if (f == NULL || !is_online(s) || s->move != NULL)
 		return;
 	while ((q = flow_first(f)) != NULL) {
+		if (rights_apply(w, RIGHT_RECEIVE) && !rights_may_receive(w, s, msg_pub(q->msg).topic)) {
+			drop_first(w, f);       /* it came before a rule that forbids it */
+			continue;
+		}
 		if (!send_window(w, s, q->msg, q->qos, q->retain, q->lease))
 			return;
 		msg_drop(flow_pop(f).msg);

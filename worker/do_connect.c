@@ -532,6 +532,7 @@ connect_taken(struct open *o, struct session *s)
 		/* It never left, its taker died: the claim that it had meanwhile is over. */
 		storec_give_up(w->store, session_id(s), s->stamp);
 	}
+	session_set_account(w, s, connect_account(o));  /* what it may is what who logged in may */
 	o->session = s;
 	s->stamp = o->stamp & SESSION_STAMP_MAX;
 	session_online(w, s, o->conn);

@@ -7,6 +7,7 @@
 #include "worker/dispatch.h"
 #include "worker/move.h"
 #include "worker/publish.h"
+#include "worker/rights.h"
 #include "worker/session.h"
 #include "worker/storec.h"
 #include "worker/worker.h"
@@ -103,20 +104,38 @@ waiting_new(struct conn *c, const struct cluster_pub *pub, uint16_t packet_id)
 	return w;
 }
 
+/* A level 3 or 4 client cannot be told that it may not: it gets its acknowledgement, and nobody the message. */
+static bool
+may_publish(struct conn *c, struct cluster_pub *pub)
+{
+	return !rights_apply(c->worker, RIGHT_PUBLISH | RIGHT_SEND) || rights_publish(c->worker, c->session, pub);
+}
+
 static void
-publish_acked(struct conn *c, const struct cluster_pub *pub, uint16_t packet_id)
+publish_qos0(struct conn *c, struct cluster_pub *pub)
+{
+	METRIC_ADD(publish_in_qos0, 1);
+	if (may_publish(c, pub))
+		publish(c->worker, pub, NULL);
+}
+
+static void
+publish_acked(struct conn *c, struct cluster_pub *pub, uint16_t packet_id)
 {
 	struct worker *w = c->worker;
+	bool may = may_publish(c, pub);
 	struct waiting *wait;
 
 	/* The only worker and nothing to store: kept when this call returns. */
-	if (w->cluster == NULL && !pub->retain && c->waiting == NULL) {
-		publish(w, pub, NULL);
+	if ((w->cluster == NULL || !may) && !pub->retain && c->waiting == NULL) {
+		if (may)
+			publish(w, pub, NULL);
 		send_ack(c, pub->qos, packet_id);
 		return;
 	}
 	wait = waiting_new(c, pub, packet_id);
-	publish(w, pub, wait);
+	if (may)
+		publish(w, pub, wait);
 	publish_leg_closed(wait, false);
 	if (c->waiting != NULL && (c->waiting->count >= (uint32_t)w->config.max_wait || backed_up(w)))
 		c->flags |= CONN_WAIT_KEPT;
@@ -163,8 +182,7 @@ do_publish(struct conn *c, const struct frame *f, struct violation *v)
 	pub = (struct cluster_pub){ .topic = p.topic, .payload = p.payload, .props = p.props, .qos = p.qos,
 		.retain = p.retain };
 	if (p.qos == 0) {
-		METRIC_ADD(publish_in_qos0, 1);
-		publish(w, &pub, NULL);
+		publish_qos0(c, &pub);
 		return 0;
 	}
 	if (p.qos == 1) {

@@ -3,6 +3,7 @@
  * committed. Behind UNSUBACK a neighbour may still send: this worker's trie knows better. */
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/utf8.h"
 #include "common/metrics/page.h"
 #include "common/mqtt/decode.h"
 #include "common/mqtt/encode.h"
@@ -10,6 +11,7 @@
 #include "worker/barrier.h"
 #include "worker/dispatch.h"
 #include "worker/retain.h"
+#include "worker/rights.h"
 #include "worker/shared.h"
 #include "worker/storec.h"
 #include "worker/subs.h"
@@ -151,6 +153,18 @@ op_wait_neighbours(struct op *op)
 	barrier_join(op->worker, &op->barrier);
 }
 
+static uint8_t
+refused(const struct session *s, struct slice filter)
+{
+	char id[80], text[200];
+
+	METRIC_ADD(refused_subscribe, 1);
+	log_info("rights", "subscription refused", "client=%s account=%s filter=%s",
+	    utf8_show(session_id(s), id, sizeof id), s->account != NULL ? s->account->text : "-",
+	    utf8_show(filter, text, sizeof text));
+	return REFUSED;
+}
+
 /* The code for one filter: granted QoS or failure [MQTT-3.9.3-2]. */
 static uint8_t
 subscribe_one(struct op *op, const struct mqtt_filter *f)
@@ -158,8 +172,12 @@ subscribe_one(struct op *op, const struct mqtt_filter *f)
 	struct conn *c = op->conn;
 	struct worker *w = op->worker;
 	struct session *s = c->session;
+	struct slice group, inner;
 	uint8_t qos = f->qos < w->config.max_qos ? f->qos : (uint8_t)w->config.max_qos;
 
+	(void)topic_share(f->filter, &group, &inner);
+	if (!rights_may(w, s, RIGHT_SUBSCRIBE, inner))
+		return refused(s, f->filter);
 	if (!w->config.wildcards && topic_has_wildcard(f->filter))
 		return REFUSED;
 	if (f->filter.len >= (size_t)w->config.max_levels && topic_levels(f->filter) > (uint32_t)w->config.max_levels)

@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "worker/deliver.h"
+#include "worker/rights.h"
 #include "worker/storec.h"
 #include "worker/worker.h"
 
@@ -196,7 +197,7 @@ send_rows(struct replays *r)
 		    slice_take_le32_bytes(&rest, &p.topic) != 0 || slice_take_le32_bytes(&rest, &p.props) != 0 ||
 		    slice_take_le32_bytes(&rest, &p.payload) != 0 || p.qos > 2)
 			FB_ASSERT(rest.len == SIZE_MAX);        /* the store's rows are well-formed */
-		if (!was_live(r, p.topic))
+		if (!was_live(r, p.topic) && rights_may_receive(w, r->session, p.topic))
 			deliver_one(w, r->session, &p, p.qos < r->qos ? p.qos : r->qos, true);  /* [MQTT-3.3.1-8] */
 	}
 	buf_eat(&r->rows, buf_len(&r->rows) - rest.len);

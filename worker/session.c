@@ -36,6 +36,8 @@ name_new(struct slice text)
 	struct name *n = mem_alloc(sizeof *n + text.len + 1);
 
 	n->refs = 1;
+	n->rights = NULL;
+	n->rights_change = 0;
 	n->len = (uint32_t)text.len;
 	if (text.len > 0)
 		memcpy(n->text, text.p, text.len);
@@ -93,6 +95,17 @@ session_new(struct worker *w, struct slice id, struct slice account, uint8_t fla
 		METRIC_ADD(sessions_durable, 1);
 	session_announce(w, s);
 	return s;
+}
+
+void
+session_set_account(struct worker *w, struct session *s, struct slice account)
+{
+	struct name *was = s->account;
+
+	if (slice_eq(session_account(s), account))
+		return;
+	s->account = account_name(&w->sessions, account);
+	name_drop(was);
 }
 
 void

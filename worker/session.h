@@ -66,9 +66,13 @@ struct flow {
 	struct replays *replays;        /* of retained messages; NULL: none */
 };
 
+struct rights_list;
+
 struct name {                           /* an account's name, counted: many sessions share it */
 	uint32_t refs;
 	uint32_t len;
+	struct rights_list *rights;     /* worker/rights.c's: as of that change */
+	uint32_t rights_change;
 	char text[];
 };
 
@@ -111,6 +115,8 @@ void session_forget(struct worker *w, struct session *s);
 /* Its connection is gone: a durable one stays and ages, a clean one ends. */
 void session_offline(struct worker *w, struct session *s);
 void session_online(struct worker *w, struct session *s, struct conn *c);
+/* Another account uses it from now on (session.shared_ids). */
+void session_set_account(struct worker *w, struct session *s, struct slice account);
 /* Announces its id for direct messages (or takes it back), as features.direct_messaging says. */
 void session_announce(struct worker *w, struct session *s);
 
@@ -119,6 +125,12 @@ void session_flow_trim(struct session *s);      /* gives a flow back that holds 
 
 struct name *name_new(struct slice text);
 void name_drop(struct name *n);                 /* NULL is allowed */
+
+static inline struct slice
+name_text(const struct name *n)
+{
+	return slice_of(n->text, n->len);
+}
 
 static inline struct slice
 session_id(const struct session *s)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/base/mem.h"
+#include "common/metrics/page.h"
 #include "worker/deliver.h"
 #include "worker/flow.h"
+#include "worker/rights.h"
 #include "worker/shared_group.h"
 
 static uint32_t
@@ -128,9 +130,10 @@ shared_return_leases(struct worker *w, struct session *s, const struct shared_gr
 	}
 }
 
-/* The next member here with room; else the connected one that has least waiting; NULL: none is connected. */
+/* The next member here with room; else the connected one that has least waiting; NULL: none is
+ * connected, or may receive it. */
 static struct sub *
-pick_member(struct worker *w, struct shared_group *g)
+pick_member(struct worker *w, struct shared_group *g, struct slice topic)
 {
 	struct sub *least = NULL;
 	uint32_t least_queued = 0;
@@ -140,6 +143,8 @@ pick_member(struct worker *w, struct shared_group *g)
 		struct session *s = sub->session;
 		uint32_t queued = s->flow != NULL ? flow_queued(s->flow) : 0;
 
+		if (!rights_may(w, s, RIGHT_RECEIVE, topic))
+			continue;
 		if (deliver_has_room(w, s)) {
 			g->turn = (g->turn + i + 1) % g->connected;
 			return sub;
@@ -156,11 +161,17 @@ pick_member(struct worker *w, struct shared_group *g)
 bool
 shared_give(struct worker *w, struct shared_group *g, const struct cluster_pub *p, struct msg *m, uint64_t number)
 {
-	struct sub *sub = pick_member(w, g);
+	struct sub *sub = pick_member(w, g, p->topic);
 	uint8_t qos;
 
-	if (sub == NULL)
+	if (sub == NULL && g->connected == 0)
 		return false;
+	if (sub == NULL) {
+		METRIC_ADD(refused_receive, 1);
+		if (number != 0)
+			finished(w, g, number);
+		return true;
+	}
 	qos = sub->qos < p->qos ? sub->qos : p->qos;
 	if (qos == 0)
 		deliver_one(w, sub->session, p, 0, false);

@@ -4,10 +4,13 @@
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
 #include "worker/publish.h"
+#include "worker/rights.h"
 #include "worker/worker.h"
 
 struct will {
 	struct msg *msg;
+	bool refused;                   /* by a rule of rights */
+	uint8_t reach;
 };
 
 struct will *
@@ -15,7 +18,7 @@ will_new(const struct mqtt_will *from)
 {
 	const struct cluster_pub p = { .topic = from->topic, .payload = from->payload, .qos = from->qos,
 		.retain = from->retain };
-	struct will *will = mem_alloc(sizeof *will);
+	struct will *will = mem_zalloc(sizeof *will);
 
 	will->msg = msg_new(&p);
 	return will;
@@ -29,10 +32,26 @@ will_free(struct will *will)
 }
 
 void
+will_ask(struct worker *w, const struct session *s, struct will *will)
+{
+	struct cluster_pub p = msg_pub(will->msg);
+
+	if (!rights_apply(w, RIGHT_PUBLISH | RIGHT_SEND))
+		return;
+	will->refused = !rights_publish(w, s, &p);
+	will->reach = p.reach;
+}
+
+void
 will_publish(struct worker *w, const struct will *will)
 {
 	struct cluster_pub p = msg_pub(will->msg);
 
+	if (will->refused)
+		return;
+	p.reach = will->reach;
+	if (p.reach == CLUSTER_DIRECT_ONLY)
+		p.retain = false;
 	METRIC_ADD(wills_published, 1);
 	publish(w, &p, NULL);
 }

@@ -6,10 +6,13 @@
 #include "common/mqtt/packet.h"
 
 struct will;
+struct session;
 struct worker;
 
 struct will *will_new(const struct mqtt_will *from);
 void will_free(struct will *will);
+/* What its client may: to be asked while the session is still there. */
+void will_ask(struct worker *w, const struct session *s, struct will *will);
 void will_publish(struct worker *w, const struct will *will);
 
 #endif

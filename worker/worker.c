@@ -16,6 +16,7 @@
 #include "worker/flow.h"
 #include "worker/listener.h"
 #include "worker/move.h"
+#include "worker/rights.h"
 #include "worker/shared.h"
 #include "worker/ship.h"
 #include "worker/storec.h"
@@ -106,6 +107,7 @@ worker_new(struct loop *l, int sup_fd)
 		buf_init(&w->scratch[i]);
 	w->rbuf = mem_alloc(WORKER_RBUF);
 	w->acl = cidr_table_new();
+	w->rights = rights_new();
 	w->store = storec_new(w);
 	w->listeners = listeners_new(w);
 	w->moves = moves_new();
@@ -210,6 +212,7 @@ worker_free(struct worker *w)
 	barriers_free(w->barriers);
 	cidr_table_free(w->acl);
 	shares_free(w->shares);
+	rights_free(w->rights);
 	trie_fini(&w->trie);
 	sessions_fini(&w->sessions);
 	hmap_fini(&w->opens);

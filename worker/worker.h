@@ -20,6 +20,7 @@ struct listeners;
 struct moves;
 struct bans;
 struct barriers;
+struct rights;
 struct shares;
 
 #define WORKER_RBUF (128 * 1024)
@@ -41,6 +42,7 @@ struct worker {
 	bool overloaded;                /* the node, so says the supervisor */
 	struct mono stop_by;
 	bool queues_kept;               /* for the stop: nothing is taken into sessions any more */
+	uint8_t rights_active;          /* set of enum right_action that rights may refuse */
 	bool loaded;                    /* the store sent all our sessions */
 	bool ready_sent;
 	int64_t wall_offset_ns;         /* wall clock minus loop clock, refreshed each second */
@@ -53,6 +55,7 @@ struct worker {
 	uint64_t peers[CLUSTER_MAX];    /* epochs of those to link to when our sessions are loaded; 0: none */
 	struct listeners *listeners;
 	struct cidr_table *acl;
+	struct rights *rights;
 	struct moves *moves;
 	struct bans *bans;
 	struct barriers *barriers;

@@ -9,7 +9,7 @@
 #include "common/base/guess.h"
 #include "common/base/utf8.h"
 
-#define WORD_MAX 32
+#define WORD_MAX 48
 #define WORDS_IN_A_COMMAND 3
 #define LIST_MAX 256
 

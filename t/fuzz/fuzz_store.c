@@ -29,6 +29,7 @@
 TRY(account)
 TRY(acl)
 TRY(setting)
+TRY(right)
 TRY(retained)
 TRY(session)
 TRY(sub)
@@ -95,7 +96,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const tries[])(struct slice s) = { try_scan, try_account, try_acl, try_setting, try_retained,
-		try_session, try_sub, try_number, try_counts, try_password };
+		try_session, try_sub, try_number, try_counts, try_password, try_right };
 
 	if (size > 0)
 		tries[data[0] % (sizeof tries / sizeof tries[0])](slice_of(data + 1, size - 1));
@@ -105,8 +106,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 size_t
 fuzz_seed(size_t i, uint8_t *out, size_t max)
 {
-	static const char *const seeds[] = { "\x0a" "+/b/#\na/b/c", "\x0a" "a/+\na/b/c", "\x0a" "#\n$x/y", "\x0a" "a/b\na",
-		"\x0a" "+/+/c\na//c", "\x09$hmac-sha256$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+	static const char *const seeds[] = { "\x0b" "+/b/#\na/b/c", "\x0b" "a/+\na/b/c", "\x0b" "#\n$x/y", "\x0b" "a/b\na",
+		"\x0b" "+/+/c\na//c", "\x09$hmac-sha256$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 		"\x01\x01" "12345678" "12345678" "$scrypt$", "\x04\x01\x0d" "12345678\x01" };
 	size_t len;
 

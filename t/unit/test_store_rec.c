@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/mqtt/right.h"
 #include "t/support/unit.h"
 
 static struct buf b;
@@ -17,6 +18,7 @@ START_TEST(records_come_back)
 {
 	struct rec_account a;
 	struct rec_acl l;
+	struct rec_right ri;
 	struct rec_setting st;
 	struct rec_session se;
 	struct rec_sub su;
@@ -31,6 +33,12 @@ START_TEST(records_come_back)
 	rec_put_acl(&b, &(struct rec_acl){ .allow = true });
 	ck_assert_int_eq(rec_take_acl(fresh(), &l), 0);
 	ck_assert(l.allow);
+	buf_clear(&b);
+	rec_put_right(&b, &(struct rec_right){ .actions = RIGHT_SEND, .who = RIGHT_USER, .allow = true,
+	    .name = SLICE_LIT("ann"), .filter = SLICE_LIT("a/#") });
+	ck_assert_int_eq(rec_take_right(fresh(), &ri), 0);
+	ck_assert(ri.actions == RIGHT_SEND && ri.who == RIGHT_USER && ri.allow && slice_eq(ri.name, SLICE_LIT("ann")));
+	ck_assert(slice_eq(ri.filter, SLICE_LIT("a/#")));
 	buf_clear(&b);
 	rec_put_setting(&b, &(struct rec_setting){ .value = SLICE_LIT("") });
 	ck_assert_int_eq(rec_take_setting(fresh(), &st), 0);
@@ -99,12 +107,13 @@ START_TEST(damage_is_found_or_harmless)
 {
 	take_fn *const takes[] = { (take_fn *)(void *)rec_take_account, (take_fn *)(void *)rec_take_acl,
 		(take_fn *)(void *)rec_take_retained, (take_fn *)(void *)rec_take_session,
-		(take_fn *)(void *)rec_take_sub, (take_fn *)(void *)rec_take_number, (take_fn *)(void *)rec_take_counts };
+		(take_fn *)(void *)rec_take_sub, (take_fn *)(void *)rec_take_number, (take_fn *)(void *)rec_take_counts,
+		(take_fn *)(void *)rec_take_right };
 	union {
 		struct rec_number number;
 		uint8_t bytes[2048];
 	} out;
-	struct buf r[7] = { { 0 } };
+	struct buf r[8] = { { 0 } };
 
 	rec_put_account(&r[0], &(struct rec_account){ .hash = SLICE_LIT("h") });
 	rec_put_acl(&r[1], &(struct rec_acl){ .allow = true });
@@ -113,7 +122,8 @@ START_TEST(damage_is_found_or_harmless)
 	rec_put_sub(&r[4], &(struct rec_sub){ .qos = 1 });
 	rec_put_number(&r[5], &(struct rec_number){ .fail_count = 2 });
 	rec_put_counts(&r[6], &(struct rec_counts){ 1, 2 });
-	for (unsigned i = 0; i < 7; i++) {
+	rec_put_right(&r[7], &(struct rec_right){ .actions = 1, .filter = SLICE_LIT("a") });
+	for (unsigned i = 0; i < 8; i++) {
 		size_t len = buf_len(&r[i]);
 		uint8_t *exact = malloc(len);
 

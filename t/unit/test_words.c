@@ -28,7 +28,7 @@ match(const char *line)
 
 START_TEST(every_command_is_found_by_its_words)
 {
-	static const char *const sample[] = { "", " a", " a b" };
+	static const char *const sample[] = { "", " a", " a b", " a b c" };
 
 	for (enum admin_command c = 0; c < ADMIN_COMMAND_COUNT; c++) {
 		const struct admin_info *i = admin_info(c);
