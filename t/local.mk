@@ -131,7 +131,8 @@ UNIT_TESTS += t/unit/test_admission
 t_unit_test_admission_LDADD = libfbworker.a $(UNIT_LIBS)
 UNIT_TESTS += t/unit/test_ban t/unit/test_flow t/unit/test_msg t/unit/test_session t/unit/test_ship t/unit/test_storec \
 	t/unit/test_subs t/unit/test_trie
-UNIT_TESTS += t/unit/test_conn t/unit/test_connect t/unit/test_crowd t/unit/test_deliver t/unit/test_move t/unit/test_publish t/unit/test_retain
+UNIT_TESTS += t/unit/test_conn t/unit/test_connect t/unit/test_crowd t/unit/test_deliver t/unit/test_move t/unit/test_publish \
+	t/unit/test_retain t/unit/test_takeover
 t_unit_test_ban_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_flow_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_msg_LDADD = $(WORKER_TEST_LIBS)
@@ -147,6 +148,7 @@ t_unit_test_deliver_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_move_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_publish_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_retain_LDADD = $(WORKER_TEST_LIBS)
+t_unit_test_takeover_LDADD = $(WORKER_TEST_LIBS)
 
 # Tables against man pages and etc/fubar.yaml.
 TESTS += t/doc/test_tables.sh

@@ -346,6 +346,14 @@ fx_client_close(struct fx_client *c)
 	mem_free(c);
 }
 
+struct session *
+fx_session(const struct fx *fx, unsigned slot, const char *id)
+{
+	struct slice s = slice_str(id);
+
+	return session_get(&fx->w[slot].worker->sessions, s, rand_hash(s.p, s.len));
+}
+
 struct fx_client *
 fx_connect(struct fx *fx, unsigned slot, const char *id, unsigned flags)
 {

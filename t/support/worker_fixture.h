@@ -27,6 +27,7 @@
 struct chan;
 struct worker;
 struct fx;
+struct session;
 
 struct fx_worker {
 	struct fx *fx;
@@ -96,6 +97,8 @@ struct fx_client *fx_connect(struct fx *fx, unsigned slot, const char *id, unsig
 /* That got its CONNACK: present, if not FX_CLEAN, must be what is said. */
 struct fx_client *fx_connected(struct fx *fx, unsigned slot, const char *id, unsigned flags, bool present);
 void fx_client_close(struct fx_client *c);              /* the socket; c is gone */
+/* A worker's session, or NULL. */
+struct session *fx_session(const struct fx *fx, unsigned slot, const char *id);
 
 /* Puts packets out, one a text, as fx_next() shows them:
  *	CONNECT id [clean] [level=3] [user=U] [password=P] [keep=N] [recursion=N] [will=topic,qos,retain,payload]

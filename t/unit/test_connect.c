@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * CONNECT from the packet to the CONNACK: who may in, whose session it is, several at once, what goes wrong. */
+ * CONNECT from the packet to the CONNACK: who may in, whose session it is, what goes wrong. */
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/err.h"
-#include "common/base/rand.h"
 #include "t/support/fake_cluster.h"
 #include "t/support/unit.h"
 #include "t/support/worker_fixture.h"
@@ -12,14 +11,6 @@
 #include "worker/worker.h"
 
 static struct fx fx;
-
-static struct session *
-session_at(unsigned slot, const char *id)
-{
-	struct slice s = slice_str(id);
-
-	return session_get(&fx.w[slot].worker->sessions, s, rand_hash(s.p, s.len));
-}
 
 START_TEST(clean_session_begins_and_ends)
 {
@@ -56,7 +47,7 @@ START_TEST(refusals)
 		fx_send(c, "PUBLISH t nobody-hears-it");
 		fx_expect(c, rows[i].answer);
 		fx_expect(c, "END");
-		ck_assert_ptr_null(session_at(0, "a"));
+		ck_assert_ptr_null(fx_session(&fx, 0, "a"));
 	}
 	fx_close(&fx);
 }
@@ -359,119 +350,6 @@ START_TEST(connack_waits_for_the_neighbours)
 }
 END_TEST
 
-START_TEST(a_second_connection_ousts_the_first)
-{
-	struct fx_client *a, *b;
-
-	fx_open(&fx, 1, &fake_net, NULL);
-	for (unsigned i = 0; i < 4; i++) {
-		unsigned first = i & 1 ? FX_CLEAN : 0, second = i & 2 ? FX_CLEAN : 0;
-		char id[8];
-
-		snprintf(id, sizeof id, "id%u", i);
-		a = fx_connected(&fx, 0, id, first, false);
-		fx_send(a, "SUBSCRIBE 1 t 1");
-		fx_expect(a, "SUBACK 1 1");
-		b = fx_connected(&fx, 0, id, second, !first && !second);
-		fx_expect(a, "END");                    /* [MQTT-3.1.4-2] */
-		fx_send(b, "PUBLISH t x qos=1,1");
-		if (!first && !second)
-			fx_expect(b, "PUBLISH t x qos=1,1");
-		fx_expect(b, "PUBACK 1");
-		fx_expect(b, "");
-		ck_assert_int_eq(fake_store_row(&fx.store, id), second == 0);
-		ck_assert_int_eq(fake_store_owner(&fx.store, id), 0);
-	}
-	fx_close(&fx);
-}
-END_TEST
-
-/* The session was durable, at worker O (online or not); a clean CONNECT comes at worker N, then a durable one. */
-START_TEST(clean_after_durable_forgets_everything)
-{
-	fx_open(&fx, 2, &fake_net, NULL);
-	for (unsigned i = 0; i < 4; i++) {
-		unsigned at = i & 1;
-		struct fx_client *c = fx_connected(&fx, 0, "a", 0, false);
-
-		fx_send(c, "SUBSCRIBE 1 t 1");
-		fx_expect(c, "SUBACK 1 1");
-		ck_assert_int_eq(fake_store_sub(&fx.store, "a", "t"), 1);
-		if (i & 2)
-			fx_client_close(c);
-		fx_run(&fx);
-		c = fx_connected(&fx, at, "a", FX_CLEAN, false);
-		fx_run(&fx);
-		ck_assert(!fake_store_row(&fx.store, "a"));
-		fx_send(c, "DISCONNECT");
-		fx_expect(c, "END");
-		ck_assert_int_eq(fake_store_owner(&fx.store, "a"), -1);
-		c = fx_connected(&fx, at, "a", 0, false);       /* [MQTT-3.1.2-6] */
-		fx_expect(c, "");
-		ck_assert(fake_store_row(&fx.store, "a"));
-		ck_assert_int_eq(fake_store_sub(&fx.store, "a", "t"), -1);
-		c = fx_connected(&fx, 0, "a", FX_CLEAN, false);
-		fx_send(c, "DISCONNECT");
-		fx_expect(c, "END");
-	}
-	fx_close(&fx);
-}
-END_TEST
-
-/* Several CONNECTs with one id before the store answers any: the last has it, with the state that their order gives. */
-START_TEST(three_at_once)
-{
-	fx_open(&fx, 1, &fake_net, NULL);
-	for (unsigned i = 0; i < 16; i++) {
-		struct fx_client *c[4] = { NULL };
-		char id[8];
-		bool kept = true;
-
-		snprintf(id, sizeof id, "id%u", i);
-		if (i & 8)
-			fx_connected(&fx, 0, id, 0, false);
-		fx.store.hold_opens = true;
-		for (unsigned k = 0; k < 3; k++)
-			c[k] = fx_connect(&fx, 0, id, i >> k & 1 ? FX_CLEAN : 0);
-		fx_run(&fx);
-		fx.store.hold_opens = false;
-		kept = (i & 4) == 0 && (i & 2) == 0;    /* the last but one was durable, and so is the last */
-		fx_expect(c[2], kept ? "CONNACK 0 present" : "CONNACK 0");
-		fx_send(c[2], "PINGREQ");
-		fx_expect(c[2], "PINGRESP");
-		for (unsigned k = 0; k < 2; k++)
-			fx_expect_end(c[k]);
-		ck_assert_msg(fake_store_row(&fx.store, id) == ((i & 4) == 0), "row, case %u", i);
-		fx_send(c[2], "DISCONNECT");
-		fx_expect(c[2], "END");
-		ck_assert_int_eq(session_at(0, id) != NULL, (i & 4) == 0);
-	}
-	fx_close(&fx);
-}
-END_TEST
-
-START_TEST(the_client_leaves_before_the_answer)
-{
-	struct fx_client *c;
-
-	fx_open(&fx, 1, &fake_net, NULL);
-	fx.store.hold_opens = true;
-	for (unsigned i = 0; i < 2; i++) {
-		c = fx_connect(&fx, 0, i ? "clean" : "durable", i ? FX_CLEAN : 0);
-		fx_run(&fx);
-		fx_client_close(c);
-		fx_run(&fx);
-	}
-	fx.store.hold_opens = false;
-	fx_run(&fx);
-	ck_assert_int_eq(fake_store_owner(&fx.store, "clean"), -1);
-	ck_assert_int_eq(fake_store_owner(&fx.store, "durable"), 0);
-	ck_assert(fake_store_row(&fx.store, "durable"));
-	fx_connected(&fx, 0, "durable", 0, true);
-	fx_close(&fx);
-}
-END_TEST
-
 START_TEST(time_limits)
 {
 	struct fx_client *silent, *slow, *kept, *lazy;
@@ -584,7 +462,7 @@ START_TEST(a_session_expires)
 	fx_pass_ms(&fx, 200);
 	ck_assert(!fake_store_row(&fx.store, "a"));
 	ck_assert_int_eq(fake_store_owner(&fx.store, "a"), -1);
-	ck_assert_ptr_null(session_at(0, "a"));
+	ck_assert_ptr_null(fx_session(&fx, 0, "a"));
 	fx_close(&fx);
 }
 END_TEST
@@ -695,7 +573,7 @@ START_TEST(disowned)
 	ck_assert_ptr_nonnull(session_at(0, "a"));
 	fake_store_disown(&fx.store, 0, "a", session_at(0, "a")->stamp);
 	fx_expect(c, "END");
-	ck_assert_ptr_null(session_at(0, "a"));
+	ck_assert_ptr_null(fx_session(&fx, 0, "a"));
 	ck_assert(fake_store_row(&fx.store, "a"));
 	/* One whose CONNECT is in its last step and whose client has gone. */
 	fake_net_hold(0, 1, true);
@@ -707,7 +585,7 @@ START_TEST(disowned)
 	fx_run(&fx);
 	fake_net_hold(0, 1, false);
 	fx_run(&fx);
-	ck_assert_ptr_null(session_at(0, "b"));
+	ck_assert_ptr_null(fx_session(&fx, 0, "b"));
 	fx_close(&fx);
 }
 END_TEST
@@ -728,10 +606,8 @@ START_TEST(a_worker_stops)
 END_TEST
 
 UNIT_MAIN("connect", clean_session_begins_and_ends, refusals, accounts, a_session_belongs_to_its_account,
-    an_account_goes_meanwhile, a_reset_in_the_turn_of_the_answer,
-    empty_client_ids, levels, keep_alive_negotiation,
+    an_account_goes_meanwhile, a_reset_in_the_turn_of_the_answer, empty_client_ids, levels, keep_alive_negotiation,
     alternate_server, connect_first_and_once, a_durable_session_waits_for_its_row, a_row_that_cannot_be_written,
-    connack_waits_for_the_neighbours, a_second_connection_ousts_the_first, clean_after_durable_forgets_everything,
-    three_at_once, the_client_leaves_before_the_answer, time_limits, packets_behind_connect, wills, a_session_expires,
+    connack_waits_for_the_neighbours, time_limits, packets_behind_connect, wills, a_session_expires,
     it_expires_while_its_client_comes_back, the_store_restarts, the_worker_restarts, reset_while_connecting, disowned,
     a_worker_stops)

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/base/rand.h"
 #include "t/support/fake_cluster.h"
 #include "t/support/unit.h"
 #include "t/support/worker_fixture.h"
@@ -11,14 +10,6 @@
 #include "worker/worker.h"
 
 static struct fx fx;
-
-static struct session *
-session_at(unsigned slot, const char *id)
-{
-	struct slice s = slice_str(id);
-
-	return session_get(&fx.w[slot].worker->sessions, s, rand_hash(s.p, s.len));
-}
 
 /* One id, three workers, many CONNECTs, links that run as they like: at the end one has it, and the store knows. */
 static void
@@ -53,13 +44,13 @@ crowd(uint64_t seed)
 	fx_run(&fx);
 	owner = fake_store_owner(&fx.store, "x");
 	for (unsigned i = 0; i < 3; i++) {
-		sessions += session_at(i, "x") != NULL;
-		ck_assert_msg(session_at(i, "x") == NULL || owner == (int)i, "seed %u: session at %u, store says %d",
+		sessions += fx_session(&fx, i, "x") != NULL;
+		ck_assert_msg(fx_session(&fx, i, "x") == NULL || owner == (int)i, "seed %u: session at %u, store says %d",
 		    (unsigned)seed, i, owner);
-		ck_assert_msg(session_at(i, "x") == NULL || (session_at(i, "x")->flags & SESSION_DURABLE) == 0 ||
+		ck_assert_msg(fx_session(&fx, i, "x") == NULL || (fx_session(&fx, i, "x")->flags & SESSION_DURABLE) == 0 ||
 		    fake_store_row(&fx.store, "x"), "seed %u: no row", (unsigned)seed);
 		ck_assert_msg(fx.w[i].worker->opens.count == 0, "seed %u: a CONNECT hangs", (unsigned)seed);
-		ck_assert_msg(session_at(i, "x") == NULL || session_at(i, "x")->move == NULL, "seed %u: a move hangs",
+		ck_assert_msg(fx_session(&fx, i, "x") == NULL || fx_session(&fx, i, "x")->move == NULL, "seed %u: a move hangs",
 		    (unsigned)seed);
 	}
 	for (unsigned i = 0; i < 24; i++)

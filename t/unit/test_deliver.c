@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/base/rand.h"
 #include "common/metrics/page.h"
 #include "t/support/fake_cluster.h"
 #include "t/support/unit.h"
@@ -13,14 +12,6 @@
 #include "worker/worker.h"
 
 static struct fx fx;
-
-static struct session *
-session_at(unsigned slot, const char *id)
-{
-	struct slice s = slice_str(id);
-
-	return session_get(&fx.w[slot].worker->sessions, s, rand_hash(s.p, s.len));
-}
 
 static struct fx_client *
 subscriber(const char *id, unsigned flags, const char *subscribe)
@@ -257,7 +248,7 @@ START_TEST(a_slow_reader_costs_its_limit)
 		fx_send(p, "PUBLISH t *1000");
 		fx_expect(quick, "PUBLISH t *1000");
 	}
-	c = session_at(0, "slow")->conn;
+	c = fx_session(&fx, 0, "slow")->conn;
 	ck_assert_uint_le(conn_pending(c), 66 * 1024);
 	ck_assert_uint_gt(METRIC_GET(dropped_slow_reader), 100);
 	/* QoS 1 waits, up to the queue's limit. */

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "common/base/bitmap.h"
-#include "common/base/rand.h"
 #include "t/support/fake_cluster.h"
 #include "t/support/unit.h"
 #include "t/support/worker_fixture.h"
@@ -13,14 +12,6 @@
 #include "worker/worker.h"
 
 static struct fx fx;
-
-static struct session *
-session_at(unsigned slot, const char *id)
-{
-	struct slice s = slice_str(id);
-
-	return session_get(&fx.w[slot].worker->sessions, s, rand_hash(s.p, s.len));
-}
 
 /* Session "s" at worker 0 that wants t, its client connected. */
 static struct fx_client *
@@ -58,7 +49,7 @@ START_TEST(the_queue_goes_along)
 	s = fx_connected(&fx, 1, "s", 0, true);
 	fx_expect(s, "PUBLISH t one qos=1,1");
 	fx_expect(s, "PUBLISH t two qos=2,2");
-	ck_assert_ptr_null(session_at(0, "s"));
+	ck_assert_ptr_null(fx_session(&fx, 0, "s"));
 	ck_assert_int_eq(fake_store_owner(&fx.store, "s"), 1);
 	publish(p, 1, 3, "three");
 	fx_expect(p, "PUBACK 3");
@@ -207,7 +198,7 @@ START_TEST(from_one_to_the_next)
 	fx_run(&fx);
 	fake_net_hold(2, 0, false);
 	fx_run(&fx);
-	ck_assert_ptr_nonnull(session_at(1, "s"));
+	ck_assert_ptr_nonnull(fx_session(&fx, 1, "s"));
 	s = fx_connected(&fx, 2, "s", 0, true);
 	fx_expect(s, "PUBLISH t held qos=1,1");
 	fx_close(&fx);
@@ -257,8 +248,8 @@ START_TEST(the_new_owner_dies)
 		}
 		publish(p, 1, 2, "two");
 		fx_run(&fx);
-		if (!s->eof && session_at(0, "s") != NULL && session_at(1, "s") != NULL && session_at(1, "s")->conn != NULL &&
-		    session_at(1, "s")->move == NULL)
+		if (!s->eof && fx_session(&fx, 0, "s") != NULL && fx_session(&fx, 1, "s") != NULL && fx_session(&fx, 1, "s")->conn != NULL &&
+		    fx_session(&fx, 1, "s")->move == NULL)
 			steps = 12;             /* too late for this test: the client may have been answered */
 		fx_worker_die(&fx, 1);
 		fake_net_lose(1);
@@ -309,7 +300,7 @@ START_TEST(the_old_owner_dies)
 		fx_expect(s, "PUBLISH t x qos=1,*");
 		fx_worker_start(&fx, 0);
 		fx_run(&fx);
-		ck_assert_ptr_null(session_at(0, "s"));
+		ck_assert_ptr_null(fx_session(&fx, 0, "s"));
 		publish(p, 1, 2, "y");
 		fx_expect(s, "PUBLISH t y qos=1,*");
 		ck_assert_int_eq(fake_store_owner(&fx.store, "s"), 1);
@@ -364,7 +355,7 @@ START_TEST(one_who_asked_is_dead)
 	fake_net_hold(0, 1, false);
 	fx_run(&fx);
 	(void)a;
-	ck_assert(session_at(1, "s") == NULL || session_at(1, "s")->move == NULL);
+	ck_assert(fx_session(&fx, 1, "s") == NULL || fx_session(&fx, 1, "s")->move == NULL);
 	s = fx_connected(&fx, 0, "s", 0, true);
 	fx_send(s, "PUBLISH t x qos=1,1");
 	fx_expect(s, "PUBLISH t x qos=1,*");
@@ -400,8 +391,8 @@ START_TEST(two_takes_in_a_row)
 		ck_assert_str_eq(strncmp(got, what[next - 1], strlen(what[next - 1])) == 0 ? what[next - 1] : got, what[next - 1]);
 	}
 	fx_expect(b, "PINGRESP");
-	ck_assert_ptr_null(session_at(0, "s"));
-	ck_assert_ptr_null(session_at(1, "s"));
+	ck_assert_ptr_null(fx_session(&fx, 0, "s"));
+	ck_assert_ptr_null(fx_session(&fx, 1, "s"));
 	fx_close(&fx);
 }
 END_TEST

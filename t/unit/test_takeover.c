@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Several CONNECTs with one id: on one worker, on two, before anybody has answered. */
+#include <stdio.h>
+
+#include "t/support/fake_cluster.h"
+#include "t/support/unit.h"
+#include "t/support/worker_fixture.h"
+
+static struct fx fx;
+
+START_TEST(a_second_connection_ousts_the_first)
+{
+	struct fx_client *a, *b;
+
+	fx_open(&fx, 1, &fake_net, NULL);
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned first = i & 1 ? FX_CLEAN : 0, second = i & 2 ? FX_CLEAN : 0;
+		char id[8];
+
+		snprintf(id, sizeof id, "id%u", i);
+		a = fx_connected(&fx, 0, id, first, false);
+		fx_send(a, "SUBSCRIBE 1 t 1");
+		fx_expect(a, "SUBACK 1 1");
+		b = fx_connected(&fx, 0, id, second, !first && !second);
+		fx_expect(a, "END");                    /* [MQTT-3.1.4-2] */
+		fx_send(b, "PUBLISH t x qos=1,1");
+		if (!first && !second)
+			fx_expect(b, "PUBLISH t x qos=1,1");
+		fx_expect(b, "PUBACK 1");
+		fx_expect(b, "");
+		ck_assert_int_eq(fake_store_row(&fx.store, id), second == 0);
+		ck_assert_int_eq(fake_store_owner(&fx.store, id), 0);
+	}
+	fx_close(&fx);
+}
+END_TEST
+
+/* The session was durable, at worker O (online or not); a clean CONNECT comes at worker N, then a durable one. */
+START_TEST(clean_after_durable_forgets_everything)
+{
+	fx_open(&fx, 2, &fake_net, NULL);
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned at = i & 1;
+		struct fx_client *c = fx_connected(&fx, 0, "a", 0, false);
+
+		fx_send(c, "SUBSCRIBE 1 t 1");
+		fx_expect(c, "SUBACK 1 1");
+		ck_assert_int_eq(fake_store_sub(&fx.store, "a", "t"), 1);
+		if (i & 2)
+			fx_client_close(c);
+		fx_run(&fx);
+		c = fx_connected(&fx, at, "a", FX_CLEAN, false);
+		fx_run(&fx);
+		ck_assert(!fake_store_row(&fx.store, "a"));
+		fx_send(c, "DISCONNECT");
+		fx_expect(c, "END");
+		ck_assert_int_eq(fake_store_owner(&fx.store, "a"), -1);
+		c = fx_connected(&fx, at, "a", 0, false);       /* [MQTT-3.1.2-6] */
+		fx_expect(c, "");
+		ck_assert(fake_store_row(&fx.store, "a"));
+		ck_assert_int_eq(fake_store_sub(&fx.store, "a", "t"), -1);
+		c = fx_connected(&fx, 0, "a", FX_CLEAN, false);
+		fx_send(c, "DISCONNECT");
+		fx_expect(c, "END");
+	}
+	fx_close(&fx);
+}
+END_TEST
+
+/* Several CONNECTs with one id before the store answers any: the last has it, with the state that their order gives. */
+START_TEST(three_at_once)
+{
+	fx_open(&fx, 1, &fake_net, NULL);
+	for (unsigned i = 0; i < 16; i++) {
+		struct fx_client *c[4] = { NULL };
+		char id[8];
+		bool kept = true;
+
+		snprintf(id, sizeof id, "id%u", i);
+		if (i & 8)
+			fx_connected(&fx, 0, id, 0, false);
+		fx.store.hold_opens = true;
+		for (unsigned k = 0; k < 3; k++)
+			c[k] = fx_connect(&fx, 0, id, i >> k & 1 ? FX_CLEAN : 0);
+		fx_run(&fx);
+		fx.store.hold_opens = false;
+		kept = (i & 4) == 0 && (i & 2) == 0;    /* the last but one was durable, and so is the last */
+		fx_expect(c[2], kept ? "CONNACK 0 present" : "CONNACK 0");
+		fx_send(c[2], "PINGREQ");
+		fx_expect(c[2], "PINGRESP");
+		for (unsigned k = 0; k < 2; k++)
+			fx_expect_end(c[k]);
+		ck_assert_msg(fake_store_row(&fx.store, id) == ((i & 4) == 0), "row, case %u", i);
+		fx_send(c[2], "DISCONNECT");
+		fx_expect(c[2], "END");
+		ck_assert_int_eq(fx_session(&fx, 0, id) != NULL, (i & 4) == 0);
+	}
+	fx_close(&fx);
+}
+END_TEST
+
+START_TEST(the_client_leaves_before_the_answer)
+{
+	struct fx_client *c;
+
+	fx_open(&fx, 1, &fake_net, NULL);
+	fx.store.hold_opens = true;
+	for (unsigned i = 0; i < 2; i++) {
+		c = fx_connect(&fx, 0, i ? "clean" : "durable", i ? FX_CLEAN : 0);
+		fx_run(&fx);
+		fx_client_close(c);
+		fx_run(&fx);
+	}
+	fx.store.hold_opens = false;
+	fx_run(&fx);
+	ck_assert_int_eq(fake_store_owner(&fx.store, "clean"), -1);
+	ck_assert_int_eq(fake_store_owner(&fx.store, "durable"), 0);
+	ck_assert(fake_store_row(&fx.store, "durable"));
+	fx_connected(&fx, 0, "durable", 0, true);
+	fx_close(&fx);
+}
+END_TEST
+
+UNIT_MAIN("takeover", a_second_connection_ousts_the_first, clean_after_durable_forgets_everything, three_at_once,
+    the_client_leaves_before_the_answer)
