@@ -568,10 +568,10 @@ START_TEST(disowned)
 
 	fx_open(&fx, 2, &fake_net, NULL);
 	c = fx_connected(&fx, 0, "a", 0, false);
-	fake_store_disown(&fx.store, 0, "a", session_at(0, "a")->stamp - 1);    /* an earlier one */
+	fake_store_disown(&fx.store, 0, "a", fx_session(&fx, 0, "a")->stamp - 1);    /* an earlier one */
 	fx_run(&fx);
-	ck_assert_ptr_nonnull(session_at(0, "a"));
-	fake_store_disown(&fx.store, 0, "a", session_at(0, "a")->stamp);
+	ck_assert_ptr_nonnull(fx_session(&fx, 0, "a"));
+	fake_store_disown(&fx.store, 0, "a", fx_session(&fx, 0, "a")->stamp);
 	fx_expect(c, "END");
 	ck_assert_ptr_null(fx_session(&fx, 0, "a"));
 	ck_assert(fake_store_row(&fx.store, "a"));
@@ -581,7 +581,7 @@ START_TEST(disowned)
 	fx_run(&fx);
 	fx_client_close(c);
 	fx_run(&fx);
-	fake_store_disown(&fx.store, 0, "b", session_at(0, "b")->stamp);
+	fake_store_disown(&fx.store, 0, "b", fx_session(&fx, 0, "b")->stamp);
 	fx_run(&fx);
 	fake_net_hold(0, 1, false);
 	fx_run(&fx);
