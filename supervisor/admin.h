@@ -60,7 +60,4 @@ void admin_fan_free(struct admin_call *c);
 /* A command of the supervisor's own, or one that it must look at first: true: finished. */
 bool admin_do(struct admin_call *c);
 
-void stats_state(struct admin_call *c);
-void stats_all(struct admin_call *c);
-
 #endif

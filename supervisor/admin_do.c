@@ -4,6 +4,7 @@
 
 #include "common/base/err.h"
 #include "supervisor/admin.h"
+#include "supervisor/stats.h"
 
 /* --- settings ---------------------------------------------------------------------------------------------------- */
 

@@ -19,7 +19,8 @@ libfbsupervisor_a_SOURCES = \
 	supervisor/restart.c supervisor/restart.h \
 	supervisor/service.c supervisor/service.h \
 	supervisor/spawn.c supervisor/spawn.h \
-	supervisor/stats.c \
+	supervisor/statlog.c supervisor/statlog.h \
+	supervisor/stats.c supervisor/stats.h \
 	supervisor/sysmon.c supervisor/sysmon.h \
 	supervisor/watch.c supervisor/watch.h
 

@@ -255,6 +255,7 @@ proctab_start(struct node *n)
 	rand_bytes(&n->route_key, sizeof n->route_key);
 	watch_start(n);
 	sysmon_start(n);
+	statlog_start(n);
 	proc_start(&n->store);
 }
 
@@ -388,6 +389,8 @@ proctab_settings(struct node *n, const struct config *before)
 		log_error("proctab", "log files stay as they were", "why=\"%s\"", e.text);
 	if (!config_equal(before, now, CONFIG_K_high_watermark) || !config_equal(before, now, CONFIG_K_sysmon_interval))
 		sysmon_look(n);
+	if (!config_equal(before, now, CONFIG_K_stat_interval))
+		statlog_settings(n);
 }
 
 int
@@ -585,6 +588,7 @@ proctab_fini(struct node *n)
 {
 	loop_timer_cancel(n->loop, &n->tick);
 	sysmon_stop(n);
+	statlog_stop(n);
 	EACH_PROC(p, n) {
 		loop_timer_cancel(n->loop, &p->respawn);
 		if (p->pid > 0 && !p->reaped)

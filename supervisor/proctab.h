@@ -12,6 +12,7 @@
 #include "supervisor/reload.h"
 #include "supervisor/restart.h"
 #include "supervisor/service.h"
+#include "supervisor/statlog.h"
 #include "supervisor/sysmon.h"
 
 /* DOWN: none, or waiting to be started. STARTING: has not said READY. READY: serves; a worker only behind its gate. */
@@ -68,6 +69,7 @@ struct node {
 	struct service service;
 	struct timer tick;
 	struct sysmon sysmon;
+	struct statlog statlog;
 	struct mono last_tick, last_sample;
 	struct mono stop_workers_by, stop_by;
 	bool store_told_to_stop;

@@ -1,6 +1,6 @@
-/* SPDX-License-Identifier: Apache-2.0
- * supervisor/stats.c - what the shared pages and /proc say: for state and stats. Nobody is asked, so a child that hangs
- * does not hold this up. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/stats.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -252,28 +252,82 @@ stats_state(struct admin_call *c)
 	put_listeners(c);
 }
 
+/* --- every counter ----------------------------------------------------------------------------------------------- */
+
+void
+stats_name(const struct proc *p, char *out, size_t size)
+{
+	if (p->role == IPC_STORE)
+		snprintf(out, size, "store");
+	else
+		snprintf(out, size, "worker_%u", p->slot);
+}
+
+static void
+metric_row(struct node *n, enum metric m, struct stats_row *row)
+{
+	const struct metric_info *i = metric_info(m);
+
+	*row = (struct stats_row){ .name = i->name, .kind = i->kind[0] == 'C' ? "counter" : "gauge", .unit = i->unit,
+	    .total = total_of(n, m), .of_workers = strcmp(i->role, "STORE") != 0, .of_store = strcmp(i->role, "WORKER") != 0 };
+	EACH_PROC(p, n)
+		row->value[p == &n->store ? 0 : p->slot + 1] = value_of(p, m);
+}
+
+/* What no process counts itself. */
+static void
+memory_row(struct node *n, struct stats_row *row)
+{
+	*row = (struct stats_row){ .name = "memory_kb", .kind = "gauge", .unit = "KIB", .of_workers = true, .of_store = true,
+	    .of_supervisor = true };
+	row->supervisor = row->total = memory_of("", getpid()) >> 10;
+	EACH_PROC(p, n) {
+		uint64_t kb = p->pid > 0 ? memory_of("", p->pid) >> 10 : 0;
+
+		row->value[p == &n->store ? 0 : p->slot + 1] = kb;
+		row->total += kb;
+	}
+}
+
+void
+stats_each(struct node *n, void (*fn)(void *arg, const struct stats_row *row), void *arg)
+{
+	struct stats_row row;
+
+	for (enum metric m = 0; m < METRIC_COUNT; m++) {
+		metric_row(n, m, &row);
+		fn(arg, &row);
+	}
+	memory_row(n, &row);
+	fn(arg, &row);
+	row = (struct stats_row){ .name = "uptime_s", .kind = "gauge", .unit = "SECONDS",
+	    .total = (uint64_t)(mono_diff(loop_now(n->loop), n->started) / NS_PER_SEC) };
+	fn(arg, &row);
+}
+
+static void
+put_row(void *arg, const struct stats_row *row)
+{
+	struct admin_call *c = arg;
+	struct buf *b = admin_row(c);
+
+	row_put_str(b, "name", row->name);
+	row_put_str(b, "kind", row->kind);
+	row_put_str(b, "unit", row->unit);
+	row_put_number(b, "total", (int64_t)row->total);
+	EACH_PROC(p, c->node) {
+		char name[32];
+
+		stats_name(p, name, sizeof name);
+		row_put_number(b, name, (int64_t)row->value[p == &c->node->store ? 0 : p->slot + 1]);
+	}
+	if (row->of_supervisor)
+		row_put_number(b, "supervisor", (int64_t)row->supervisor);
+	admin_row_end(c);
+}
+
 void
 stats_all(struct admin_call *c)
 {
-	struct node *n = c->node;
-
-	for (enum metric m = 0; m < METRIC_COUNT; m++) {
-		const struct metric_info *i = metric_info(m);
-		struct buf *b = admin_row(c);
-
-		row_put_str(b, "name", i->name);
-		row_put_str(b, "kind", i->kind[0] == 'C' ? "counter" : "gauge");
-		row_put_str(b, "unit", i->unit);
-		row_put_number(b, "total", (int64_t)total_of(n, m));
-		EACH_PROC(p, n) {
-			char name[32];
-
-			if (p->role == IPC_STORE)
-				snprintf(name, sizeof name, "store");
-			else
-				snprintf(name, sizeof name, "worker_%u", p->slot);
-			row_put_number(b, name, (int64_t)value_of(p, m));
-		}
-		admin_row_end(c);
-	}
+	stats_each(c->node, put_row, c);
 }

@@ -91,6 +91,7 @@ class Logs(unittest.TestCase):
         b.settings["log.stat_interval"] = "1s"
         b.start()
         b.log.wait(r"supervisor logs: cannot be written, lines are lost file=\S+/console.log error=\"No space left on device\"")
+        b.log.wait(r"supervisor logs: cannot be written, lines are lost file=\S+/stat.log error=\"No space left on device\"")
         c = b.connected("x")
         c.subscribe("t")
         c.publish("t", "still here", 1)
@@ -106,6 +107,56 @@ class Logs(unittest.TestCase):
         self.assertRegex(got[0], r"logs: lines lost count=\d+ file=\S+/console.log error=\"No space left on device\"")
         self.assertTrue([line for line in got if "reload: done" in line])
 
+    def rounds(self):
+        """The whole rounds of stat.log: [{name: (time, {field: value})}, ...]."""
+        out, now = [], {}
+        for line in self.lines("stat.log"):
+            stamp, name, *fields = line.split(" ")
+            self.assertRegex(stamp, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+            now[name] = stamp, {k: int(v) for k, v in (f.split("=") for f in fields)}
+            if name == "uptime_s":
+                out.append(now)
+                now = {}
+        return out
+
+    def next_round(self):
+        """One that began after this call."""
+        after = len(self.rounds()) + 1
+        return fubar.until("the next round", lambda: self.rounds()[after:])[0]
+
+    def test_counters(self):
+        """stat.log says what `fubar-admin stats` says."""
+        b = self.broker(log_to="files", log_stat_interval="1s")
+        b.start()
+        clients = [b.connected("c%d" % i) for i in range(5)]
+        clients[0].subscribe(("t", 1))
+        for q in (0, 1, 1, 2, 2, 2):
+            clients[1].publish("t", "x", q)
+        for _ in range(6):
+            clients[0].get_publish()
+        got = self.next_round()
+        self.assertEqual(len({stamp for stamp, _ in got.values()}), 1)
+        got = {name: fields for name, (_, fields) in got.items()}
+        told = {r["name"]: r for r in b.rows("stats")}
+        self.assertEqual(set(got), set(told))
+        for name, n in (("clients", 5), ("sessions", 5), ("subscriptions", 1), ("publish_in_qos0", 1), ("publish_in_qos1", 2),
+                        ("publish_in_qos2", 3)):
+            self.assertEqual(got[name]["total"], n, name)
+            self.assertEqual(got[name]["total"], told[name]["total"])
+            self.assertEqual(got[name], {"total": n, "worker_0": told[name]["worker_0"], "worker_1": told[name]["worker_1"]})
+        self.assertEqual(set(got["accounts"]), {"total", "store"})
+        self.assertEqual(set(got["memory_kb"]), {"total", "supervisor", "store", "worker_0", "worker_1"})
+        self.assertGreater(min(got["memory_kb"].values()), 100)
+        self.assertEqual(got["memory_kb"]["total"], sum(v for k, v in got["memory_kb"].items() if k != "total"))
+        # what the dead counted still counts
+        for pid in b.worker_pids().values():
+            os.kill(pid, signal.SIGKILL)
+            fubar.wait_gone(pid)
+        self.assertEqual(self.next_round()["publish_in_qos2"][1]["total"], 3)
+        b.stop()
+        for c in clients:
+            c.close()
+
     def test_changes_at_run_time(self):
         b = self.broker()
         b.start()
@@ -118,6 +169,14 @@ class Logs(unittest.TestCase):
         b.connected("b").disconnect()
         b.log.wait("client=b", since=since)
         self.assertNotIn("client=b", read(os.path.join(self.dir, "console.log")))
+        b.admin("settings", "set", "log.stat_interval", "1s")
+        b.admin("settings", "set", "log.to", "both")
+        self.next_round()
+        b.admin("settings", "set", "log.stat_interval", "0")
+        since = b.log.mark()
+        b.connected("d").disconnect()
+        b.log.wait("client=d", since=since)
+        self.assertIn("client=d", read(os.path.join(self.dir, "console.log")))
         r = b.admin_raw("settings", "set", "log.to", "syslog")
         self.assertEqual(r.returncode, 1)
         self.assertIn("stderr, files, both", r.stderr)
