@@ -211,13 +211,14 @@ uint64_t
 deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
 {
 	struct hand h = { .w = w, .p = p };
+	uint64_t visits = w->trie.visits;
 	bool groups = match(w, p);
 	uint64_t homes = 0;
 
 	if (rights_apply(w, RIGHT_RECEIVE))
 		rights_receive(w, p->topic);
 	h.many = w->rcpt_count > 1;
-	worker_charge(w, w->rcpt_count / 8);
+	worker_charge(w, w->rcpt_count / 8 + (w->trie.visits - visits) / 4);
 	for (uint32_t i = 0; i < w->rcpt_count; i++) {
 		struct session *s = w->rcpts[i].session;
 		uint8_t qos = w->rcpts[i].qos < p->qos ? w->rcpts[i].qos : p->qos;

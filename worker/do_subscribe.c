@@ -12,6 +12,7 @@
 #include "worker/dispatch.h"
 #include "worker/retain.h"
 #include "worker/rights.h"
+#include "worker/shapes.h"
 #include "worker/shared.h"
 #include "worker/storec.h"
 #include "worker/subs.h"
@@ -165,6 +166,12 @@ refused(const struct session *s, struct slice filter)
 	return REFUSED;
 }
 
+static bool
+has_room(struct worker *w, const struct session *s, struct slice filter)
+{
+	return s->sub_count + (uint64_t)subs_weight(filter) <= (uint64_t)w->config.max_subs && shapes_allow(w, s, filter);
+}
+
 /* The code for one filter: granted QoS or failure [MQTT-3.9.3-2]. */
 static uint8_t
 subscribe_one(struct op *op, const struct mqtt_filter *f)
@@ -184,7 +191,7 @@ subscribe_one(struct op *op, const struct mqtt_filter *f)
 		return REFUSED;
 	if (shared_is(f->filter) && !shared_valid(f->filter))
 		return REFUSED;
-	if (s->sub_count >= (uint64_t)w->config.max_subs && trie_get(&w->trie, s, f->filter) == NULL)
+	if (!has_room(w, s, f->filter) && trie_get(&w->trie, s, f->filter) == NULL)
 		return REFUSED;
 	if (subs_put(w, s, f->filter, qos, 0) && (s->flags & SESSION_DURABLE)) {
 		op->steps++;

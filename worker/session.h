@@ -83,7 +83,7 @@ struct session {
 	struct name *account;           /* NULL: nobody's */
 	struct move *move;              /* coming or going; NULL: neither */
 	struct list subs;
-	uint32_t sub_count;
+	uint32_t sub_count;             /* as subs_weight() counts them */
 	uint32_t match_index;           /* its place among the recipients of a publish, if it is one */
 	uint64_t stamp : 48;            /* the store's number by which it is here */
 	uint64_t id_len : 16;

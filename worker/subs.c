@@ -4,9 +4,21 @@
 #include "common/base/log.h"
 #include "common/metrics/page.h"
 #include "common/mqtt/topic.h"
+#include "worker/shapes.h"
 #include "worker/shared.h"
 #include "worker/storec.h"
 #include "worker/worker.h"
+
+uint32_t
+subs_weight(struct slice filter)
+{
+	size_t weight = 1 + filter.len / 256;
+
+	/* Of those with wildcards each level takes memory of its own. */
+	if (filter.len >= 16 && topic_has_wildcard(filter))
+		weight += (topic_levels(filter) - 1) / 8;
+	return (uint32_t)weight;
+}
 
 bool
 subs_put(struct worker *w, struct session *s, struct slice filter, uint8_t qos, uint8_t options)
@@ -18,7 +30,8 @@ subs_put(struct worker *w, struct session *s, struct slice filter, uint8_t qos, 
 	sub->qos = qos;
 	sub->options = options;
 	if (is_new) {
-		s->sub_count++;
+		s->sub_count += subs_weight(filter);
+		shapes_put(w, s, filter);
 		METRIC_ADD(subscriptions, 1);
 		if (shared_is(filter))
 			shared_join(w, sub);
@@ -35,8 +48,11 @@ del(struct worker *w, struct session *s, struct sub *sub)
 		shared_leave(w, sub);
 	else if (w->cluster != NULL)
 		cluster_unwant(w->cluster, filter_text(sub->filter));
+	s->sub_count -= subs_weight(filter_text(sub->filter));
+	shapes_del(w, s, filter_text(sub->filter));
 	trie_del(&w->trie, sub);
-	s->sub_count--;
+	if (s->sub_count == 0)
+		shapes_forget(w, s);
 	METRIC_SUB(subscriptions, 1);
 }
 

@@ -9,6 +9,8 @@
 /* Puts or replaces one (the filter is valid); announced if new. true: it is new or differs from before, so that a
  * durable one must be written. */
 bool subs_put(struct worker *w, struct session *s, struct slice filter, uint8_t qos, uint8_t options);
+/* What it counts towards session.max_subscriptions. */
+uint32_t subs_weight(struct slice filter);
 /* false: there was none. */
 bool subs_del(struct worker *w, struct session *s, struct slice filter);
 void subs_del_all(struct worker *w, struct session *s);

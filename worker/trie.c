@@ -319,6 +319,7 @@ walk(struct trie *t, const struct trie_node *n, struct slice rest, bool dollar)
 	struct slice level;
 	const struct trie_node *child;
 
+	t->visits++;
 	if (n->below != NULL && !dollar)
 		found(t, n->below);
 	if (!topic_next_level(&rest, &level)) {

@@ -56,6 +56,7 @@ struct trie {
 	struct filter **found;          /* what trie_match() yields; grows to the most that ever matched */
 	uint32_t found_count;
 	uint32_t found_room;
+	uint64_t visits;                /* of nodes of the tree, ever: what matching costs */
 	uint64_t count;                 /* subscriptions */
 };
 

@@ -98,6 +98,7 @@ worker_new(struct loop *l, int sup_fd)
 	list_init(&w->sub_ops);
 	list_init(&w->unkept);
 	trie_init(&w->trie);
+	hmap_init(&w->shapes);
 	list_init(&w->conns);
 	list_init(&w->resumed);
 	list_init(&w->later);
@@ -214,6 +215,7 @@ worker_free(struct worker *w)
 	shares_free(w->shares);
 	rights_free(w->rights);
 	trie_fini(&w->trie);
+	hmap_fini(&w->shapes);
 	sessions_fini(&w->sessions);
 	hmap_fini(&w->opens);
 	arena_fini(&w->arena);

@@ -67,6 +67,7 @@ struct worker {
 	struct list sub_ops;            /* SUBSCRIBEs and UNSUBSCRIBEs being worked on */
 	size_t sub_load;                /* and their filters */
 	struct trie trie;
+	struct hmap shapes;             /* of the filters of sessions with many: shapes.h */
 	struct recipient *rcpts;
 	uint32_t rcpt_count;
 	uint32_t rcpt_room;

@@ -175,6 +175,54 @@ START_TEST(refused_filters)
 }
 END_TEST
 
+/* Where wildcards stand, and which group it is; how many filters there are of a shape does not count. */
+START_TEST(too_many_shapes)
+{
+	struct worker *w;
+	struct fx_client *c;
+
+	fx_open(&fx, 1, &fake_net, "session.max_filter_shapes", "3", NULL);
+	w = fx.w[0].worker;
+	c = fx_connected(&fx, 0, "c", FX_CLEAN, false);
+	fx_send(c, "SUBSCRIBE 1 a 0 b 0 c/c 0 a/+ 0 +/a 0");
+	fx_expect(c, "SUBACK 1 0 0 0 0 0");
+	fx_send(c, "SUBSCRIBE 2 b/+ 0 +/b 0 a/# 0 # 0 +/+ 0 x/+ 0 d 0 +/b 0");
+	fx_expect(c, "SUBACK 2 0 0 0 128 128 0 0 0");
+	fx_send(c, "UNSUBSCRIBE 3 a/+ b/+");
+	fx_expect(c, "UNSUBACK 3");
+	fx_send(c, "SUBSCRIBE 4 # 0");
+	fx_expect(c, "SUBACK 4 128");
+	fx_send(c, "UNSUBSCRIBE 5 x/+");
+	fx_expect(c, "UNSUBACK 5");
+	fx_send(c, "SUBSCRIBE 6 # 0 a/+ 0");
+	fx_expect(c, "SUBACK 6 0 128");
+	fx_send(c, "UNSUBSCRIBE 7 a b c/c +/a +/b a/# # d");
+	fx_expect(c, "UNSUBACK 7");
+	ck_assert_uint_eq(w->trie.count, 0);
+	ck_assert_uint_eq(w->shapes.count, 0);
+	fx_send(c, "SUBSCRIBE 8 $share/g/a 0 $share/g/b 0 $share/h/a 0 $share/i/a 0 $share/j/a 0 $share/g/c 0 +/# 0");
+	fx_expect(c, "SUBACK 8 0 0 0 0 128 0 128");
+	fx_close(&fx);
+}
+END_TEST
+
+/* What takes more memory counts more. */
+START_TEST(weights)
+{
+	char filter[600];
+
+	ck_assert_uint_eq(subs_weight(SLICE_LIT("a/b/c/d/e/f/g/h/i")), 1);
+	ck_assert_uint_eq(subs_weight(SLICE_LIT("a/b/c/d/e/f/g/#")), 1);
+	ck_assert_uint_eq(subs_weight(SLICE_LIT("a/b/c/d/e/f/g/h/#")), 2);
+	memset(filter, 'a', sizeof filter);
+	ck_assert_uint_eq(subs_weight(slice_of(filter, 255)), 1);
+	ck_assert_uint_eq(subs_weight(slice_of(filter, 512)), 3);
+	for (size_t i = 0; i < 256; i++)
+		filter[i] = i % 2 ? '/' : '+';
+	ck_assert_uint_eq(subs_weight(slice_of(filter, 256)), 2 + 16);
+}
+END_TEST
+
 /* [MQTT-4.7.1-2] [MQTT-4.7.1-3] */
 START_TEST(filters_that_are_none)
 {
@@ -194,4 +242,4 @@ START_TEST(filters_that_are_none)
 END_TEST
 
 UNIT_MAIN("subs", put_and_replaced, as_bytes, a_durable_one_is_written, suback_waits_for_the_neighbours, refused_filters,
-    filters_that_are_none)
+    too_many_shapes, weights, filters_that_are_none)
