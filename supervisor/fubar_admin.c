@@ -180,6 +180,8 @@ run(const struct options *o, enum admin_command c, size_t argc, char *const *arg
 		a.password = password;
 		if (o->json)
 			json_answer(stdout, &a);
+		else if (c == ADMIN_state)
+			show_state(stdout, &a);
 		else
 			show_answer(stdout, &a);
 	}

@@ -39,6 +39,11 @@ void answer_fini(struct answer *a);
 
 /* fubar_admin_show.c: tables and "key: value" blocks for people. */
 void show_answer(FILE *f, const struct answer *a);
+/* Every table; spec says which columns ("name" or "name=head", spaces between), NULL: all, "": the table is left out. */
+void show_tables(FILE *f, const struct answer *a, const char *(*spec)(struct slice table));
+void show_columns(FILE *f, const struct answer *a, struct slice table, const char *spec, int indent);
+/* fubar_admin_state.c: what `state` answers, so that it fits a terminal. */
+void show_state(FILE *f, const struct answer *a);
 
 /* fubar_admin_json.c: one object, described in fubar-admin(8). code: "ok", an error's name, "usage", "no-daemon". */
 void json_answer(FILE *f, const struct answer *a);

@@ -16,6 +16,7 @@
 
 struct column {
 	struct slice name;
+	struct slice head;              /* what is shown for it */
 	int width;                      /* in characters */
 	bool number;
 };
@@ -26,6 +27,7 @@ struct table {
 	struct column col[COLUMNS_MAX];
 	size_t cols, rows;
 	int indent;
+	bool chosen;                    /* no columns but those that are there already */
 };
 
 /* Characters, not bytes, of valid UTF-8. */
@@ -52,7 +54,8 @@ cell_text(const struct row_field *f, char out[CELL_MAX])
 		snprintf(out, CELL_MAX, "%s", f->number != 0 ? "yes" : "no");
 		break;
 	case ROW_REAL:
-		snprintf(out, CELL_MAX, "%.6g", f->real);
+		/* What is large needs no small digits. */
+		snprintf(out, CELL_MAX, f->real < 1000 ? "%.4g" : "%.1f", f->real);
 		break;
 	}
 	return out;
@@ -76,9 +79,9 @@ column_of(struct table *t, struct slice name)
 	for (size_t i = 0; i < t->cols; i++)
 		if (slice_eq(t->col[i].name, name))
 			return &t->col[i];
-	if (t->cols == COLUMNS_MAX)
+	if (t->chosen || t->cols == COLUMNS_MAX)
 		return NULL;
-	t->col[t->cols] = (struct column){ name, width_of(utf8_show(name, shown, sizeof shown)), true };
+	t->col[t->cols] = (struct column){ name, name, width_of(utf8_show(name, shown, sizeof shown)), true };
 	return &t->col[t->cols++];
 }
 
@@ -123,7 +126,7 @@ show_table(FILE *f, const struct table *t)
 
 	fprintf(f, "%*s", t->indent, "");
 	for (size_t i = 0; i < t->cols; i++)
-		put_cell(f, t, i, utf8_show(t->col[i].name, text, NAME_MAX_BYTES));
+		put_cell(f, t, i, utf8_show(t->col[i].head, text, NAME_MAX_BYTES));
 	for (size_t r = 0; r < t->a->count; r++) {
 		if (!slice_eq(t->a->rows[r].table, t->name))
 			continue;
@@ -193,6 +196,37 @@ show_group(FILE *f, const struct answer *a, struct slice name, int indent)
 		show_table(f, &t);
 }
 
+/* The columns of spec, "name" or "name=head" with spaces between; they have these widths at least. */
+static void
+choose(struct table *t, const char *spec)
+{
+	while (*spec != '\0' && t->cols < COLUMNS_MAX) {
+		size_t len = strcspn(spec, " ");
+		const char *equal = memchr(spec, '=', len);
+		size_t name = equal != NULL ? (size_t)(equal - spec) : len;
+		struct slice head = equal != NULL ? slice_of(equal + 1, len - name - 1) : slice_of(spec, len);
+
+		t->col[t->cols++] = (struct column){ slice_of(spec, name), head, (int)head.len, true };
+		spec += len + strspn(spec + len, " ");
+	}
+	t->chosen = true;
+}
+
+void
+show_columns(FILE *f, const struct answer *a, struct slice name, const char *spec, int indent)
+{
+	struct table t;
+
+	memset(&t, 0, sizeof t);
+	t.a = a;
+	t.name = name;
+	t.indent = indent;
+	choose(&t, spec);
+	measure(&t);
+	if (t.rows > 0)
+		show_table(f, &t);
+}
+
 static bool
 seen_before(const struct answer *a, size_t row)
 {
@@ -203,26 +237,40 @@ seen_before(const struct answer *a, size_t row)
 }
 
 void
-show_answer(FILE *f, const struct answer *a)
+show_tables(FILE *f, const struct answer *a, const char *(*spec)(struct slice table))
 {
-	char shown[1024];
+	char shown[NAME_MAX_BYTES];
 	bool any = false;
 	size_t last = 0;
 
 	for (size_t i = 0; i < a->count; i++) {
 		struct slice name = a->rows[i].table;
+		const char *columns = spec != NULL ? spec(name) : NULL;
 
 		/* Rows of a kind come together, so the long look back is rare. */
 		if (i > 0 && (slice_eq(name, a->rows[last].table) || seen_before(a, i)))
 			continue;
 		last = i;
-		if (any)
+		if (columns != NULL && columns[0] == '\0')
+			continue;
+		if (any || spec != NULL)
 			putc('\n', f);
 		any = true;
 		if (name.len > 0)
-			fprintf(f, "%s:\n", utf8_show(name, shown, NAME_MAX_BYTES));
-		show_group(f, a, name, name.len > 0 ? 2 : 0);
+			fprintf(f, "%s:\n", utf8_show(name, shown, sizeof shown));
+		if (columns != NULL)
+			show_columns(f, a, name, columns, 2);
+		else
+			show_group(f, a, name, name.len > 0 ? 2 : 0);
 	}
+}
+
+void
+show_answer(FILE *f, const struct answer *a)
+{
+	char shown[1024];
+
+	show_tables(f, a, NULL);
 	if (a->text != NULL && a->text[0] != '\0')
 		fprintf(f, "%s\n", utf8_show(slice_str(a->text), shown, sizeof shown));
 	if (a->password != NULL)

@@ -37,6 +37,7 @@ fubar_admin_SOURCES = \
 	supervisor/fubar_admin_conn.c \
 	supervisor/fubar_admin_json.c \
 	supervisor/fubar_admin_secret.c \
-	supervisor/fubar_admin_show.c
+	supervisor/fubar_admin_show.c \
+	supervisor/fubar_admin_state.c
 fubar_admin_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 fubar_admin_LDADD = libfbadmin.a libfbipc.a libfbconfig.a libfbbase.a $(JANSSON_LIBS)

@@ -91,8 +91,14 @@ put_process(struct admin_call *c, const char *role, const struct proc *p, pid_t 
 {
 	struct mono now = loop_now(c->node->loop);
 	struct buf *b = admin_row(c);
+	char name[32];
 
+	if (p != NULL && p->role == IPC_WORKER)
+		snprintf(name, sizeof name, "worker %u", p->slot);
+	else
+		snprintf(name, sizeof name, "%s", role);
 	row_put_str(b, "_table", "processes");
+	row_put_str(b, "name", name);
 	row_put_str(b, "role", role);
 	row_put_number(b, "slot", p == NULL ? 0 : p->slot);
 	row_put_number(b, "pid", pid);
@@ -137,7 +143,7 @@ put_listeners(struct admin_call *c)
 		row_put_str(b, "_table", "listeners");
 		row_put_str(b, "listener", row->name);
 		row_put_number(b, "port", n->listeners.port[row->listener]);
-		row_put_number(b, "sockets", n->workers);
+		row_put_number(b, "acceptors", n->workers);
 		row_put_number(b, "connections", (int64_t)connections_of(n, row->listener));
 		admin_row_end(c);
 	}
@@ -207,6 +213,7 @@ put_node(struct admin_call *c, const struct usage *all)
 	for (enum metric m = METRIC_publish_out_qos0; m <= METRIC_publish_out_qos2; m++)
 		out += (int64_t)n->ended[m];
 	row_put_str(b, "node", n->reload.running.node);
+	row_put_str(b, "description", "MQTT broker");
 	row_put_str(b, "version", PACKAGE_VERSION);
 	row_put_str(b, "state", node_state_text(n));
 	row_put_number(b, "pid", getpid());
@@ -225,6 +232,22 @@ put_node(struct admin_call *c, const struct usage *all)
 	row_put_real(b, "cpu_s", all->cpu_s);
 	row_put_real(b, "cpu", all->cpu);
 	put_load(b, n);
+	admin_row_end(c);
+}
+
+/* Every node that is known: this one. */
+static void
+put_nodes(struct admin_call *c)
+{
+	const struct node *n = c->node;
+	struct buf *b = admin_row(c);
+
+	row_put_str(b, "_table", "nodes");
+	row_put_str(b, "node", n->reload.running.node);
+	row_put_str(b, "state", node_state_text(n));
+	row_put_real(b, "load", n->sysmon.load);
+	row_put_bool(b, "overloaded", n->sysmon.overloaded);
+	row_put_bool(b, "this", true);
 	admin_row_end(c);
 }
 
@@ -250,6 +273,7 @@ stats_state(struct admin_call *c)
 	EACH_PROC(p, n)
 		put_process(c, p->name, p, p->pid, &u[p == &n->store ? 0 : p->slot + 1]);
 	put_listeners(c);
+	put_nodes(c);
 }
 
 /* --- every counter ----------------------------------------------------------------------------------------------- */

@@ -156,6 +156,23 @@ class Admin(fubar.TestCase):
         text = self.broker.admin("state")
         for word in ("worker", "store", str(self.broker.port)):
             self.assertIn(word, text)
+        wide = [line for line in text.splitlines() if len(line) > 80 and "_dir:" not in line and "config:" not in line]
+        self.assertEqual(wide, [])
+        for name in ("node", "description", "version", "uptime", "memory", "load", "min_load", "alternate", "clients",
+                     "sessions", "messages", "routes"):
+            self.assertRegex(text, r"(?m)^%s: +\S" % name)
+        for table in ("processes", "listeners", "nodes", "links", "store"):
+            self.assertRegex(text, r"(?m)^%s:$" % table)
+        got = self.broker.admin_json("state")
+        node = got["rows"][0]
+        for name in ("node", "description", "version", "uptime_s", "memory_mb", "memory_limit_mb", "load", "min_load",
+                     "min_load_node", "overloaded", "alternate", "routes", "connections", "clients"):
+            self.assertIn(name, node)
+        self.assertGreaterEqual(node["clients"], 1)
+        self.assertEqual([(r["node"], r["this"]) for r in got["tables"]["nodes"]], [(node["node"], True)])
+        self.assertEqual([r["name"] for r in got["tables"]["processes"]], ["supervisor", "store", "worker 0", "worker 1"])
+        self.assertEqual({r["acceptors"] for r in got["tables"]["listeners"]}, {2})
+        self.assertGreaterEqual(got["tables"]["listeners"][0]["connections"], 1)
         self.assertTrue(self.broker.rows("state"))
         pids = {r.get("pid") for r in self.broker.rows("state")}
         for pid in list(self.broker.worker_pids().values()) + [self.broker.store_pid()]:
