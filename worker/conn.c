@@ -17,6 +17,7 @@
 #include "common/mqtt/frame.h"
 #include "common/mqtt/reason.h"
 #include "worker/connect.h"
+#include "worker/count.h"
 #include "worker/dispatch.h"
 #include "worker/session.h"
 #include "worker/will.h"
@@ -274,8 +275,10 @@ conn_refuse(struct conn *c, enum mqtt_reason reason, const char *why)
 	METRIC_ADD(connects_refused, 1);
 	if (c->level != MQTT_50)
 		ack.code = (uint8_t)code;
-	if (c->level == MQTT_50 || code >= 0)
+	if (c->level == MQTT_50 || code >= 0) {
 		encode_connack(conn_out(c), c->level == 0 ? MQTT_311 : c->level, &ack);
+		count_sent(MQTT_CONNACK);
+	}
 	conn_close(c, why);
 }
 
@@ -287,6 +290,7 @@ conn_redirect(struct conn *c, const char *server, uint16_t max_recursion)
 	char why[WHY_MAX + CONFIG_VALUE_MAX];
 
 	METRIC_ADD(redirects, 1);
+	count_sent(MQTT_CONNACK);
 	encode_connack(conn_out(c), c->level, &ack);
 	snprintf(why, sizeof why, "sent to %s", server);
 	conn_close(c, why);
@@ -322,6 +326,7 @@ conn_violate(struct conn *c, const struct violation *v)
 		struct mqtt_disconnect d = { .reason = (uint8_t)v->reason };
 
 		encode_disconnect(conn_out(c), MQTT_DISCONNECT, c->level, &d);
+		count_sent(MQTT_DISCONNECT);
 	}
 	conn_close(c, why);
 }
@@ -362,7 +367,7 @@ parse(struct conn *c, struct slice *in)
 			conn_violate(c, &v);
 			return;
 		}
-		METRIC_ADD(packets_in, 1);
+		count_received(f.type);
 		dispatch(c, &f);
 		if (--w->share <= 0 && in->len > 0 && c->state == CONN_READY && !(c->flags & (HELD | CONN_IN_RESUMED))) {
 			parse_later(c);
@@ -594,6 +599,7 @@ on_timer(struct timer *t)
 			struct mqtt_disconnect d = { .reason = MQTT_R_KEEP_ALIVE_TIMEOUT };
 
 			encode_disconnect(conn_out(c), MQTT_DISCONNECT, c->level, &d);
+			count_sent(MQTT_DISCONNECT);
 			conn_close(c, "keep-alive time-out");
 			break;
 		}

@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
 #include "common/mqtt/encode.h"
+#include "worker/count.h"
 #include "worker/deliver.h"
 #include "worker/session.h"
 #include "worker/worker.h"
@@ -76,7 +77,7 @@ added(struct conn *c)
 void
 conn_put_encoded(struct conn *c, struct slice packet)
 {
-	METRIC_ADD(packets_out, 1);
+	count_sent(MQTT_PUBLISH);
 	buf_put_slice(&c->out, packet);
 	added(c);
 }
@@ -86,7 +87,7 @@ conn_put_publish(struct conn *c, const struct mqtt_publish *p, struct msg *m)
 {
 	struct outref *r;
 
-	METRIC_ADD(packets_out, 1);
+	count_sent(MQTT_PUBLISH);
 	if (m == NULL || p->payload.len < REF_BYTES) {
 		encode_publish(&c->out, c->level, p);
 		added(c);

@@ -6,6 +6,7 @@
 #include "common/metrics/page.h"
 #include "common/mqtt/encode.h"
 #include "worker/conn.h"
+#include "worker/count.h"
 #include "worker/flow.h"
 #include "worker/move.h"
 #include "worker/retain.h"
@@ -287,6 +288,7 @@ deliver_again(struct worker *w, struct session *s)
 			struct mqtt_ack ack = { .packet_id = id };
 
 			encode_ack(conn_out(s->conn), MQTT_PUBREL, s->conn->level, &ack);
+			count_sent(MQTT_PUBREL);
 			slot->released = true;
 		} else {
 			struct cluster_pub p = msg_pub(slot->msg);

@@ -4,6 +4,7 @@
 #include "common/metrics/page.h"
 #include "common/mqtt/decode.h"
 #include "common/mqtt/encode.h"
+#include "worker/count.h"
 #include "worker/deliver.h"
 #include "worker/dispatch.h"
 #include "worker/flow.h"
@@ -16,7 +17,7 @@ answer(struct conn *c, enum mqtt_type type, uint16_t packet_id)
 	struct mqtt_ack ack = { .packet_id = packet_id };
 
 	encode_ack(conn_out(c), type, c->level, &ack);
-	METRIC_ADD(packets_out, 1);
+	count_sent(type);
 	conn_touch(c);
 }
 

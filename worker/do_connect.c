@@ -18,6 +18,7 @@
 #include "worker/admission.h"
 #include "worker/ban.h"
 #include "worker/connect.h"
+#include "worker/count.h"
 #include "worker/deliver.h"
 #include "worker/dispatch.h"
 #include "worker/move.h"
@@ -481,7 +482,7 @@ last_step(struct open *o)
 	METRIC_ADD(clients, 1);
 	if (METRIC_GET(clients) > METRIC_GET(clients_max))
 		METRIC_SET(clients_max, METRIC_GET(clients));
-	METRIC_ADD(packets_out, 1);
+	count_sent(MQTT_CONNACK);
 	encode_connack(conn_out(c), c->level, &ack);
 	conn_touch(c);
 	conn_keepalive(c);

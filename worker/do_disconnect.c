@@ -2,6 +2,7 @@
 #include "common/metrics/page.h"
 #include "common/mqtt/decode.h"
 #include "common/mqtt/encode.h"
+#include "worker/count.h"
 #include "worker/dispatch.h"
 
 int
@@ -10,7 +11,7 @@ do_pingreq(struct conn *c, const struct frame *f, struct violation *v)
 	if (decode_ping(f, v) != 0)
 		return FB_EPROTO;
 	encode_ping(conn_out(c), MQTT_PINGRESP);        /* [MQTT-3.12.4-1] */
-	METRIC_ADD(packets_out, 1);
+	count_sent(MQTT_PINGRESP);
 	conn_touch(c);
 	return 0;
 }

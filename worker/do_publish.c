@@ -4,6 +4,7 @@
 #include "common/mqtt/decode.h"
 #include "common/mqtt/encode.h"
 #include "common/mqtt/topic.h"
+#include "worker/count.h"
 #include "worker/dispatch.h"
 #include "worker/move.h"
 #include "worker/publish.h"
@@ -18,7 +19,7 @@ send_ack(struct conn *c, uint8_t qos, uint16_t packet_id)
 	struct mqtt_ack ack = { .packet_id = packet_id };
 
 	encode_ack(conn_out(c), qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, c->level, &ack);
-	METRIC_ADD(packets_out, 1);
+	count_sent(qos == 1 ? MQTT_PUBACK : MQTT_PUBREC);
 	conn_touch(c);
 }
 

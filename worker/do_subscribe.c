@@ -9,6 +9,7 @@
 #include "common/mqtt/encode.h"
 #include "common/mqtt/topic.h"
 #include "worker/barrier.h"
+#include "worker/count.h"
 #include "worker/dispatch.h"
 #include "worker/retain.h"
 #include "worker/rights.h"
@@ -122,7 +123,7 @@ op_step(struct op *op)
 		const struct mqtt_suback ack = { .packet_id = op->packet_id, .codes = slice_of(op->codes, op->count) };
 
 		encode_suback(conn_out(c), op->unsubscribe ? MQTT_UNSUBACK : MQTT_SUBACK, c->level, &ack);
-		METRIC_ADD(packets_out, 1);
+		count_sent(op->unsubscribe ? MQTT_UNSUBACK : MQTT_SUBACK);
 		conn_touch(c);
 		start_replays(op);
 	}

@@ -7,6 +7,7 @@ libfbworker_a_SOURCES = \
 	worker/barrier.c worker/barrier.h \
 	worker/conn.c worker/conn.h worker/conn_out.c \
 	worker/connect.h \
+	worker/count.c worker/count.h \
 	worker/ctl.c worker/ctl.h \
 	worker/deliver.c worker/deliver.h \
 	worker/dispatch.c worker/dispatch.h \

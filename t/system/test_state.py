@@ -185,6 +185,32 @@ class Admin(fubar.TestCase):
             c.publish(self.name("t"), "x", 1)
         fubar.until("the counter to move", lambda: self.broker.counter("publish_in_qos1") >= before + 10)
 
+    def test_every_type_of_packet_is_counted(self):
+        names = ["%s_%s" % (n, d) for d, list in (
+            ("in", "connect puback pubrec pubrel pubcomp subscribe unsubscribe pingreq disconnect"),
+            ("out", "connack puback pubrec pubrel pubcomp suback unsuback pingresp")) for n in list.split()]
+        names += ["publish_%s_qos%d" % (d, q) for d in ("in", "out") for q in (0, 1, 2)]
+        stats = lambda: {r["name"]: r["total"] for r in self.broker.rows("stats")}
+        before = stats()
+        c = self.connected()
+        c.subscribe((self.name("t"), 2))
+        for qos in (0, 1, 2):
+            c.publish(self.name("t"), "x", qos)
+            c.get_publish()
+        c.ping()
+        c.unsubscribe(self.name("t"))
+        c.disconnect()
+        bad = self.client()
+        bad.send(m.connect_packet("", clean=False))     # a CONNACK that refuses
+        self.assertEqual(bad.get(m.CONNACK).rc, 2)
+        after = stats()
+        want = dict.fromkeys(names, 1)
+        want["connect_in"] = want["connack_out"] = 2
+        self.assertEqual({n: after[n] - before[n] for n in names}, want)
+        for d in ("in", "out"):
+            self.assertEqual(after["packets_" + d] - before["packets_" + d],
+                             sum(v for n, v in want.items() if "_" + d in n))
+
     def test_session_list_show_kick(self):
         c = self.connected(self.name("c"), clean=False)
         c.subscribe(self.name("t"), qos=1)
