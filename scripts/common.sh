@@ -5,7 +5,7 @@
 # What building needs, by Debian package; scripts/check adds what testing needs.
 # shellcheck disable=SC2034
 BUILD_PACKAGES=(gcc libc6-dev make autoconf automake pkgconf
-	libevent-dev libssl-dev libyaml-dev libjansson-dev libdb-dev libnng-dev libwslay-dev)
+	libevent-dev libssl-dev libyaml-dev libjansson-dev libdb-dev libnng-dev libwslay-dev libedit-dev)
 
 say()
 {

@@ -64,7 +64,7 @@ dist-hook:
 	done
 
 # fubar-client's parts.
-CLIENT_TEST_LIBS = libfbclient.a $(UNIT_LIBS) $(JANSSON_LIBS) $(WSLAY_LIBS)
+CLIENT_TEST_LIBS = libfbclient.a $(UNIT_LIBS) $(JANSSON_LIBS) $(WSLAY_LIBS) $(EDIT_LIBS)
 t_unit_test_cli_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_hist_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_seq_LDADD = $(CLIENT_TEST_LIBS)

@@ -29,7 +29,14 @@ static const struct opt_row rows[] = {
 const char *
 cli_word(const struct cli *c)
 {
-	return c->who == CLI_SUB ? "sub" : "pub";
+	return c->who == CLI_SUB ? "sub" : c->who == CLI_PUB ? "pub" : "shell";
+}
+
+const struct opt_row *
+cli_rows(size_t *count)
+{
+	*count = sizeof rows / sizeof rows[0];
+	return rows;
 }
 
 void
@@ -39,7 +46,7 @@ cli_help(unsigned who)
 
 	if (who == CLI_SUB)
 		printf("usage: fubar-client sub -t FILTER... [OPTION]...\nPrints the messages that match.\n\n");
-	else
+	else if (who == CLI_PUB)
 		printf("usage: fubar-client pub -t TOPIC -m TEXT|-f PATH|-l|-s|-n [OPTION]...\nPublishes a message.\n\n");
 	opt_help(&o);
 }
@@ -243,9 +250,11 @@ check_props(struct cli *c, struct opt *o)
 static bool
 check_command(const struct cli *c, struct opt *o)
 {
-	if (c->who == CLI_SUB) {
+	if (c->who == CLI_CONNECT || c->who == CLI_DISCONNECT || c->who == CLI_LAST)
+		return c->topics.count == 0 || fail(o, "a topic has no place here");
+	if ((c->who & (CLI_SUB | CLI_SUBSCRIBE | CLI_UNSUBSCRIBE)) != 0) {
 		if (c->topics.count + c->unsubscribe.count == 0)
-			return fail(o, "a topic filter is needed: -t");
+			return fail(o, c->who == CLI_SUB ? "a topic filter is needed: -t" : "a topic filter is needed");
 		if (c->no_retained && c->only_retained)
 			return fail(o, "-R and --retained-only leave nothing");
 		return check_list(o, &c->topics, "topic filter", topic_filter_valid) &&
@@ -255,7 +264,8 @@ check_command(const struct cli *c, struct opt *o)
 	if (c->topics.count != 1)
 		return fail(o, c->topics.count == 0 ? "a topic is needed: -t" : "only one topic: -t");
 	if (c->source == CLI_NONE)
-		return fail(o, "what is to be published? -m, -f, -l, -s or -n");
+		return fail(o, c->who == CLI_PUB ? "what is to be published? -m, -f, -l, -s or -n"
+		    : "what is to be published? A text, -f or -n");
 	if (c->source == CLI_STDIN_LINE && c->repeat > 1)
 		return fail(o, "--repeat does not go with -l");
 	return check_list(o, &c->topics, "topic (no + or #)", topic_name_valid);
@@ -274,12 +284,19 @@ take_rest(struct cli *c, struct opt *o)
 	return rest->path[0] == 0 || add(o, &c->topics, rest->path);
 }
 
+/* Without -i there is no client id that stays; the shell has the client's name. */
+static bool
+no_id(const struct cli *c)
+{
+	return c->id == NULL ? c->who != CLI_CONNECT : *c->id == 0;
+}
+
 static bool
 check(struct cli *c, struct opt *o)
 {
 	if (!take_rest(c, o))
 		return false;
-	if (c->durable && (c->id == NULL || *c->id == 0))
+	if (c->durable && no_id(c))
 		return fail(o, "-c needs a client id that stays the same: -i");
 	if (c->password != NULL && c->user == NULL && c->level != MQTT_50)
 		return fail(o, "-P needs -u");
@@ -291,8 +308,26 @@ check(struct cli *c, struct opt *o)
 	    check_text(o, "will topic", c->will_topic, topic_name_valid) && check_props(c, o) && check_command(c, o);
 }
 
+/* A word that is no option. */
+static bool
+take_word(struct cli *c, struct opt *o, const char *value)
+{
+	if (c->who == CLI_SUBSCRIBE || c->who == CLI_UNSUBSCRIBE || (c->who == CLI_PUBLISH && c->topics.count == 0))
+		return add(o, &c->topics, value);
+	if (c->who == CLI_PUBLISH)
+		return set_source(c, o, CLI_MESSAGE, value);
+	snprintf(o->error, sizeof o->error, "'%.40s' is no option", value);
+	return false;
+}
+
 int
 cli_parse(struct cli *c, unsigned who, char **argv, char *error, size_t error_size)
+{
+	return cli_parse_level(c, who, MQTT_311, argv, error, error_size);
+}
+
+int
+cli_parse_level(struct cli *c, unsigned who, uint8_t level, char **argv, char *error, size_t error_size)
 {
 	struct opt o = { .rows = rows, .row_count = sizeof rows / sizeof rows[0], .who = who, .argv = argv };
 	const char *value;
@@ -302,17 +337,15 @@ cli_parse(struct cli *c, unsigned who, char **argv, char *error, size_t error_si
 	memset(c, 0, sizeof *c);
 	c->who = who;
 	net_init(&c->net);
-	c->level = MQTT_311;
+	c->level = level;
 	c->keep_alive_s = 60;
 	c->repeat = 1;
 	c->timeout_s = -1;
 	while (ok && (row = opt_next(&o, &value)) != OPT_END) {
-		if (row == OPT_WORD) {
-			snprintf(o.error, sizeof o.error, "'%.40s' is no option", value);
-			ok = false;
-		} else {
+		if (row == OPT_WORD)
+			ok = take_word(c, &o, value);
+		else
 			ok = row != OPT_ERROR && take_option(c, &o, row, value);
-		}
 	}
 	if (ok && c->help)
 		return 0;
@@ -320,7 +353,7 @@ cli_parse(struct cli *c, unsigned who, char **argv, char *error, size_t error_si
 		snprintf(error, error_size, "%s", o.error);
 		return FB_EINVAL;
 	}
-	if (c->id == NULL) {
+	if (c->id == NULL && (who & (CLI_SUB | CLI_PUB)) != 0) {
 		uint32_t r;
 
 		rand_bytes(&r, sizeof r);

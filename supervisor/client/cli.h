@@ -11,7 +11,11 @@
 #include "common/base/buf.h"
 #include "common/mqtt/packet.h"
 
-enum { CLI_SUB = 1, CLI_PUB = 2 };
+/* Whose options: sub and pub, and the commands of the shell. */
+enum {
+	CLI_SUB = 1, CLI_PUB = 2, CLI_CONNECT = 4, CLI_SUBSCRIBE = 8, CLI_UNSUBSCRIBE = 16, CLI_PUBLISH = 32,
+	CLI_DISCONNECT = 64, CLI_LAST = 128
+};
 enum cli_source { CLI_NONE, CLI_MESSAGE, CLI_FILE, CLI_STDIN_FILE, CLI_STDIN_LINE, CLI_NULL };
 enum cli_block {
 	CLI_P_CONNECT, CLI_P_WILL, CLI_P_PUBLISH, CLI_P_SUBSCRIBE, CLI_P_UNSUBSCRIBE, CLI_P_DISCONNECT, CLI_P_COUNT
@@ -26,9 +30,9 @@ struct cli_list {
 
 /* Texts are those of argv, or in the struct. */
 struct cli {
-	unsigned who;                   /* CLI_SUB or CLI_PUB */
+	unsigned who;                   /* one of CLI_... */
 	struct net net;
-	const char *id;
+	const char *id;                 /* CLI_CONNECT: NULL: not given */
 	const char *user;               /* NULL: none */
 	const char *password;
 	const char *will_topic;
@@ -58,6 +62,11 @@ struct cli {
 /* argv starts behind the command's word and is NULL at its end. 0; FB_EINVAL with the text in error. In both cases
  * cli_fini() frees what there is. */
 int cli_parse(struct cli *c, unsigned who, char **argv, char *error, size_t error_size);
+/* The same for a connection of that level; the shell's words that are no options are topics (CLI_PUBLISH: a topic and a
+ * text). */
+int cli_parse_level(struct cli *c, unsigned who, uint8_t level, char **argv, char *error, size_t error_size);
+/* The table of all options, for completion. */
+const struct opt_row *cli_rows(size_t *count);
 void cli_fini(struct cli *c);
 void cli_help(unsigned who);
 /* CONNECT as asked for; the slices are those of c. */

@@ -4,9 +4,9 @@ noinst_LIBRARIES += libfbclient.a
 
 fubar_client_SOURCES = supervisor/client/main.c
 fubar_client_LDADD = libfbclient.a libfbmqtt.a libfbbase.a \
-	$(JANSSON_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(WSLAY_LIBS)
+	$(JANSSON_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(WSLAY_LIBS) $(EDIT_LIBS)
 
-libfbclient_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+libfbclient_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(EDIT_CFLAGS)
 libfbclient_a_SOURCES = \
 	supervisor/client/bench.c supervisor/client/bench.h supervisor/client/bench.def \
 	supervisor/client/bench_conn.c \
@@ -25,6 +25,11 @@ libfbclient_a_SOURCES = \
 	supervisor/client/property.c supervisor/client/property.h \
 	supervisor/client/pub.c supervisor/client/pub.h \
 	supervisor/client/seq.c supervisor/client/seq.h \
+	supervisor/client/shell.c supervisor/client/shell.h supervisor/client/shell.def \
+	supervisor/client/shell_cmd.c \
+	supervisor/client/shell_edit.c \
+	supervisor/client/shell_member.c \
+	supervisor/client/shell_words.c \
 	supervisor/client/stream.c supervisor/client/stream.h supervisor/client/stream_parts.h \
 	supervisor/client/stream_tls.c \
 	supervisor/client/stream_ws.c \

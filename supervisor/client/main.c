@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * supervisor/client/main.c - fubar-client sub|pub|bench. */
+ * supervisor/client/main.c - fubar-client sub|pub|shell|bench. */
 #include "config.h"
 
 #include <stdio.h>
@@ -7,6 +7,7 @@
 
 #include "supervisor/client/bench.h"
 #include "supervisor/client/pub.h"
+#include "supervisor/client/shell.h"
 #include "supervisor/client/sub.h"
 
 static const struct {
@@ -16,6 +17,7 @@ static const struct {
 } commands[] = {
 	{ "sub", sub_main, "Print the messages of topics." },
 	{ "pub", pub_main, "Publish messages." },
+	{ "shell", shell_main, "Many clients at once, by hand or from a script." },
 	{ "bench", bench_main, "Measure a server: connections, throughput, latency, losses." },
 };
 
@@ -24,7 +26,7 @@ usage(FILE *f, int status)
 {
 	fprintf(f, "usage: fubar-client COMMAND [OPTION]...\n\n");
 	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-		fprintf(f, "  %-6s %s\n", commands[i].word, commands[i].help);
+		fprintf(f, "  %-8s %s\n", commands[i].word, commands[i].help);
 	fprintf(f, "\n'fubar-client COMMAND --help' shows the options of one.\n");
 	return status;
 }

@@ -153,15 +153,15 @@ def metrics_part():
 
 
 def options_part(path, both):
-    """Options of fubar-client; both: name of each command by its bit, None where there is only one."""
+    """Options of fubar-client; both: name of each command by its bit, for those that not all of them have."""
     out = [".Bl -tag -width Ds"]
     for _, letter, name, arg, who, text in rows(path, "OPT"):
         flags = [" Fl %s" % letter[1]] if letter != "0" else []
         flags += [" Fl -%s" % name] if name != "NULL" else []
         value = " Ar " + arg.replace("|", " | ").lower().replace(",...", " ,...") if arg != "NULL" else ""
         out.append(".It%s%s" % (" ,".join(flags), value))
-        only = both.get(who)
-        out += mdoc(("(%s) " % only if only else "") + text)
+        some = [name for bit, name in both.items() if int(who) & bit]
+        out += mdoc(("(%s) " % ", ".join(some) if len(some) < len(both) else "") + text)
     return out + [".El"]
 
 
@@ -170,7 +170,16 @@ def net_part():
 
 
 def client_part():
-    return options_part("supervisor/client/cli.def", {"1": "sub", "2": "pub"})
+    return options_part("supervisor/client/cli.def", {1: "sub", 2: "pub", 4: "connect", 8: "subscribe", 16: "unsubscribe",
+                                                      32: "publish", 64: "disconnect", 128: "last-message"})
+
+
+def shell_part():
+    out = [".Bl -tag -width Ds"]
+    for word, args, _, _, text in rows("supervisor/client/shell.def", "SHELL"):
+        out.append(".It Cm %s%s" % (word, " Ar " + args.lower() if args else ""))
+        out += mdoc(text)
+    return out + [".El"]
 
 
 def bench_part():
@@ -211,6 +220,7 @@ PARTS = [
     ("man/fubar-admin.8", "counters", metrics_part, False),
     ("man/fubar-client.1", "net", net_part, False),
     ("man/fubar-client.1", "client", client_part, False),
+    ("man/fubar-client.1", "shell", shell_part, False),
     ("man/fubar-client.1", "bench", bench_part, False),
     ("man/fubar-internals.7", "messages", messages_part, False),
     ("man/fubar-internals.7", "frames", frames_part, False),
