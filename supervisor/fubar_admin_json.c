@@ -69,7 +69,8 @@ list_of(json_t *tables, struct slice table)
 static void
 dump(FILE *f, json_t *o)
 {
-	json_dumpf(o, f, JSON_INDENT(2));
+	/* A terminal may obey control characters above ASCII, too: U+009B. */
+	json_dumpf(o, f, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 	putc('\n', f);
 	json_decref(o);
 }

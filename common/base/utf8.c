@@ -110,6 +110,14 @@ utf8_clean(struct slice s)
 	return true;
 }
 
+/* Separates lines, has no width, or turns the direction of the text around it: what stands there would not be seen. */
+static bool
+is_hidden(uint32_t c)
+{
+	return c == 0x61c || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) ||
+	    c == 0xfeff;
+}
+
 /* As many bytes of out as the next character takes when shown; at most 4 are escaped at a time. */
 static size_t
 show_one(struct slice *s, char out[16])
@@ -117,7 +125,7 @@ show_one(struct slice *s, char out[16])
 	static const char hex[] = "0123456789abcdef";
 	uint32_t code = 0;
 	size_t n = decode(*s, &code);
-	bool plain = n != 0 && !is_unclean(code) && code != '"' && code != '\'' && code != '\\';
+	bool plain = n != 0 && !is_unclean(code) && !is_hidden(code) && code != '"' && code != '\'' && code != '\\';
 	size_t len = 0;
 
 	if (n == 0)

@@ -13,8 +13,8 @@ bool utf8_valid(struct slice s);
 /* The same, and without control characters (U+0001..1F, 7F..9F) and non-characters, which MQTT lets a server refuse. */
 bool utf8_clean(struct slice s);
 
-/* s for people and logs: control characters, non-characters, quotes, backslashes and what is not UTF-8 become \xNN; cut
- * with "..." at size. Always NUL-terminated; returns out. */
+/* s for people and logs: control characters, non-characters, those that hide or turn text, quotes, backslashes and what
+ * is not UTF-8 become \xNN; cut with "..." at size. Always NUL-terminated; returns out. */
 const char *utf8_show(struct slice s, char *out, size_t size);
 
 #endif

@@ -144,6 +144,13 @@ class AdminTool(unittest.TestCase):
             "ok": True, "code": "ok", "text": "hi", "rows": [{"node": "n", "ok": True, "load": 0.5}],
             "tables": {"worker": [{"slot": 0}]}})
 
+    def test_json_is_ascii(self):
+        # U+009B is as good as ESC [ to some terminals.
+        _, r = self.ask(row(("client", "é\x9b31m\x1b".encode())) + done(), "--json", "session", "list")
+        self.assertTrue(r.stdout.isascii())
+        self.assertNotIn("\x1b", r.stdout)
+        self.assertEqual(json.loads(r.stdout)["rows"], [{"client": "é\x9b31m\x1b"}])
+
     def test_refused(self):
         answer = done(ERR["ENOENT"], "no account \"bob\"")
         _, r = self.ask(answer, "account", "get", "bob")

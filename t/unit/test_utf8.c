@@ -144,6 +144,10 @@ START_TEST(shown_for_people)
 	ck_assert_str_eq(show(SLICE_LIT("a\nb\0\"'\\"), 100), "a\\x0ab\\x00\\x22\\x27\\x5c");
 	ck_assert_str_eq(show(SLICE_LIT("\xff\xc3"), 100), "\\xff\\xc3");
 	ck_assert_str_eq(show(SLICE_LIT("\xc2\x85"), 100), "\\xc2\\x85");
+	/* A line separator, and what turns the direction of the text. */
+	ck_assert_str_eq(show(SLICE_LIT("\xe2\x80\xa8"), 100), "\\xe2\\x80\\xa8");
+	ck_assert_str_eq(show(SLICE_LIT("\xe2\x80\xae"), 100), "\\xe2\\x80\\xae");
+	ck_assert_str_eq(show(SLICE_LIT("\xe2\x80\x94"), 100), "\xe2\x80\x94");
 }
 END_TEST
 
