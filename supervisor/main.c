@@ -20,6 +20,8 @@
 #include "supervisor/proctab.h"
 #include "supervisor/spawn.h"
 
+#define CLIENTS_MIN 32  /* a worker must be able to hold */
+
 enum { EXIT_BAD = 1, EXIT_USAGE = 2 };
 
 static void
@@ -80,6 +82,19 @@ say_limits(const struct node *n)
 		log_warn("main", "runs as root", "hint=\"set user: in the configuration\"");
 }
 
+/* With fewer the processes could not keep their channels and sockets, and fail one by one. */
+static int
+check_descriptors(struct config_error *e)
+{
+	uint64_t descriptors = spawn_raise_limits();
+
+	if (spawn_clients(descriptors) >= CLIENTS_MIN)
+		return 0;
+	snprintf(e->text, sizeof e->text, "only %" PRIu64 " descriptors are allowed, %" PRIu64 " are needed; raise the limit by "
+	    "ulimit -Hn or LimitNOFILE= in the unit", descriptors, (uint64_t)CONFIG_WORKER_FDS + CLIENTS_MIN);
+	return FB_EINVAL;
+}
+
 /* Directories, locks, sockets, privileges: all that must be there before the first child. */
 static int
 prepare(struct node *n, struct config_error *e)
@@ -87,8 +102,10 @@ prepare(struct node *n, struct config_error *e)
 	const struct config *c = &n->reload.running;
 	uid_t uid;
 	gid_t gid;
-	int err = paths_user(c, &uid, &gid, e);
+	int err = check_descriptors(e);
 
+	if (err == 0)
+		err = paths_user(c, &uid, &gid, e);
 	if (err == 0)
 		err = paths_resolve(&n->paths, c, e);
 	if (err == 0)

@@ -17,6 +17,7 @@
 #include "worker/worker.h"
 
 #define ACCEPTS_A_TURN 128
+#define SAY_NS         (10 * NS_PER_SEC)
 
 struct listener {
 	struct list link;
@@ -31,6 +32,7 @@ struct listeners {
 	struct worker *worker;
 	struct list list;
 	bool open;
+	struct mono say_at;             /* when to say again that there is no room */
 };
 
 struct listeners *
@@ -86,6 +88,18 @@ is_full(const struct worker *w, const struct listener *l, const struct listener_
 	    (config->most > 0 && metrics->listener_connections[l->index] >= (uint64_t)config->most);
 }
 
+/* Whoever knocks must not make the log grow: once in a while. */
+static bool
+may_say(struct listeners *all)
+{
+	struct mono now = loop_now(all->worker->loop);
+
+	if (now.ns < all->say_at.ns)
+		return false;
+	all->say_at = mono_add(now, SAY_NS);
+	return true;
+}
+
 /* IP rules and limits, before a byte is read. */
 static void
 admit(struct listener *l, int fd, const struct sockaddr *sa)
@@ -105,6 +119,8 @@ admit(struct listener *l, int fd, const struct sockaddr *sa)
 	else if (sa->sa_family == AF_INET6)
 		from.port = ntohs(((const struct sockaddr_in6 *)(const void *)sa)->sin6_port);
 	if (allow == 0 || is_full(w, l, &config)) {
+		if (allow != 0 && may_say(l->all))
+			log_warn("listener", "no room for more connections", "connections=%u limit=%u", w->conn_count, w->conn_limit);
 		METRIC_ADD(connections_denied, 1);
 		close(fd);
 		return;
@@ -131,7 +147,8 @@ on_readable(void *arg, unsigned ready)
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			/* The tick tries again: no spin on a socket that stays readable. */
-			log_error("listener", "cannot accept", "error=\"%s\"", strerror(errno));
+			if (may_say(l->all))
+				log_error("listener", "cannot accept", "error=\"%s\"", strerror(errno));
 			loop_fd_want(l->lfd, 0);
 		}
 		return;

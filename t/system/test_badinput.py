@@ -52,6 +52,13 @@ class Start(unittest.TestCase):
         self.refused("fubar.yaml", config=b"\xff\xfe\0garbage\0\x01")
         self.refused("durability", "memory", config="session:\n  durability: disk\n")
 
+    def test_too_few_descriptors(self):
+        r = subprocess.run(["/bin/sh", "-c", "ulimit -n 64; exec \"$@\"", "sh", fubar.program("fubard"), "--mqtt-port", "-1",
+                            "--data-dir", self.path("data"), "--run-dir", self.path("run")], capture_output=True, text=True,
+                           timeout=20, check=False, stdin=subprocess.DEVNULL, env=fubar.sanitizer_env(self.dir))
+        self.assertEqual(r.returncode, 1)
+        self.assertRegex(r.stderr, r"^fubard: only 64 descriptors are allowed, \d+ are needed; .*ulimit.*\n$")
+
     def test_no_such_file(self):
         self.refused("nowhere.yaml", args=("-c", self.path("nowhere.yaml")))
 
