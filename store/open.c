@@ -131,7 +131,7 @@ decide(struct slot *t, const struct ipc_open *p)
 		return;
 	}
 
-	if ((p->flags & OPEN_AUTH) != 0)
+	if ((p->flags & (OPEN_AUTH | OPEN_VOUCHED)) != 0)
 		a.account = p->user;
 	buf_init(&subs);
 	if (w == NULL && !assigned) {

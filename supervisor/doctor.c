@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "supervisor/certs.h"
 #include "supervisor/listeners.h"
 #include "supervisor/paths.h"
 #include "supervisor/spawn.h"
@@ -177,6 +178,8 @@ check_listeners(struct report *r, const struct config *c)
 		else
 			say(r, "WRONG", "%s", e.text);
 	}
+	if (certs_check(c, &e) != 0)
+		say(r, "WRONG", "%s", e.text);
 	if (on == 0)
 		say(r, "note", "every port is 0: nobody can connect");
 }

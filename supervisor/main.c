@@ -111,6 +111,8 @@ prepare(struct node *n, struct config_error *e)
 	if (err == 0)
 		err = proctab_init(n, e);
 	if (err == 0)
+		err = certs_check(c, e);
+	if (err == 0)
 		err = paths_make(&n->paths, uid, gid, e);
 	if (err == 0)
 		err = paths_lock(&n->paths, uid, gid, e);
@@ -189,6 +191,8 @@ with_config(struct node *n)
 		return fail(&e, EXIT_BAD);
 	switch (n->options.mode) {
 	case OPTIONS_CHECK:
+		if (certs_check(&n->reload.running, &e) != 0)
+			return fail(&e, EXIT_BAD);
 		printf("fubard: the configuration is valid\n");
 		return EXIT_SUCCESS;
 	case OPTIONS_PRINT:

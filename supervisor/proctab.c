@@ -132,6 +132,7 @@ introduce_worker(struct proc *p)
 {
 	struct node *n = p->node;
 
+	certs_send(&n->certs, p->chan);
 	if (n->listeners.rows > 0)
 		listeners_send(&n->listeners, p->slot, p->chan);
 	if (proc_alive(&n->store))
@@ -253,6 +254,7 @@ proctab_start(struct node *n)
 	n->started = loop_now(n->loop);
 	n->since = clock_wall();
 	rand_bytes(&n->route_key, sizeof n->route_key);
+	certs_start(&n->certs, n);
 	watch_start(n);
 	sysmon_start(n);
 	statlog_start(n);
@@ -412,6 +414,9 @@ proctab_reload(struct node *n, struct config_error *e)
 		log_error("reload", "refused, the old configuration stays", "why=\"%s\"", e->text);
 	} else {
 		proctab_settings(n, &before);
+		EACH_WORKER(w, n)
+			if (proc_alive(w))
+				chan_send(w->chan, IPC_CERTS_AGAIN);
 		reload_waiting(&n->reload, waiting, sizeof waiting);
 		if (waiting[0] != '\0')
 			snprintf(e->text, sizeof e->text, "configuration read; needs restart: %s", waiting);
@@ -589,6 +594,7 @@ proctab_fini(struct node *n)
 	loop_timer_cancel(n->loop, &n->tick);
 	sysmon_stop(n);
 	statlog_stop(n);
+	certs_stop(&n->certs);
 	EACH_PROC(p, n) {
 		loop_timer_cancel(n->loop, &p->respawn);
 		if (p->pid > 0 && !p->reaped)

@@ -6,6 +6,7 @@
 
 #include "common/base/rand.h"
 #include "common/metrics/page.h"
+#include "supervisor/certs.h"
 #include "supervisor/listeners.h"
 #include "supervisor/logs.h"
 #include "supervisor/paths.h"
@@ -67,6 +68,7 @@ struct node {
 	struct hash_key route_key;
 	struct blame blame;
 	struct service service;
+	struct certs certs;
 	struct timer tick;
 	struct sysmon sysmon;
 	struct statlog statlog;

@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/config/yaml.h"
 #include "common/ipc/codec.h"
+#include "supervisor/certs.h"
 #include "supervisor/logs.h"
 
 struct override {
@@ -162,6 +163,8 @@ reload_file(struct reload *r, struct config_error *e)
 		err = compute(r, &file, &wanted, e);
 		if (err == 0)
 			err = logs_check(&wanted, e);
+		if (err == 0)
+			err = certs_check(&wanted, e);
 		if (err == 0) {
 			config_copy(&r->file, &file);
 			config_copy(&r->wanted, &wanted);
@@ -250,6 +253,8 @@ reload_may_set(const struct reload *r, const char *path, const char *value, stru
 		err = config_check(&c, e);
 	if (err == 0)
 		err = logs_check(&c, e);
+	if (err == 0 && strncmp(path, "listeners.", 10) == 0)
+		err = certs_check(&c, e);
 	config_fini(&c);
 	return err;
 }

@@ -12,6 +12,8 @@
 #include "supervisor/memory.h"
 #include "supervisor/watch.h"
 
+#define DAY_S (24 * 3600)
+
 static void
 put_time(struct buf *b, const char *name, struct wall t)
 {
@@ -131,10 +133,20 @@ connections_of(const struct node *n, unsigned listener)
 	return sum;
 }
 
+/* Whole days, rounded down; below 0: it has expired. */
+static int64_t
+days_left(uint64_t expires_s)
+{
+	int64_t left = (int64_t)expires_s - clock_wall().ns / NS_PER_SEC;
+
+	return (left >= 0 ? left : left - DAY_S + 1) / DAY_S;
+}
+
 static void
 put_listeners(struct admin_call *c)
 {
 	struct node *n = c->node;
+	uint64_t expires;
 
 	for (unsigned i = 0; i < n->listeners.rows; i++) {
 		const struct listener_row *row = &n->listeners.row[i];
@@ -145,6 +157,9 @@ put_listeners(struct admin_call *c)
 		row_put_number(b, "port", n->listeners.port[row->listener]);
 		row_put_number(b, "acceptors", n->workers);
 		row_put_number(b, "connections", (int64_t)connections_of(n, row->listener));
+		expires = certs_expires(n, row->listener);
+		if (expires != 0)
+			row_put_number(b, "certificate_days", days_left(expires));
 		admin_row_end(c);
 	}
 }

@@ -26,6 +26,7 @@
 #define READS_A_TURN  4
 #define HOLD_BYTES    (64 * 1024)       /* read ahead of a connection that is not parsed */
 #define WHY_MAX       160
+#define TLS_FIRST     0x16              /* byte of a client that speaks TLS */
 #define HELD          (CONN_WAIT_KEPT | CONN_WAIT_OPS)
 #define SHARE         2048              /* of a connection in a turn; a packet is 1, what costs more is charged */
 #define LINGER_NS     (2 * NS_PER_SEC)
@@ -196,7 +197,9 @@ log_end(const struct conn *c, enum conn_side side, const char *reason)
 	char id[80];
 	char peer[80];
 
-	if (c->bytes_in == 0 && side != CONN_SIDE_SERVER) {
+	const char *failed = c->stream != NULL ? c->stream->ops->why(c->stream) : "";
+
+	if (c->bytes_in == 0 && side != CONN_SIDE_SERVER && failed[0] == '\0') {
 		METRIC_ADD(connections_silent, 1);
 		return;
 	}
@@ -356,7 +359,10 @@ parse(struct conn *c, struct slice *in)
 	/* HTTP, TLS or SSH at the wrong door: not worth waiting for a whole packet. [MQTT-3.1.0-1] */
 	if (c->state == CONN_NEW && in->len > 0 && in->p[0] != MQTT_CONNECT << 4) {
 		v = (struct violation){ MQTT_R_PROTOCOL_ERROR, "MQTT-3.1.0-1" };
-		conn_violate_silently(c, &v);
+		if (in->p[0] == TLS_FIRST && c->stream == NULL)
+			conn_kill(c, CONN_SIDE_SERVER, "a TLS client at a listener without TLS");
+		else
+			conn_violate_silently(c, &v);
 		return;
 	}
 	while (in->len > 0 && (c->state == CONN_READY || c->state == CONN_NEW) && !(c->flags & HELD)) {

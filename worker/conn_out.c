@@ -202,8 +202,11 @@ flush_stream(struct conn *c, bool *full)
 	int err = 0;
 
 	*full = false;
-	if (c->stream != NULL && c->stream->ops->unsent(c->stream))
+	if (c->stream != NULL && c->stream->ops->unsent(c->stream)) {
 		err = c->stream->ops->flush(c->stream);
+		if (err == 0 && c->stream->ops->more(c->stream))
+			conn_resume(c);
+	}
 	if (err != FB_EAGAIN)
 		return err;
 	*full = true;

@@ -23,6 +23,7 @@
 #include "worker/ship.h"
 #include "worker/storec.h"
 #include "worker/subs.h"
+#include "worker/tls.h"
 #include "worker/worker.h"
 
 static uint64_t
@@ -139,6 +140,7 @@ on_settings_end(struct worker *w)
 		log_set_level(level);
 	set_limits(w);
 	rights_set_default(w, strcmp(w->config.default_right, "allow") == 0);
+	tls_configure(w->tls, &w->config, false);
 	if (direct != w->config.direct) {
 		struct hmap_iter it = { 0 };
 		struct hmap_node *n;
@@ -198,6 +200,7 @@ start_handler(struct worker *w, enum ipc_type type, struct slice payload, int fd
 	struct ipc_listener listener;
 	struct ipc_slot slot;
 	struct ipc_peer peer;
+	struct ipc_name keys;
 
 	if (type == IPC_START && ipc_take_start(payload, &start) == 0)
 		on_start(w, &start);
@@ -205,6 +208,8 @@ start_handler(struct worker *w, enum ipc_type type, struct slice payload, int fd
 		on_setting(w, &setting);
 	else if (type == IPC_LISTENER && fd >= 0 && ipc_take_listener(payload, &listener) == 0)
 		listener_add(w->listeners, &listener, fd);
+	else if (type == IPC_TICKET_KEYS && ipc_take_name(payload, &keys) == 0 && tls_ticket_keys(w->tls, keys.name) == 0)
+		log_debug("ctl", "ticket keys", "%s", "");
 	else if (type == IPC_LISTENER_DROP && ipc_take_slot(payload, &slot) == 0)
 		listener_drop(w->listeners, slot.slot);
 	else if ((type == IPC_PEER_UP || type == IPC_PEER_DOWN) && ipc_take_peer(payload, &peer) == 0)
@@ -237,6 +242,9 @@ on_sup(void *arg, enum ipc_type type, struct slice payload, int fd)
 		break;
 	case IPC_STOP:
 		worker_stop(w);
+		break;
+	case IPC_CERTS_AGAIN:
+		tls_configure(w->tls, &w->config, true);
 		break;
 	case IPC_BAN:
 		if (ipc_take_ban(payload, &ban) == 0)

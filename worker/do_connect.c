@@ -327,6 +327,25 @@ needs_login(const struct conn *c)
 	return strcmp(l.auth, "default") == 0 ? config->auth_enabled : strcmp(l.auth, "on") == 0;
 }
 
+/* The name in a client's certificate stands for user name and password, where the listener has it so. NULL: none. */
+static const char *
+vouched_user(const struct conn *c)
+{
+	struct listener_config l;
+
+	config_listener(&c->worker->config, c->listener, &l);
+	return l.cn_user && c->stream != NULL ? c->stream->ops->user(c->stream) : NULL;
+}
+
+/* What is asked of the store about who it is. */
+static uint8_t
+login_flags(const struct conn *c, const struct mqtt_connect *p, bool vouched)
+{
+	if (vouched)
+		return OPEN_VOUCHED | OPEN_HAS_USER;
+	return (uint8_t)((p->has_user ? OPEN_HAS_USER : 0) | (needs_login(c) ? OPEN_AUTH : 0));
+}
+
 int
 do_connect(struct conn *c, const struct frame *f, struct violation *v)
 {
@@ -334,6 +353,7 @@ do_connect(struct conn *c, const struct frame *f, struct violation *v)
 	struct decode_opts opts = { .alternate_server_v4 = w->config.ext_alternate_v4 };
 	struct mqtt_connect p;
 	char text[40];
+	const char *user;
 	struct open *o;
 	uint8_t *at;
 	int err = decode_connect(f, &opts, &p, v);
@@ -345,6 +365,9 @@ do_connect(struct conn *c, const struct frame *f, struct violation *v)
 		return 0;
 	if (p.client_id.len == 0)
 		p.client_id = assigned_id(text);        /* [MQTT-3.1.3-6] */
+	user = vouched_user(c);
+	if (user != NULL)
+		p.user = slice_str(user);
 	o = mem_zalloc(sizeof *o + p.client_id.len + p.user.len + p.password.len);
 	o->worker = w;
 	o->conn = c;
@@ -357,8 +380,7 @@ do_connect(struct conn *c, const struct frame *f, struct violation *v)
 	o->ask.client_id = copy_text(&at, p.client_id);
 	o->ask.user = copy_text(&at, p.user);
 	o->ask.password = copy_text(&at, p.password);
-	o->ask.flags = (uint8_t)((p.clean ? OPEN_CLEAN : 0) | (p.has_user ? OPEN_HAS_USER : 0) |
-	    (needs_login(c) ? OPEN_AUTH : 0) |
+	o->ask.flags = (uint8_t)((p.clean ? OPEN_CLEAN : 0) | login_flags(c, &p, user != NULL) |
 	    (p.client_id.p == (const uint8_t *)text ? OPEN_ASSIGNED : 0));
 	o->ask.done = on_opened;
 	hmap_put(&w->opens, &o->node, rand_hash(p.client_id.p, p.client_id.len));
@@ -583,7 +605,7 @@ on_reloaded(struct store_open *ask, const struct ipc_opened *a)
 void
 connect_reload(struct open *o, bool asked)
 {
-	o->ask.flags = (uint8_t)((o->ask.flags & ~OPEN_AUTH) | OPEN_RELOAD);
+	o->ask.flags = (uint8_t)((o->ask.flags & ~(OPEN_AUTH | OPEN_VOUCHED)) | OPEN_RELOAD);
 	o->ask.stamp = o->stamp;
 	/* Of a death the store hears itself, and knows better whether it was that incarnation. */
 	o->ask.dead_stamp = asked ? o->prev_stamp : 0;

@@ -14,6 +14,7 @@
 #include "common/config/config.h"
 #include "common/metrics/page.h"
 #include "worker/conn.h"
+#include "worker/tls.h"
 #include "worker/worker.h"
 
 #define ACCEPTS_A_TURN 128
@@ -127,6 +128,14 @@ admit(struct listener *l, int fd, const struct sockaddr *sa)
 	}
 	set_buffers(w, fd, allow == 1);
 	from.allowed = allow == 1 && config.allow;
+	if (listener_has_tls(config.kind)) {
+		from.stream = tls_stream_new(w->tls, l->index, fd);
+		if (from.stream == NULL) {      /* which the log says where it was tried */
+			METRIC_ADD(connections_denied, 1);
+			close(fd);
+			return;
+		}
+	}
 	conn_new(w, &from);
 }
 

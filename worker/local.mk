@@ -30,6 +30,7 @@ libfbworker_a_SOURCES = \
 	worker/storec.c worker/storec.h \
 	worker/stream.h worker/tcp.c \
 	worker/subs.c worker/subs.h \
+	worker/tls.h worker/tls_context.c worker/tls_int.h worker/tls_stream.c worker/tls_ticket.c \
 	worker/trie.c worker/trie.h \
 	worker/will.c worker/will.h \
 	worker/worker.c worker/worker.h
@@ -38,7 +39,7 @@ libfbworker_a_SOURCES = \
 pkglibexec_PROGRAMS += fubar-worker
 fubar_worker_SOURCES = worker/main.c cluster/sysconf.c
 fubar_worker_LDADD = libfbworker.a $(CLUSTER_LIBS) libfbipc.a libfbadmin.a libfbmetrics.a libfbconfig.a libfbmqtt.a \
-	libfbloop.a libfbbase.a $(EVENT_LIBS) $(CLUSTER_SYSTEM_LIBS)
+	libfbloop.a libfbbase.a $(EVENT_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(CLUSTER_SYSTEM_LIBS)
 
 # What a publish costs beside other subscriptions; not a test. See t/bench/instructions.
 noinst_PROGRAMS += t/bench/bench_match

@@ -3,13 +3,40 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "worker/tls.h"
 #include "worker/worker.h"
 
 #define SUP_FD 3
+
+/* Standard input: paths and values of settings, each with a NUL behind it. Says what is wrong with the files of
+ * listeners with TLS: fubard does not link what could tell. */
+static int
+check_tls(void)
+{
+	char *path = NULL;
+	char *value = NULL;
+	size_t sizes[2] = { 0 };
+	struct config_error e = { "" };
+	struct config c;
+	int err = 0;
+
+	config_init(&c);
+	while (err == 0 && getdelim(&path, &sizes[0], '\0', stdin) > 0 && getdelim(&value, &sizes[1], '\0', stdin) > 0)
+		err = config_set(&c, path, value, CONFIG_FLAG, &e);
+	if (err == 0)
+		err = tls_check(&c, &e);
+	if (err != 0)
+		puts(e.text);
+	free(path);
+	free(value);
+	config_fini(&c);
+	return err != 0;
+}
 
 int
 main(int argc, char **argv)
@@ -18,6 +45,8 @@ main(int argc, char **argv)
 	struct loop *loop;
 	struct worker *w;
 
+	if (argc == 2 && strcmp(argv[1], "--check-tls") == 0)
+		return check_tls();
 	if (argc != 3 || strcmp(argv[1], "--slot") != 0) {
 		fprintf(stderr, "fubar-worker: is started by fubard, not by hand\n");
 		return 2;

@@ -20,6 +20,7 @@
 #include "worker/shared.h"
 #include "worker/ship.h"
 #include "worker/storec.h"
+#include "worker/tls.h"
 
 #define TICK_NS      (250 * NS_PER_MS)
 
@@ -111,6 +112,7 @@ worker_new(struct loop *l, int sup_fd)
 	w->rights = rights_new();
 	w->store = storec_new(w);
 	w->listeners = listeners_new(w);
+	w->tls = tls_new(l);
 	w->moves = moves_new();
 	w->bans = bans_new();
 	w->barriers = barriers_new();
@@ -210,6 +212,7 @@ worker_free(struct worker *w)
 		waiting_free(container_of(l, struct waiting, link));
 	moves_free(w->moves);
 	bans_free(w->bans);
+	tls_free(w->tls);
 	barriers_free(w->barriers);
 	cidr_table_free(w->acl);
 	shares_free(w->shares);

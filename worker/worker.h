@@ -21,6 +21,7 @@ struct moves;
 struct bans;
 struct barriers;
 struct rights;
+struct tls;
 struct shares;
 
 #define WORKER_RBUF (128 * 1024)
@@ -54,6 +55,7 @@ struct worker {
 	struct cluster *cluster;        /* NULL: the only worker */
 	uint64_t peers[CLUSTER_MAX];    /* epochs of those to link to when our sessions are loaded; 0: none */
 	struct listeners *listeners;
+	struct tls *tls;
 	struct cidr_table *acl;
 	struct rights *rights;
 	struct moves *moves;

@@ -17,7 +17,7 @@
 static int
 check_listener(const struct listener_config *l, struct config_error *e)
 {
-	if (l->port != 0 && l->kind != LISTENER_MQTT) {
+	if (l->port != 0 && listener_has_ws(l->kind)) {
 		snprintf(e->text, sizeof e->text, "listeners.%s: not in this version of fubar", l->name);
 		return FB_ECONFLICT;
 	}

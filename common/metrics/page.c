@@ -85,6 +85,7 @@ metrics_map(int fd)
 	}
 	memcpy(p->value, metrics->value, sizeof p->value);
 	memcpy(p->listener_connections, metrics->listener_connections, sizeof p->listener_connections);
+	memcpy(p->listener_expires_s, metrics->listener_expires_s, sizeof p->listener_expires_s);
 	p->note = metrics->note;
 	if (metrics != &private_page)
 		munmap(metrics, sizeof *metrics);

@@ -21,6 +21,7 @@ struct metrics_page {
 	uint64_t digest;                        /* of metrics.def: both ends must agree */
 	uint64_t value[METRIC_COUNT];
 	uint64_t listener_connections[CONFIG_LISTENERS];        /* open now, of a worker */
+	uint64_t listener_expires_s[CONFIG_LISTENERS];          /* its certificate, wall clock; 0: none */
 	uint64_t note;                          /* hash of the session in hand (0: none): who killed this process? */
 };
 

@@ -90,7 +90,7 @@ do_open(struct fake_store *s, struct slot *t, struct slice payload)
 	FB_ASSERT(ipc_take_open(payload, &p) == 0);
 	buf_init(&subs);
 	a.req = p.req;
-	if (p.flags & OPEN_AUTH)
+	if (p.flags & (OPEN_AUTH | OPEN_VOUCHED))
 		a.account = p.user;
 	rc = check(s, &p);
 	a.stamp = rc != 0 ? s->in->stamp : 0;
