@@ -51,6 +51,7 @@ libfbconfig_a_SOURCES = \
 libfbipc_a_SOURCES = \
 	common/ipc/chan.c common/ipc/chan.h \
 	common/ipc/codec.c common/ipc/codec.h \
+	common/ipc/message.c common/ipc/message.h \
 	common/ipc/messages.def \
 	common/ipc/payloads.def
 

@@ -52,34 +52,6 @@ int64_t sim_chan_delay_max_ns = NS_PER_MS;
 void (*sim_chan_watch)(const struct loop *from, const struct loop *to, enum ipc_type type, struct slice payload);
 static struct list chans = { &chans, &chans };
 
-static const struct {
-	const char *name;
-	unsigned from, to;
-} messages[IPC_TYPE_COUNT] = {
-	[IPC_NONE] = { "NONE", 0, 0 },
-#define MSG(name, from, to, payload, help) [IPC_##name] = { #name, IPC_##from, IPC_##to },
-#include "common/ipc/messages.def"
-#undef MSG
-};
-
-const char *
-ipc_name(unsigned type)
-{
-	return type < IPC_TYPE_COUNT ? messages[type].name : "?";
-}
-
-bool
-ipc_may_send(unsigned type, enum ipc_role from, enum ipc_role to)
-{
-	return type < IPC_TYPE_COUNT && (messages[type].from & from) != 0 && (messages[type].to & to) != 0;
-}
-
-uint64_t
-ipc_digest(void)
-{
-	return 42;
-}
-
 static struct end *
 other(struct end *e)
 {
