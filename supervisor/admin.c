@@ -268,7 +268,8 @@ take_requests(struct admin_conn *c)
 		(void)slice_take_le32(&s, &len);
 		(void)slice_take_le16(&s, &type);
 		if (len > REQUEST_MAX || type != IPC_ADMIN) {
-			refuse(c, 0, FB_EPROTO, "not a request of fubar-admin");
+			refuse(c, 0, FB_EPROTO, type == IPC_ADMIN ? "the request is longer than 64 KiB" :
+			    "not a request of fubar-admin");
 			return;
 		}
 		if (buf_len(&c->in) < HEADER + len)

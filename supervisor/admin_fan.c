@@ -8,6 +8,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/utf8.h"
 #include "common/ipc/codec.h"
 #include "supervisor/admin.h"
 
@@ -102,7 +103,10 @@ settle(struct admin_call *c)
 		return;
 	put_merged(c);
 	if (c->code == 0 && c->rows == 0 && (c->command == ADMIN_session_show || c->command == ADMIN_session_kick)) {
-		snprintf(c->text, sizeof c->text, "no session of client %.200s", c->args > 0 ? c->arg[0] : "");
+		char id[200];
+
+		snprintf(c->text, sizeof c->text, "no session of client %s",
+		    utf8_show(slice_str(c->args > 0 ? c->arg[0] : ""), id, sizeof id));
 		c->code = FB_ENOENT;
 	}
 	admin_finish(c, c->code, c->text[0] != '\0' ? c->text : NULL);

@@ -28,8 +28,12 @@ static const char usage_text[] =
 static enum tool_exit
 fail(const struct options *o, enum tool_exit code, const char *name, const char *text)
 {
+	char shown[TOOL_ERROR_MAX];
+
 	if (o->json)
 		json_error(stdout, name, text);
+	if (!utf8_clean(slice_str(text)))
+		text = utf8_show(slice_str(text), shown, sizeof shown);
 	fprintf(stderr, "fubar-admin: %s\n", text);
 	return code;
 }

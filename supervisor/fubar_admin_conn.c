@@ -146,7 +146,10 @@ take_done(struct answer *a, struct slice payload)
 {
 	struct ipc_admin_done p;
 
-	if (ipc_take_admin_done(payload, &p) != 0 || p.id != REQUEST)
+	if (ipc_take_admin_done(payload, &p) != 0)
+		return FB_EPROTO;
+	/* A request that it could not read is refused without its number. */
+	if (p.id != REQUEST && (p.id != 0 || p.code == 0))
 		return FB_EPROTO;
 	a->code = -(int)p.code;
 	a->text = mem_dup(p.text.p, p.text.len);

@@ -144,6 +144,10 @@ class AdminTool(unittest.TestCase):
             "ok": True, "code": "ok", "text": "hi", "rows": [{"node": "n", "ok": True, "load": 0.5}],
             "tables": {"worker": [{"slot": 0}]}})
 
+    def test_refused_without_control_characters(self):
+        _, r = self.ask(done(ERR["ENOENT"], "no \x1b[2J\"é\""), "account", "get", "bob")
+        self.assertEqual(r.stderr, "fubar-admin: no \\x1b[2J\\x22é\\x22\n")
+
     def test_json_is_ascii(self):
         # U+009B is as good as ESC [ to some terminals.
         _, r = self.ask(row(("client", "é\x9b31m\x1b".encode())) + done(), "--json", "session", "list")

@@ -141,6 +141,18 @@ class Commands(fubar.TestCase):
         for s in says:
             self.assertIn(s, r.stderr)
 
+    def test_too_long(self):
+        r = self.broker.admin_raw("account", "set", "a" * 100000, "p")
+        self.assertEqual((r.returncode, r.stdout), (1, ""))
+        self.assertIn("longer than 64 KiB", r.stderr)
+
+    def test_what_is_shown_of_what_was_typed(self):
+        r = self.broker.admin_raw("session", "show", "\x1b[2J\n")
+        self.assertEqual((r.returncode, r.stdout), (1, ""))
+        self.assertIn("\\x1b[2J", r.stderr)
+        self.assertEqual(r.stderr.count("\n"), 1)
+        self.assertNotIn("\x1b", r.stderr)
+
     def test_words(self):
         self.usage("nonsense", says=("nonsense", "state", "account"))
         self.usage("account", "sett", "x", says=("sett", "set"))
