@@ -4,7 +4,9 @@
 #include "common/base/rand.h"
 
 /* Flags of a PUBLISH record: the low two bits are the QoS. */
-enum { P_QOS = 3, P_RETAIN = 4, P_ORIGIN = 8, P_EXPIRES = 16, P_QOS2_ID = 32, P_PROPS = 64, P_REACH = 128 };
+enum { P_QOS = 3, P_RETAIN = 4, P_ORIGIN = 8, P_EXPIRES = 16, P_QOS2_ID = 32, P_PROPS = 64, P_MORE = 128 };
+/* And of the byte that P_MORE promises: the low two bits are the reach. */
+enum { M_REACH = 3, M_TRACED = 4 };
 
 void
 frame_put(uint8_t at[FRAME_HEADER], const struct frame *f, uint32_t length)
@@ -128,17 +130,23 @@ record_next(struct slice *rest, struct record *r)
 	return 0;
 }
 
+static inline uint8_t
+more_of(const struct cluster_pub *p)
+{
+	return (uint8_t)(p->reach | (p->traced_ns != 0 ? M_TRACED : 0));
+}
+
 uint8_t
 record_publish_flags(const struct cluster_pub *p)
 {
 	return (uint8_t)(p->qos | (p->retain ? P_RETAIN : 0) | (p->origin_id.len != 0 ? P_ORIGIN : 0) |
-	    (p->expires_s != 0 ? P_EXPIRES : 0) | (p->qos2_id != 0 ? P_QOS2_ID : 0) | (p->props.len != 0 ? P_PROPS : 0) | (p->reach != 0 ? P_REACH : 0));
+	    (p->expires_s != 0 ? P_EXPIRES : 0) | (p->qos2_id != 0 ? P_QOS2_ID : 0) | (p->props.len != 0 ? P_PROPS : 0) | (more_of(p) != 0 ? P_MORE : 0));
 }
 
 size_t
 record_publish_size(const struct cluster_pub *p)
 {
-	return 2 + p->topic.len + (p->reach != 0 ? 1 : 0) + (p->origin_id.len != 0 ? 2 + p->origin_id.len : 0) + (p->expires_s != 0 ? 8 : 0) +
+	return 2 + p->topic.len + (more_of(p) != 0 ? 1 : 0) + (p->traced_ns != 0 ? 8 : 0) + (p->origin_id.len != 0 ? 2 + p->origin_id.len : 0) + (p->expires_s != 0 ? 8 : 0) +
 	    (p->qos2_id != 0 ? 8 : 0) + (p->props.len != 0 ? 4 + p->props.len : 0) + p->payload.len;
 }
 
@@ -155,8 +163,12 @@ record_publish_put(uint8_t *at, const struct cluster_pub *p)
 {
 	le16_put(at, p->topic.len);
 	at = bytes_put(at + 2, p->topic);
-	if (p->reach != 0)
-		*at++ = p->reach;
+	if (more_of(p) != 0)
+		*at++ = more_of(p);
+	if (p->traced_ns != 0) {
+		le64_put(at, p->traced_ns);
+		at += 8;
+	}
 	if (p->origin_id.len != 0) {
 		le16_put(at, p->origin_id.len);
 		at = bytes_put(at + 2, p->origin_id);
@@ -186,6 +198,21 @@ take_le16_bytes(struct slice *s, struct slice *out)
 	return slice_take(s, n, out) == 0 ? 0 : FB_EPROTO;
 }
 
+static int
+take_more(struct slice *s, struct cluster_pub *p)
+{
+	uint8_t more;
+
+	if (slice_take_u8(s, &more) != 0 || more == 0 || (more & ~(M_REACH | M_TRACED)) != 0)
+		return FB_EPROTO;
+	p->reach = more & M_REACH;
+	if (p->reach > CLUSTER_DIRECT_ONLY)
+		return FB_EPROTO;
+	if ((more & M_TRACED) != 0 && (slice_take_le64(s, &p->traced_ns) != 0 || p->traced_ns == 0))
+		return FB_EPROTO;
+	return 0;
+}
+
 int
 record_publish_get(const struct record *r, struct cluster_pub *p, uint64_t *leg)
 {
@@ -201,7 +228,7 @@ record_publish_get(const struct record *r, struct cluster_pub *p, uint64_t *leg)
 		return FB_EPROTO;
 	if (take_le16_bytes(&s, &p->topic) != 0 || p->topic.len == 0)
 		return FB_EPROTO;
-	if ((r->flags & P_REACH) != 0 && (slice_take_u8(&s, &p->reach) != 0 || p->reach > CLUSTER_DIRECT_ONLY))
+	if ((r->flags & P_MORE) != 0 && take_more(&s, p) != 0)
 		return FB_EPROTO;
 	if ((r->flags & P_ORIGIN) != 0 && take_le16_bytes(&s, &p->origin_id) != 0)
 		return FB_EPROTO;

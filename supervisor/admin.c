@@ -17,6 +17,7 @@
 #define HEADER      8u
 #define CLIENTS_MAX 32u
 #define REQUEST_MAX ((size_t)64 << 10)
+#define STREAM_MAX  ((size_t)1 << 20)   /* of rows that come by themselves; beyond, they are lost and counted */
 #define OUTPUT_MAX  ((size_t)256 << 20)
 #define IDLE_NS     (10 * NS_PER_SEC)   /* for a request to come, and for a client to read on */
 #define SOCKET_NAME "admin.sock"
@@ -69,6 +70,8 @@ admin_call_by_id(struct admin *a, uint64_t id)
 static void
 call_free(struct admin_call *c)
 {
+	if (c->stream)
+		trace_watch_end(c);
 	loop_timer_cancel(c->node->loop, &c->limit);
 	admin_fan_free(c);
 	list_del(&c->link);
@@ -118,6 +121,14 @@ admin_row_end(struct admin_call *c)
 	c->rows++;
 	if (c->conn == NULL || buf_len(&c->conn->out) > OUTPUT_MAX)
 		return;
+	if (c->stream && buf_len(&c->conn->out) > STREAM_MAX) {
+		c->lost++;
+		return;
+	}
+	if (c->lost > 0) {
+		row_put_number(&c->row, "lost", (int64_t)c->lost);
+		c->lost = 0;
+	}
 	buf_init(&id);
 	buf_put_le64(&id, c->client_id);
 	put_frame(c->conn, IPC_ADMIN_ROW, buf_slice(&id), buf_slice(&c->row));
@@ -147,7 +158,9 @@ admin_finish(struct admin_call *c, int code, const char *text)
 static void
 conn_free(struct admin_conn *c)
 {
-	if (c->call != NULL)
+	if (c->call != NULL && c->call->stream)
+		call_free(c->call);
+	else if (c->call != NULL)
 		c->call->conn = NULL;           /* goes on without listener: half a change helps nobody */
 	loop_timer_cancel(c->admin->node->loop, &c->idle);
 	task_cancel(&c->flush);
@@ -202,7 +215,7 @@ write_out(struct admin_conn *c)
 		loop_timer_in(c->admin->node->loop, &c->idle, IDLE_NS);
 	}
 	buf_shrink(&c->out);
-	if (buf_len(&c->out) == 0 && (c->last || (c->read_end && c->call == NULL))) {
+	if (buf_len(&c->out) == 0 && (c->last || (c->read_end && (c->call == NULL || c->call->stream)))) {
 		conn_free(c);
 		return;
 	}

@@ -29,6 +29,8 @@ struct admin_call {
 	size_t args;
 	uint64_t workers;               /* slots that have not answered yet */
 	bool store;                     /* has not answered yet */
+	bool stream;                    /* rows come until its client goes */
+	uint64_t lost;                  /* rows of a stream that its client did not take */
 	size_t rows;
 	int code;
 	char text[CONFIG_ERROR_MAX + 64];

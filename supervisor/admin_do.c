@@ -172,6 +172,18 @@ admin_do(struct admin_call *c)
 	case ADMIN_settings_set:
 	case ADMIN_settings_unset:
 		return settings_check(c);
+	case ADMIN_trace_client:
+		trace_client(c);
+		return true;
+	case ADMIN_trace_topic:
+		trace_topic(c);
+		return true;
+	case ADMIN_trace_list:
+		trace_list(c);
+		return true;
+	case ADMIN_trace_watch:
+		trace_watch(c);
+		return true;
 	case ADMIN_stats:
 		stats_all(c);
 		admin_finish(c, 0, NULL);

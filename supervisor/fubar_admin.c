@@ -8,6 +8,7 @@
 
 #include "config.h"
 
+#include "common/admin/row.h"
 #include "common/base/err.h"
 #include "common/base/mem.h"
 #include "common/base/utf8.h"
@@ -163,6 +164,30 @@ help(const struct options *o)
 	return TOOL_DONE;
 }
 
+/* One line of trace watch: it was made safe where it was written. */
+static void
+show_line(struct slice fields)
+{
+	struct row_field f;
+
+	while (row_next(&fields, &f) == 0) {
+		if (slice_eq(f.name, SLICE_LIT("line")))
+			printf("%.*s\n", (int)f.text.len, (const char *)f.text.p);
+		else if (slice_eq(f.name, SLICE_LIT("lost")))
+			printf("(%lld lines before that one came too fast and are lost)\n", (long long)f.number);
+	}
+	if (fflush(stdout) != 0)
+		exit(TOOL_REFUSED);
+}
+
+static void
+show_line_json(struct slice fields)
+{
+	json_row(stdout, fields);
+	if (fflush(stdout) != 0)
+		exit(TOOL_REFUSED);
+}
+
 /* Sends it and shows what came back. */
 static enum tool_exit
 run(const struct options *o, enum admin_command c, size_t argc, char *const *argv, const char *password)
@@ -175,6 +200,8 @@ run(const struct options *o, enum admin_command c, size_t argc, char *const *arg
 
 	memset(&a, 0, sizeof a);
 	a.list = last != NULL && (strcmp(last, " list") == 0 || strcmp(last, " all") == 0);
+	if (c == ADMIN_trace_watch)
+		a.each = o->json ? show_line_json : show_line;
 	code = conn_ask(o->socket, c, argc, argv, c == ADMIN_stop, &a, error);
 	if (code != TOOL_DONE) {
 		fail(o, code, code == TOOL_NO_DAEMON ? "no-daemon" : "refused", error);

@@ -27,6 +27,8 @@ struct answer {
 	char *text;                     /* owned, may be empty */
 	const char *password;           /* borrowed: one that was made here, or NULL */
 	bool list;                      /* the command lists things: always a table */
+	/* Set: rows are given to it as they come, and none is kept; whatever the silence between. */
+	void (*each)(struct slice fields);
 };
 
 #define TOOL_ERROR_MAX 600
@@ -47,6 +49,7 @@ void show_state(FILE *f, const struct answer *a);
 
 /* fubar_admin_json.c: one object, described in fubar-admin(8). code: "ok", an error's name, "usage", "no-daemon". */
 void json_answer(FILE *f, const struct answer *a);
+void json_row(FILE *f, struct slice fields);     /* one object on one line */
 void json_error(FILE *f, const char *code, const char *text);
 
 /* fubar_admin_secret.c. Passwords are the caller's: secret_free() wipes them. NULL: *error says why. */

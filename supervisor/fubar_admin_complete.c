@@ -85,5 +85,6 @@ complete_print(FILE *f)
 	fputs("\t' right set'|' right del') list='everyone anonymous user: group:' ;;\n", f);
 	fputs("\t' right set '*) list='publish subscribe send receive all allow deny' ;;\n", f);
 	fputs("\t' right check '*' '*) list='publish subscribe send receive' ;;\n", f);
+	fputs("\t' trace client '*|' trace topic '*) list='on off' ;;\n", f);
 	fputs(tail, f);
 }

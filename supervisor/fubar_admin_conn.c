@@ -93,14 +93,14 @@ write_all(int fd, struct slice s)
 
 /* Reads more into b. False: the end, or silence; *why says which. */
 static bool
-read_more(int fd, struct buf *b, const char **why)
+read_more(int fd, struct buf *b, int silence_ms, const char **why)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	ssize_t n;
 	int ready;
 
 	do
-		ready = poll(&p, 1, SILENCE_MS);
+		ready = poll(&p, 1, silence_ms);
 	while (ready < 0 && errno == EINTR);
 	if (ready <= 0) {
 		*why = "the daemon did not answer for a minute";
@@ -128,6 +128,10 @@ take_row(struct answer *a, struct slice payload)
 
 	if (err != 0 || p.id != REQUEST)
 		return FB_EPROTO;
+	if (a->each != NULL) {
+		a->each(p.fields);
+		return 0;
+	}
 	r.fields = slice_of(mem_dup(p.fields.p, p.fields.len), p.fields.len);
 	rest = r.fields;
 	while ((err = row_next(&rest, &f)) == 0)
@@ -200,7 +204,7 @@ conn_ask(const char *socket_path, enum admin_command c, size_t argc, char *const
 	(void)write_all(fd, buf_slice(&b));
 	explicit_bzero(b.base, b.cap);
 	buf_clear(&b);
-	while (err == FB_EAGAIN && read_more(fd, &b, &why))
+	while (err == FB_EAGAIN && read_more(fd, &b, answer->each != NULL ? -1 : SILENCE_MS, &why))
 		err = take_frames(answer, &b);
 	close(fd);
 	buf_fini(&b);

@@ -96,6 +96,16 @@ json_answer(FILE *f, const struct answer *a)
 }
 
 void
+json_row(FILE *f, struct slice fields)
+{
+	json_t *o = object_of(fields);
+
+	json_dumpf(o, f, JSON_COMPACT);
+	putc('\n', f);
+	json_decref(o);
+}
+
+void
 json_error(FILE *f, const char *code, const char *text)
 {
 	json_t *o = json_object();

@@ -162,6 +162,8 @@ put_line(struct logs *g, const char *line, size_t len)
 	enum log_level level = level_of(line, len);
 	struct wall now = clock_wall();
 
+	if (g->tap != NULL)
+		g->tap(g->tap_arg, line, len);
 	if (g->to_stderr)
 		put_stderr(g, level, line, len);
 	(void)put_file(g, &g->console, line, len, now);

@@ -27,6 +27,8 @@ struct logs {
 	char part[2 * LOG_LINE_MAX];    /* the beginning of a line */
 	size_t part_len;
 	struct loop_fd *watch;
+	void (*tap)(void *arg, const char *line, size_t len);   /* also gets each line; may be NULL; must not log */
+	void *tap_arg;
 	uid_t uid;                      /* whose a new log.dir is to be */
 	gid_t gid;
 };

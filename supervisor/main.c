@@ -129,6 +129,7 @@ prepare(struct node *n, struct config_error *e)
 		err = paths_boot(&n->paths, &n->boot, e);
 	if (err == 0)
 		err = admin_init(n, e);
+	trace_init(n);
 	if (err == 0)
 		err = write_ports(n, e);
 	return err;
@@ -159,6 +160,7 @@ run(struct node *n, struct config_error *e)
 			log_notice("main", "stopped", "%s", "");
 	}
 	admin_fini(n);
+	trace_fini(n);
 	listeners_close(&n->listeners);
 	logs_fini(&n->logs);
 	paths_unlock(&n->paths);

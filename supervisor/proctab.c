@@ -164,6 +164,7 @@ introduce(struct proc *p, int page_fd)
 	chan_send_fd(p->chan, IPC_METRICS, (struct slice){ 0 }, page_fd);
 	if (p->role == IPC_WORKER) {
 		sysmon_tell(n, p);
+		trace_tell(n, p);
 		introduce_worker(p);
 		return;
 	}

@@ -15,6 +15,7 @@
 #include "supervisor/service.h"
 #include "supervisor/statlog.h"
 #include "supervisor/sysmon.h"
+#include "supervisor/trace.h"
 
 /* DOWN: none, or waiting to be started. STARTING: has not said READY. READY: serves; a worker only behind its gate. */
 enum proc_state { PROC_DOWN, PROC_STARTING, PROC_READY };
@@ -57,6 +58,7 @@ struct node {
 	struct listeners listeners;
 	struct logs logs;
 	struct admin *admin;
+	struct trace_list traces;
 	struct proc store;
 	struct proc worker[LISTENERS_WORKERS];
 	unsigned workers;

@@ -24,6 +24,7 @@
 #include "worker/storec.h"
 #include "worker/subs.h"
 #include "worker/tls.h"
+#include "worker/trace.h"
 #include "worker/worker.h"
 
 static uint64_t
@@ -35,7 +36,9 @@ store_seq(void *arg)
 static void
 on_record(void *arg, unsigned from, uint8_t type, struct slice body)
 {
-	if (type >= SHARED_RECORDS)
+	if (type == TRACE_RECORD)
+		trace_on_record(arg, from, body);
+	else if (type >= SHARED_RECORDS)
 		shared_on_record(arg, from, type, body);
 	else
 		move_on_record(arg, from, type, body);
@@ -48,8 +51,16 @@ on_neighbour(void *arg, unsigned slot, uint64_t epoch, bool up)
 
 	log_notice("ctl", up ? "neighbour up" : "neighbour down", "slot=%u epoch=%llu", slot, (unsigned long long)epoch);
 	move_on_neighbour(w, slot, up);
+	trace_on_neighbour(w, slot, up);
 	shared_on_neighbour(w, slot, up);
 	ctl_check_ready(w);
+}
+
+static void
+on_greeted(void *arg, unsigned slot)
+{
+	shared_on_greeted(arg, slot);
+	trace_on_greeted(arg, slot);
 }
 
 static void
@@ -66,7 +77,7 @@ static const struct cluster_ops cluster_ops = {
 	.on_neighbour = on_neighbour,
 	.store_seq = store_seq,
 	.on_congested = on_congested,
-	.on_greeted = shared_on_greeted,
+	.on_greeted = on_greeted,
 };
 
 void
@@ -222,6 +233,7 @@ static void
 on_sup(void *arg, enum ipc_type type, struct slice payload, int fd)
 {
 	struct worker *w = arg;
+	struct ipc_trace trace;
 	struct ipc_ban ban;
 	struct ipc_load load;
 
@@ -239,6 +251,10 @@ on_sup(void *arg, enum ipc_type type, struct slice payload, int fd)
 		break;
 	case IPC_GATES_OPEN:
 		gates(w);
+		break;
+	case IPC_TRACE:
+		if (ipc_take_trace(payload, &trace) == 0)
+			trace_set(w, &trace);
 		break;
 	case IPC_STOP:
 		worker_stop(w);

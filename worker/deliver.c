@@ -12,6 +12,7 @@
 #include "worker/retain.h"
 #include "worker/rights.h"
 #include "worker/shared.h"
+#include "worker/trace.h"
 #include "worker/worker.h"
 
 /* The publish in hand: its message, made when first needed, and its encoded forms, made when first needed. */
@@ -43,8 +44,8 @@ packet_of(const struct cluster_pub *p, uint8_t qos, bool retain, uint16_t packet
 		.retain = retain, .packet_id = packet_id };
 }
 
-/* QoS 0 to a reading client: bytes to its output, nothing else. */
-static void
+/* QoS 0 to a reading client: bytes to its output, nothing else. false: dropped. */
+static bool
 send_qos0(struct hand *h, struct conn *c, bool retain)
 {
 	struct mqtt_publish packet = packet_of(h->p, 0, retain, 0);
@@ -52,20 +53,21 @@ send_qos0(struct hand *h, struct conn *c, bool retain)
 
 	if (conn_pending(c) > (size_t)h->w->config.output_bytes) {
 		METRIC_ADD(dropped_slow_reader, 1);
-		return;
+		return false;
 	}
 	METRIC_ADD(publish_out_qos0, 1);
 	if (!h->many) {
 		conn_put_publish(c, &packet, h->msg);
-		return;
+		return true;
 	}
 	if (h->p->payload.len > 4096) {
 		conn_put_publish(c, &packet, hand_msg(h));
-		return;
+		return true;
 	}
 	if (buf_len(b) == 0)
 		encode_publish(b, c->level, &packet);
 	conn_put_encoded(c, buf_slice(b));
+	return true;
 }
 
 static void
@@ -96,6 +98,8 @@ send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, boo
 	packet = packet_of(&p, qos, retain, id);
 	conn_put_publish(c, &packet, m);
 	count_out(qos);
+	if (trace_msg_has(m))
+		trace_to(w, s, &p, TRACE_SENT);
 	return true;
 }
 
@@ -116,6 +120,8 @@ enqueue(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool re
 	struct flow *f = s->flow;
 
 	flow_push(f, m, qos, retain, aside);
+	if (trace_msg_has(m))
+		trace_msg_to(w, s, m, TRACE_QUEUED);
 	if (lease != 0)
 		flow_lease_last(f, lease);
 	while (flow_queued(f) > 1 && (flow_queued(f) > (uint64_t)w->config.buffer_limit ||
@@ -131,8 +137,10 @@ to_session(struct hand *h, struct session *s, uint8_t qos, bool retain, bool asi
 	struct worker *w = h->w;
 
 	if (qos == 0) {
-		if (is_online(s) && !aside)
-			send_qos0(h, s->conn, retain);
+		bool sent = is_online(s) && !aside && send_qos0(h, s->conn, retain);
+
+		if (trace_has(h->p))
+			trace_to(w, s, h->p, sent ? TRACE_SENT : TRACE_DROPPED);
 		return;
 	}
 	session_flow(w, s);
@@ -156,6 +164,8 @@ deliver_one(struct worker *w, struct session *s, const struct cluster_pub *p, ui
 	struct hand h = { .w = w, .p = p };
 
 	to_session(&h, s, qos, retain, false);
+	if (trace_any(w) && retain)
+		trace_retained(w, s, p);
 	if (h.msg != NULL)
 		msg_drop(h.msg);
 }
@@ -214,8 +224,14 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
 	struct hand h = { .w = w, .p = p };
 	uint64_t visits = w->trie.visits;
 	bool groups = match(w, p);
+	struct cluster_pub traced;
 	uint64_t homes = 0;
 
+	if (trace_has(p)) {
+		traced = *p;
+		traced.matched_ns = trace_now();
+		h.p = p = &traced;
+	}
 	if (rights_apply(w, RIGHT_RECEIVE))
 		rights_receive(w, p->topic);
 	h.many = w->rcpt_count > 1;
@@ -297,6 +313,8 @@ deliver_again(struct worker *w, struct session *s)
 			packet.dup = true;      /* [MQTT-3.3.1-1] */
 			conn_put_publish(s->conn, &packet, slot->msg);
 			count_out(slot->qos);
+			if (trace_msg_has(slot->msg))
+				trace_to(w, s, &p, TRACE_AGAIN);
 		}
 	}
 	conn_touch(s->conn);

@@ -11,6 +11,7 @@
 #include "worker/rights.h"
 #include "worker/session.h"
 #include "worker/storec.h"
+#include "worker/trace.h"
 #include "worker/worker.h"
 
 static void
@@ -182,6 +183,8 @@ do_publish(struct conn *c, const struct frame *f, struct violation *v)
 	}
 	pub = (struct cluster_pub){ .topic = p.topic, .payload = p.payload, .props = p.props, .qos = p.qos,
 		.retain = p.retain };
+	if (trace_any(w))
+		trace_publish(w, c->session, &pub);
 	if (p.qos == 0) {
 		publish_qos0(c, &pub);
 		return 0;

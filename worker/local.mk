@@ -31,6 +31,7 @@ libfbworker_a_SOURCES = \
 	worker/stream.h worker/tcp.c \
 	worker/subs.c worker/subs.h \
 	worker/tls.h worker/tls_context.c worker/tls_int.h worker/tls_stream.c worker/tls_ticket.c \
+	worker/trace.c worker/trace.h \
 	worker/trie.c worker/trie.h \
 	worker/will.c worker/will.h \
 	worker/worker.c worker/worker.h

@@ -5,6 +5,8 @@
 
 #include "common/base/mem.h"
 
+#define TRACE_SIZE 18u          /* u64 arrival, u64 matched, u16 length of the id */
+
 static uint8_t *
 put(uint8_t *to, struct slice s)
 {
@@ -13,11 +15,35 @@ put(uint8_t *to, struct slice s)
 	return to + s.len;
 }
 
+static void
+put_trace(uint8_t *at, const struct cluster_pub *p)
+{
+	uint16_t len = (uint16_t)p->origin_id.len;
+
+	memcpy(at, &p->traced_ns, sizeof p->traced_ns);
+	memcpy(at + 8, &p->matched_ns, sizeof p->matched_ns);
+	memcpy(at + 16, &len, sizeof len);
+	put(at + TRACE_SIZE, p->origin_id);
+}
+
+void
+msg_trace(const struct msg *m, struct cluster_pub *p)
+{
+	const uint8_t *at = m->bytes + m->topic_len + m->props_len + m->payload_len;
+	uint16_t len;
+
+	memcpy(&p->traced_ns, at, sizeof p->traced_ns);
+	memcpy(&p->matched_ns, at + 8, sizeof p->matched_ns);
+	memcpy(&len, at + 16, sizeof len);
+	p->origin_id = slice_of(at + TRACE_SIZE, len);
+}
+
 struct msg *
 msg_new(const struct cluster_pub *p)
 {
 	size_t real = 0;
-	struct msg *m = mem_slab_get(sizeof *m + p->topic.len + p->props.len + p->payload.len, &real);
+	size_t trace = p->traced_ns != 0 ? TRACE_SIZE + p->origin_id.len : 0;
+	struct msg *m = mem_slab_get(sizeof *m + p->topic.len + p->props.len + p->payload.len + trace, &real);
 	uint8_t *at = m->bytes;
 
 	m->refs = 1;
@@ -31,7 +57,10 @@ msg_new(const struct cluster_pub *p)
 	m->retain = p->retain;
 	at = put(at, p->topic);
 	at = put(at, p->props);
-	put(at, p->payload);
+	at = put(at, p->payload);
+	m->traced = trace != 0;
+	if (trace != 0)
+		put_trace(at, p);
 	return m;
 }
 

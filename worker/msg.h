@@ -18,7 +18,8 @@ struct msg {
 	size_t real_size;               /* of the block, for mem_slab_put() */
 	uint8_t qos;                    /* as published */
 	bool retain;                    /* as published */
-	uint8_t bytes[];                /* topic, props, payload */
+	bool traced;                    /* times and the publisher's id stand behind the payload */
+	uint8_t bytes[];                /* topic, props, payload, [trace] */
 };
 
 /* A copy of p with one reference, the caller's. */
@@ -39,11 +40,13 @@ msg_drop(struct msg *m)
 		msg_free(m);
 }
 
-/* What m says, borrowed from it; origin_id is empty. */
+void msg_trace(const struct msg *m, struct cluster_pub *p);     /* of one that is traced */
+
+/* What m says, borrowed from it; origin_id is empty if it is not traced. */
 static inline struct cluster_pub
 msg_pub(const struct msg *m)
 {
-	return (struct cluster_pub){
+	struct cluster_pub p = {
 		.topic = { m->bytes, m->topic_len },
 		.props = { m->bytes + m->topic_len, m->props_len },
 		.payload = { m->bytes + m->topic_len + m->props_len, m->payload_len },
@@ -52,6 +55,10 @@ msg_pub(const struct msg *m)
 		.qos = m->qos,
 		.retain = m->retain,
 	};
+
+	if (__builtin_expect(m->traced, 0))
+		msg_trace(m, &p);
+	return p;
 }
 
 /* What it is charged at in queues: its bytes and its bookkeeping. */

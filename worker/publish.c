@@ -6,6 +6,7 @@
 #include "worker/deliver.h"
 #include "worker/retain.h"
 #include "worker/storec.h"
+#include "worker/trace.h"
 #include "worker/worker.h"
 
 static void
@@ -18,6 +19,7 @@ void
 publish(struct worker *w, const struct cluster_pub *p, struct waiting *wait)
 {
 	uint64_t homes;
+	unsigned legs = 0;
 
 	if (p->retain && w->config.retained && wait == NULL && storec_full(w->store)) {
 		METRIC_ADD(dropped_store_full, 1);
@@ -27,11 +29,13 @@ publish(struct worker *w, const struct cluster_pub *p, struct waiting *wait)
 		storec_retain(w->store, p, wait != NULL ? on_retained : NULL, wait);
 	}
 	homes = deliver(w, p, w->slot);
-	if (w->cluster == NULL)
-		return;
+	if (w->cluster != NULL)
+		legs = cluster_publish_also(w->cluster, p, (uint64_t)(uintptr_t)wait, homes);
 	/* The cluster closes all its legs with one on_kept(). */
-	if (cluster_publish_also(w->cluster, p, (uint64_t)(uintptr_t)wait, homes) > 0 && wait != NULL)
+	if (legs > 0 && wait != NULL)
 		wait->legs++;
+	if (trace_has(p) && w->rcpt_count == 0 && legs == 0 && w->trie.found_count == 0)
+		trace_nobody(w, p);
 }
 
 void

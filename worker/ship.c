@@ -36,16 +36,22 @@ part_turn(struct part *p)
 		part_send(p);
 }
 
+enum { MSG_RETAIN = 1, MSG_TRACED = 2 };
+
 void
 ship_put_msg(struct buf *b, const struct cluster_pub *p)
 {
 	buf_put_u8(b, p->qos);
-	buf_put_u8(b, p->retain);
+	buf_put_u8(b, (uint8_t)((p->retain ? MSG_RETAIN : 0) | (p->traced_ns != 0 ? MSG_TRACED : 0)));
 	buf_put_le64(b, p->expires_s);
 	buf_put_le64(b, p->qos2_id);
 	buf_put_le32_bytes(b, p->topic);
 	buf_put_le32_bytes(b, p->props);
 	buf_put_le32_bytes(b, p->payload);
+	if (p->traced_ns != 0) {
+		buf_put_le64(b, p->traced_ns);
+		buf_put_le32_bytes(b, p->origin_id);
+	}
 }
 
 static void
@@ -104,13 +110,16 @@ struct msg *
 ship_take_msg(struct slice *s)
 {
 	struct cluster_pub p = { 0 };
-	uint8_t retain;
+	uint8_t flags;
 
-	if (slice_take_u8(s, &p.qos) != 0 || slice_take_u8(s, &retain) != 0 || slice_take_le64(s, &p.expires_s) != 0 ||
+	if (slice_take_u8(s, &p.qos) != 0 || slice_take_u8(s, &flags) != 0 || slice_take_le64(s, &p.expires_s) != 0 ||
 	    slice_take_le64(s, &p.qos2_id) != 0 || slice_take_le32_bytes(s, &p.topic) != 0 ||
 	    slice_take_le32_bytes(s, &p.props) != 0 || slice_take_le32_bytes(s, &p.payload) != 0)
 		return NULL;
-	p.retain = retain != 0;
+	p.retain = (flags & MSG_RETAIN) != 0;
+	if ((flags & MSG_TRACED) != 0 && (slice_take_le64(s, &p.traced_ns) != 0 ||
+	    slice_take_le32_bytes(s, &p.origin_id) != 0 || p.origin_id.len > UINT16_MAX))
+		return NULL;
 	return msg_new(&p);
 }
 

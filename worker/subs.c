@@ -7,6 +7,7 @@
 #include "worker/shapes.h"
 #include "worker/shared.h"
 #include "worker/storec.h"
+#include "worker/trace.h"
 #include "worker/worker.h"
 
 uint32_t
@@ -33,6 +34,8 @@ subs_put(struct worker *w, struct session *s, struct slice filter, uint8_t qos, 
 		s->sub_count += subs_weight(filter);
 		shapes_put(w, s, filter);
 		METRIC_ADD(subscriptions, 1);
+		if (trace_any(w))
+			trace_subscribed(w, s);
 		if (shared_is(filter))
 			shared_join(w, sub);
 		else if (w->cluster != NULL)
@@ -44,6 +47,8 @@ subs_put(struct worker *w, struct session *s, struct slice filter, uint8_t qos, 
 static void
 del(struct worker *w, struct session *s, struct sub *sub)
 {
+	if (trace_any(w))
+		trace_subscribed(w, s);
 	if (sub->filter->shared & FILTER_MEMBERS)
 		shared_leave(w, sub);
 	else if (w->cluster != NULL)

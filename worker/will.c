@@ -5,10 +5,12 @@
 #include "common/metrics/page.h"
 #include "worker/publish.h"
 #include "worker/rights.h"
+#include "worker/trace.h"
 #include "worker/worker.h"
 
 struct will {
 	struct msg *msg;
+	struct name *from;              /* whose it is, while something is traced; NULL: unknown */
 	bool refused;                   /* by a rule of rights */
 	uint8_t reach;
 };
@@ -28,6 +30,7 @@ void
 will_free(struct will *will)
 {
 	msg_drop(will->msg);
+	name_drop(will->from);
 	mem_free(will);
 }
 
@@ -36,6 +39,8 @@ will_ask(struct worker *w, const struct session *s, struct will *will)
 {
 	struct cluster_pub p = msg_pub(will->msg);
 
+	if (trace_any(w))
+		will->from = name_new(session_id(s));
 	if (!rights_apply(w, RIGHT_PUBLISH | RIGHT_SEND))
 		return;
 	will->refused = !rights_publish(w, s, &p);
@@ -52,6 +57,8 @@ will_publish(struct worker *w, const struct will *will)
 	p.reach = will->reach;
 	if (p.reach == CLUSTER_DIRECT_ONLY)
 		p.retain = false;
+	if (will->from != NULL)
+		trace_will(w, name_text(will->from), &p);
 	METRIC_ADD(wills_published, 1);
 	publish(w, &p, NULL);
 }

@@ -21,6 +21,7 @@
 #include "worker/ship.h"
 #include "worker/storec.h"
 #include "worker/tls.h"
+#include "worker/trace.h"
 
 #define TICK_NS      (250 * NS_PER_MS)
 
@@ -110,6 +111,7 @@ worker_new(struct loop *l, int sup_fd)
 	w->rbuf = mem_alloc(WORKER_RBUF);
 	w->acl = cidr_table_new();
 	w->rights = rights_new();
+	w->traces = traces_new(w);
 	w->store = storec_new(w);
 	w->listeners = listeners_new(w);
 	w->tls = tls_new(l);
@@ -217,6 +219,7 @@ worker_free(struct worker *w)
 	cidr_table_free(w->acl);
 	shares_free(w->shares);
 	rights_free(w->rights);
+	traces_free(w->traces);
 	trie_fini(&w->trie);
 	hmap_fini(&w->shapes);
 	sessions_fini(&w->sessions);

@@ -22,6 +22,7 @@ struct bans;
 struct barriers;
 struct rights;
 struct tls;
+struct traces;
 struct shares;
 
 #define WORKER_RBUF (128 * 1024)
@@ -43,6 +44,7 @@ struct worker {
 	bool overloaded;                /* the node, so says the supervisor */
 	struct mono stop_by;
 	bool queues_kept;               /* for the stop: nothing is taken into sessions any more */
+	bool tracing;                   /* something is traced */
 	uint8_t rights_active;          /* set of enum right_action that rights may refuse */
 	bool loaded;                    /* the store sent all our sessions */
 	bool ready_sent;
@@ -58,6 +60,7 @@ struct worker {
 	struct tls *tls;
 	struct cidr_table *acl;
 	struct rights *rights;
+	struct traces *traces;
 	struct moves *moves;
 	struct bans *bans;
 	struct barriers *barriers;

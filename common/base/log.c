@@ -178,11 +178,11 @@ site_may(struct log_site *site, enum log_level level, const char *module, const 
 	if (site->second != second) {
 		uint32_t n = site->suppressed;
 
-		*site = (struct log_site){ .second = second };
+		*site = (struct log_site){ .second = second, .limit = site->limit };
 		if (n != 0)
 			put_count(level, module, event, "suppressed", n);
 	}
-	if (site->lines >= LINES_A_SECOND) {
+	if (site->lines >= (site->limit != 0 ? site->limit : LINES_A_SECOND)) {
 		site->suppressed++;
 		return false;
 	}

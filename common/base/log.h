@@ -19,7 +19,8 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
 
-struct log_site { int64_t second; uint32_t lines; uint32_t suppressed; };
+/* limit: lines a second; 0: 10. */
+struct log_site { int64_t second; uint32_t lines; uint32_t suppressed; uint32_t limit; };
 
 #define LOG_LINE_MAX 2048               /* with its newline */
 

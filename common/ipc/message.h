@@ -19,6 +19,7 @@ enum ipc_role { IPC_SUP = 1, IPC_WORKER = 2, IPC_STORE = 4, IPC_CHILD = IPC_WORK
 /* Flags in payloads. */
 enum { OWN_DURABLE = 1 };
 enum { OPEN_CLEAN = 1, OPEN_AUTH = 2, OPEN_HAS_USER = 4, OPEN_ASSIGNED = 8, OPEN_RELOAD = 16, OPEN_VOUCHED = 32 };
+enum { IPC_TRACE_CLIENT = 1, IPC_TRACE_TOPIC };
 #define OPEN_NOBODY 0xffff
 
 const char *ipc_name(unsigned type);            /* "SESSION_PUT"; never NULL */

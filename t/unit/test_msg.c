@@ -34,6 +34,19 @@ START_TEST(a_copy_of_all_parts)
 }
 END_TEST
 
+START_TEST(a_trace_travels_along)
+{
+	const struct cluster_pub p = { .topic = SLICE_LIT("a"), .payload = SLICE_LIT("pay"), .origin_id = SLICE_LIT("who"),
+		.traced_ns = 77, .matched_ns = 78 };
+	struct msg *m = msg_new(&p);
+	struct cluster_pub got = msg_pub(m);
+
+	ck_assert(m->traced && got.traced_ns == 77 && got.matched_ns == 78);
+	ck_assert(slice_eq(got.origin_id, SLICE_LIT("who")) && slice_eq(got.payload, SLICE_LIT("pay")));
+	msg_drop(m);
+}
+END_TEST
+
 START_TEST(empty_and_large)
 {
 	struct cluster_pub p = { .topic = SLICE_LIT("t") };
@@ -51,4 +64,4 @@ START_TEST(empty_and_large)
 }
 END_TEST
 
-UNIT_MAIN("msg", a_copy_of_all_parts, empty_and_large)
+UNIT_MAIN("msg", a_copy_of_all_parts, a_trace_travels_along, empty_and_large)
