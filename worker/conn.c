@@ -469,8 +469,11 @@ read_once(struct conn *c)
 	}
 	n = get(c, own > 0 ? buf_room(in_make(c), own) : w->rbuf + have, room);
 	METRIC_ADD(reads, 1);
-	if (n == FB_EAGAIN)
+	if (n == FB_EAGAIN) {
+		if (c->in != NULL && buf_len(c->in) == 0)
+			in_free(c);             /* room that nothing came for */
 		return false;
+	}
 	if (n < 0) {
 		ended(c, n);
 		return false;

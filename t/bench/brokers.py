@@ -2,6 +2,8 @@
 """Brokers and the load generator for the measuring scripts beside this file: pinned, with limits lifted so that
 nothing is dropped, without a log."""
 
+import atexit
+import functools
 import json
 import os
 import shutil
@@ -13,6 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "support"))
 sys.dont_write_bytecode = True
 
+import certs  # noqa: E402  (found by the path above)
 import fubar  # noqa: E402  (found by the path above)
 
 # Queues large enough for every window below; the log costs nothing then.
@@ -28,6 +31,14 @@ LIFTED = {
 }
 
 
+@functools.cache
+def certificates():
+    """One set for all brokers of a run."""
+    dir = tempfile.mkdtemp(prefix="fubar-c-")
+    atexit.register(shutil.rmtree, dir, ignore_errors=True)
+    return certs.Certs(dir)
+
+
 def pinned(core, cmd):
     return cmd if core is None else ["taskset", "-c", str(core), *cmd]
 
@@ -35,9 +46,21 @@ def pinned(core, cmd):
 class Fubar(fubar.Broker):
     name = "fubar"
 
-    def __init__(self, core=None, workers=1, settings=None, auth=False):
+    def __init__(self, core=None, workers=1, settings=None, auth=False, tls=False):
         self.core = core
-        super().__init__(workers=workers, settings={**LIFTED, **(settings or {})}, auth=auth)
+        self.tls = tls
+        mine = dict(LIFTED)
+        if tls:
+            c = certificates()
+            mine.update({"listeners.mqtts.port": "-1", "listeners.mqtts.bind": "127.0.0.1", "listeners.mqtts.cert": c.cert,
+                         "listeners.mqtts.key": c.key})
+        super().__init__(workers=workers, settings={**mine, **(settings or {})}, auth=auth)
+
+    def start(self):
+        super().start()
+        if self.tls:
+            self.port = self.read_port("mqtts")
+        return self
 
     def command(self):
         return pinned(self.core, super().command())
@@ -52,7 +75,8 @@ class Fubar(fubar.Broker):
 class _Simple:
     """A server of one program that ends by SIGTERM."""
 
-    def __init__(self):
+    def __init__(self, tls=False):
+        self.tls = tls
         self.dir = tempfile.mkdtemp(prefix="fubar-b-")
         self.procs = []
 
@@ -79,13 +103,17 @@ class _Simple:
 class Mosquitto(_Simple):
     name = "mosquitto"
 
-    def __init__(self, core=None, workers=1, settings=None, auth=False):
-        super().__init__()
+    def __init__(self, core=None, workers=1, settings=None, auth=False, tls=False):
+        super().__init__(tls)
         self.port = fubar.free_port()
         path = os.path.join(self.dir, "mosquitto.conf")
         with open(path, "w", encoding="ascii") as f:
             f.write("listener %d 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0\n"
                     "max_inflight_messages 0\nlog_type none\n" % self.port)
+            if tls:
+                f.write("certfile %s\nkeyfile %s\n" % (certificates().cert, certificates().key))
+                if os.geteuid() == 0:       # else it could not read them
+                    f.write("user root\n")
         exe = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if exe is None:
             raise SystemExit("mosquitto is not installed (on Debian: apt-get install mosquitto)")
@@ -97,7 +125,7 @@ class Mosquitto(_Simple):
         if self.procs[0].poll() is not None:
             raise SystemExit("mosquitto did not start")
         return subprocess.run([fubar.program("fubar-client"), "pub", "-h", "127.0.0.1", "-p", str(self.port), "-t", "up",
-                               "-n", "--quiet"], check=False).returncode == 0
+                               "-n", "--quiet", *tls_args(self)], check=False).returncode == 0
 
 
 class Bare(_Simple):
@@ -105,7 +133,9 @@ class Bare(_Simple):
 
     name = "bare"
 
-    def __init__(self, core=None, workers=1, settings=None, auth=False):
+    def __init__(self, core=None, workers=1, settings=None, auth=False, tls=False):
+        if tls:
+            raise SystemExit("bare has no TLS")
         super().__init__()
         self.port = 0
         for _ in range(workers):
@@ -118,9 +148,13 @@ class Bare(_Simple):
 KINDS = {"fubar": Fubar, "mosquitto": Mosquitto, "bare": Bare}
 
 
+def tls_args(broker):
+    return ["--cafile", certificates().ca] if broker.tls else []
+
+
 def bench_command(broker, args, core=None):
     return pinned(core, [fubar.program("fubar-client"), "bench", *args, "-h", "127.0.0.1", "-p", str(broker.port),
-                         "--json", "--quiet"])
+                         *tls_args(broker), "--json", "--quiet"])
 
 
 def bench(broker, args, core=None, pids=True):
