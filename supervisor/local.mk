@@ -23,13 +23,14 @@ libfbsupervisor_a_SOURCES = \
 	supervisor/statlog.c supervisor/statlog.h \
 	supervisor/stats.c supervisor/stats.h \
 	supervisor/sysmon.c supervisor/sysmon.h \
+	supervisor/systree.c supervisor/systree.def supervisor/systree.h \
 	supervisor/trace.c supervisor/trace.h \
 	supervisor/watch.c supervisor/watch.h
 
 sbin_PROGRAMS += fubard
 fubard_SOURCES = supervisor/main.c
 fubard_LDADD = libfbsupervisor.a libfbmqtt.a libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbloop.a libfbbase.a \
-	$(EVENT_LIBS) $(YAML_LIBS)
+	$(EVENT_LIBS) $(YAML_LIBS) -lm
 
 # fubar-admin: words out, rows back. libjansson is its alone.
 bin_PROGRAMS += fubar-admin

@@ -165,6 +165,7 @@ introduce(struct proc *p, int page_fd)
 	if (p->role == IPC_WORKER) {
 		sysmon_tell(n, p);
 		trace_tell(n, p);
+		systree_tell(n, p);
 		introduce_worker(p);
 		return;
 	}
@@ -258,6 +259,7 @@ proctab_start(struct node *n)
 	certs_start(&n->certs, n);
 	watch_start(n);
 	sysmon_start(n);
+	systree_start(n);
 	statlog_start(n);
 	proc_start(&n->store);
 }
@@ -290,6 +292,8 @@ all_open(struct node *n)
 			return;
 	n->gates_open = true;
 	n->state = NODE_RUNNING;
+	sysmon_look(n);
+	systree_settings(n);
 	EACH_WORKER(w, n) {
 		open_gate(w);
 		chan_flush(w->chan);
@@ -392,6 +396,8 @@ proctab_settings(struct node *n, const struct config *before)
 		log_error("proctab", "log files stay as they were", "why=\"%s\"", e.text);
 	if (!config_equal(before, now, CONFIG_K_high_watermark) || !config_equal(before, now, CONFIG_K_sysmon_interval))
 		sysmon_look(n);
+	if (!config_equal(before, now, CONFIG_K_sys_interval))
+		systree_settings(n);
 	if (!config_equal(before, now, CONFIG_K_stat_interval))
 		statlog_settings(n);
 }
@@ -594,6 +600,7 @@ proctab_fini(struct node *n)
 {
 	loop_timer_cancel(n->loop, &n->tick);
 	sysmon_stop(n);
+	systree_stop(n);
 	statlog_stop(n);
 	certs_stop(&n->certs);
 	EACH_PROC(p, n) {

@@ -15,6 +15,7 @@
 #include "supervisor/service.h"
 #include "supervisor/statlog.h"
 #include "supervisor/sysmon.h"
+#include "supervisor/systree.h"
 #include "supervisor/trace.h"
 
 /* DOWN: none, or waiting to be started. STARTING: has not said READY. READY: serves; a worker only behind its gate. */
@@ -73,6 +74,7 @@ struct node {
 	struct certs certs;
 	struct timer tick;
 	struct sysmon sysmon;
+	struct systree systree;
 	struct statlog statlog;
 	struct mono last_tick, last_sample;
 	struct mono stop_workers_by, stop_by;

@@ -39,9 +39,8 @@ is_peak(enum metric m)
 	return m == METRIC_heartbeat_ns || m == METRIC_turn_max_us;
 }
 
-/* Counters include the processes that are gone, so that they only grow. */
-static uint64_t
-total_of(struct node *n, enum metric m)
+uint64_t
+stats_total(struct node *n, enum metric m)
 {
 	uint64_t sum = n->ended[m];
 
@@ -240,7 +239,7 @@ put_node(struct admin_call *c, const struct usage *all)
 	row_put_str(b, "needs_restart", reload_waiting(&n->reload, waiting, sizeof waiting));
 	row_put_number(b, "workers", n->workers);
 	for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++)
-		row_put_number(b, totals[i].name, (int64_t)total_of(n, totals[i].metric));
+		row_put_number(b, totals[i].name, (int64_t)stats_total(n, totals[i].metric));
 	row_put_number(b, "messages_in", in);
 	row_put_number(b, "messages_out", out);
 	row_put_number(b, "memory_kb", (int64_t)all->memory_kb);
@@ -308,7 +307,8 @@ metric_row(struct node *n, enum metric m, struct stats_row *row)
 	const struct metric_info *i = metric_info(m);
 
 	*row = (struct stats_row){ .name = i->name, .kind = i->kind[0] == 'C' ? "counter" : "gauge", .unit = i->unit,
-	    .total = total_of(n, m), .of_workers = strcmp(i->role, "STORE") != 0, .of_store = strcmp(i->role, "WORKER") != 0 };
+	    .total = stats_total(n, m), .of_workers = strcmp(i->role, "STORE") != 0,
+	    .of_store = strcmp(i->role, "WORKER") != 0 };
 	EACH_PROC(p, n)
 		row->value[p == &n->store ? 0 : p->slot + 1] = value_of(p, m);
 }

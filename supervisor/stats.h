@@ -18,6 +18,8 @@ struct stats_row {
 	uint64_t value[LISTENERS_WORKERS + 1];          /* 0: the store's; slot + 1 */
 };
 
+/* Over all processes; a counter includes those that are gone, so that it only grows. */
+uint64_t stats_total(struct node *n, enum metric m);
 /* Each row of metrics.def, then memory_kb and uptime_s. */
 void stats_each(struct node *n, void (*fn)(void *arg, const struct stats_row *row), void *arg);
 /* "worker_0" */

@@ -40,10 +40,9 @@ changed(struct node *n)
 }
 
 void
-sysmon_look(struct node *n)
+sysmon_measure(struct node *n)
 {
 	struct sysmon *s = &n->sysmon;
-	bool overloaded;
 
 	s->used_bytes = memory_of("", getpid());
 	EACH_PROC(p, n)
@@ -51,6 +50,15 @@ sysmon_look(struct node *n)
 			s->used_bytes += memory_of("", p->pid);
 	if (s->used_bytes > s->most_bytes)
 		s->most_bytes = s->used_bytes;
+}
+
+void
+sysmon_look(struct node *n)
+{
+	struct sysmon *s = &n->sysmon;
+	bool overloaded;
+
+	sysmon_measure(n);
 	s->limit_bytes = (uint64_t)((double)memory_limit("") * n->reload.running.high_watermark);
 	s->load = sysmon_load(s->used_bytes, s->limit_bytes);
 	overloaded = s->load >= 1;

@@ -14,8 +14,8 @@ struct proc;
 
 struct sysmon {
 	struct timer timer;
-	uint64_t used_bytes;            /* by all processes of the node, at the last look */
-	uint64_t most_bytes;            /* of all looks */
+	uint64_t used_bytes;            /* by all processes of the node, when last measured */
+	uint64_t most_bytes;            /* ever measured */
 	uint64_t limit_bytes;           /* high_watermark of the memory; 0: unknown, then load is 0 */
 	double load;
 	bool overloaded;
@@ -28,6 +28,7 @@ void sysmon_start(struct node *n);
 void sysmon_stop(struct node *n);
 /* Looks now; the next look is an interval from now. Also when a setting of sysmon has changed. */
 void sysmon_look(struct node *n);
+void sysmon_measure(struct node *n);    /* used_bytes and most_bytes alone */
 /* Tells a worker that is new. */
 void sysmon_tell(const struct node *n, struct proc *w);
 

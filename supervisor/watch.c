@@ -203,6 +203,7 @@ on_tick(struct timer *t)
 		EACH_WORKER(w, n)
 			if (!w->open && w->lent_to < 0 && mono_diff(now, w->down) >= LEND_NS)
 				lend(w);
+	systree_tick(n);
 	if (mono_diff(now, n->last_sample) >= SAMPLE_NS)
 		sample(n, now);
 	service_tick(n, now);

@@ -98,6 +98,8 @@ t_bench_bench_store_SOURCES = t/bench/bench_store.c t/support/store_rig.c t/supp
 t_bench_bench_store_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)
 
 # The supervisor: its rules, and (t/system/test_supervisor.py) fubard with children that are this program.
+UNIT_TESTS += t/unit/test_systree
+t_unit_test_systree_LDADD = libfbsupervisor.a $(UNIT_LIBS) -lm
 t_unit_test_memory_LDADD = libfbsupervisor.a $(UNIT_LIBS)
 t_unit_test_reload_LDADD = libfbsupervisor.a $(UNIT_LIBS)
 t_unit_test_restart_LDADD = libfbsupervisor.a $(UNIT_LIBS)
@@ -140,6 +142,8 @@ t_unit_test_trie_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_ship_LDADD = libfbworker.a $(UNIT_LIBS)
 t_unit_test_session_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_storec_LDADD = $(WORKER_TEST_LIBS)
+UNIT_TESTS += t/unit/test_sys
+t_unit_test_sys_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_subs_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_conn_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_connect_LDADD = $(WORKER_TEST_LIBS)

@@ -23,6 +23,7 @@
 #include "worker/ship.h"
 #include "worker/storec.h"
 #include "worker/subs.h"
+#include "worker/sys.h"
 #include "worker/tls.h"
 #include "worker/trace.h"
 #include "worker/worker.h"
@@ -236,6 +237,7 @@ on_sup(void *arg, enum ipc_type type, struct slice payload, int fd)
 	struct ipc_trace trace;
 	struct ipc_ban ban;
 	struct ipc_load load;
+	struct ipc_sys sys;
 
 	switch (type) {
 	case IPC_SETTINGS_END:
@@ -269,6 +271,10 @@ on_sup(void *arg, enum ipc_type type, struct slice payload, int fd)
 	case IPC_LOAD:
 		if (ipc_take_load(payload, &load) == 0)
 			w->overloaded = load.overloaded != 0;
+		break;
+	case IPC_SYS:
+		if (ipc_take_sys(payload, &sys) == 0)
+			sys_set(w, sys.topic, sys.value);
 		break;
 	case IPC_ADMIN:
 		admin_command(w, payload);

@@ -56,6 +56,7 @@ send_qos0(struct hand *h, struct conn *c, bool retain)
 		return false;
 	}
 	METRIC_ADD(publish_out_qos0, 1);
+	METRIC_ADD(publish_bytes_out, h->p->payload.len);
 	if (!h->many) {
 		conn_put_publish(c, &packet, h->msg);
 		return true;
@@ -71,8 +72,9 @@ send_qos0(struct hand *h, struct conn *c, bool retain)
 }
 
 static void
-count_out(uint8_t qos)
+count_out(uint8_t qos, size_t bytes)
 {
+	METRIC_ADD(publish_bytes_out, bytes);
 	if (qos == 1)
 		METRIC_ADD(publish_out_qos1, 1);
 	else
@@ -97,7 +99,7 @@ send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, boo
 		flow_find(s->flow, id)->lease = lease;
 	packet = packet_of(&p, qos, retain, id);
 	conn_put_publish(c, &packet, m);
-	count_out(qos);
+	count_out(qos, p.payload.len);
 	if (trace_msg_has(m))
 		trace_to(w, s, &p, TRACE_SENT);
 	return true;
@@ -312,7 +314,7 @@ deliver_again(struct worker *w, struct session *s)
 
 			packet.dup = true;      /* [MQTT-3.3.1-1] */
 			conn_put_publish(s->conn, &packet, slot->msg);
-			count_out(slot->qos);
+			count_out(slot->qos, p.payload.len);
 			if (trace_msg_has(slot->msg))
 				trace_to(w, s, &p, TRACE_AGAIN);
 		}

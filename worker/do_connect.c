@@ -358,6 +358,7 @@ do_connect(struct conn *c, const struct frame *f, struct violation *v)
 	uint8_t *at;
 	int err = decode_connect(f, &opts, &p, v);
 
+	METRIC_ADD(connects, 1);
 	c->level = p.level;
 	if (err != 0)
 		return err;

@@ -11,6 +11,7 @@
 #include "worker/rights.h"
 #include "worker/session.h"
 #include "worker/storec.h"
+#include "worker/sys.h"
 #include "worker/trace.h"
 #include "worker/worker.h"
 
@@ -110,6 +111,10 @@ waiting_new(struct conn *c, const struct cluster_pub *pub, uint16_t packet_id)
 static bool
 may_publish(struct conn *c, struct cluster_pub *pub)
 {
+	if (__builtin_expect(pub->topic.p[0] == '$', 0) && sys_is(pub->topic)) {
+		METRIC_ADD(refused_publish, 1);
+		return false;
+	}
 	return !rights_apply(c->worker, RIGHT_PUBLISH | RIGHT_SEND) || rights_publish(c->worker, c->session, pub);
 }
 
@@ -183,6 +188,7 @@ do_publish(struct conn *c, const struct frame *f, struct violation *v)
 	}
 	pub = (struct cluster_pub){ .topic = p.topic, .payload = p.payload, .props = p.props, .qos = p.qos,
 		.retain = p.retain };
+	METRIC_ADD(publish_bytes_in, p.payload.len);
 	if (trace_any(w))
 		trace_publish(w, c->session, &pub);
 	if (p.qos == 0) {

@@ -17,6 +17,7 @@
 #include "worker/shared.h"
 #include "worker/storec.h"
 #include "worker/subs.h"
+#include "worker/sys.h"
 #include "worker/worker.h"
 
 #define REFUSED 0x80
@@ -105,9 +106,12 @@ start_replays(struct op *op)
 	struct slice filter;
 	uint8_t qos;
 
-	while (op->worker->config.retained && slice_take_u8(&rest, &qos) == 0 &&
-	    slice_take_le32_bytes(&rest, &filter) == 0)
-		retain_start(op->worker, op->conn->session, filter, qos);
+	while (slice_take_u8(&rest, &qos) == 0 && slice_take_le32_bytes(&rest, &filter) == 0) {
+		if (sys_is(filter))
+			sys_replay(op->worker, op->conn->session, filter);
+		else if (op->worker->config.retained)
+			retain_start(op->worker, op->conn->session, filter, qos);
+	}
 }
 
 static void

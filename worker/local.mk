@@ -30,6 +30,7 @@ libfbworker_a_SOURCES = \
 	worker/storec.c worker/storec.h \
 	worker/stream.h worker/tcp.c \
 	worker/subs.c worker/subs.h \
+	worker/sys.c worker/sys.h \
 	worker/tls.h worker/tls_context.c worker/tls_int.h worker/tls_stream.c worker/tls_ticket.c \
 	worker/trace.c worker/trace.h \
 	worker/trie.c worker/trie.h \

@@ -5,13 +5,14 @@
 #include "common/metrics/page.h"
 #include "worker/publish.h"
 #include "worker/rights.h"
+#include "worker/sys.h"
 #include "worker/trace.h"
 #include "worker/worker.h"
 
 struct will {
 	struct msg *msg;
 	struct name *from;              /* whose it is, while something is traced; NULL: unknown */
-	bool refused;                   /* by a rule of rights */
+	bool refused;                   /* by a rule of rights, or to $SYS */
 	uint8_t reach;
 };
 
@@ -23,6 +24,7 @@ will_new(const struct mqtt_will *from)
 	struct will *will = mem_zalloc(sizeof *will);
 
 	will->msg = msg_new(&p);
+	will->refused = sys_is(from->topic);
 	return will;
 }
 
@@ -41,7 +43,7 @@ will_ask(struct worker *w, const struct session *s, struct will *will)
 
 	if (trace_any(w))
 		will->from = name_new(session_id(s));
-	if (!rights_apply(w, RIGHT_PUBLISH | RIGHT_SEND))
+	if (will->refused || !rights_apply(w, RIGHT_PUBLISH | RIGHT_SEND))
 		return;
 	will->refused = !rights_publish(w, s, &p);
 	will->reach = p.reach;

@@ -20,6 +20,7 @@
 #include "worker/shared.h"
 #include "worker/ship.h"
 #include "worker/storec.h"
+#include "worker/sys.h"
 #include "worker/tls.h"
 #include "worker/trace.h"
 
@@ -118,6 +119,7 @@ worker_new(struct loop *l, int sup_fd)
 	w->moves = moves_new();
 	w->bans = bans_new();
 	w->barriers = barriers_new();
+	w->sys = sys_new();
 	w->shares = shares_new(w);
 	task_init(&w->turn_end, on_turn_end);
 	task_init(&w->next_turn, on_next_turn);
@@ -216,6 +218,7 @@ worker_free(struct worker *w)
 	bans_free(w->bans);
 	tls_free(w->tls);
 	barriers_free(w->barriers);
+	sys_free(w->sys);
 	cidr_table_free(w->acl);
 	shares_free(w->shares);
 	rights_free(w->rights);

@@ -20,6 +20,7 @@ struct listeners;
 struct moves;
 struct bans;
 struct barriers;
+struct sys;
 struct rights;
 struct tls;
 struct traces;
@@ -64,6 +65,7 @@ struct worker {
 	struct moves *moves;
 	struct bans *bans;
 	struct barriers *barriers;
+	struct sys *sys;
 	struct shares *shares;
 
 	struct sessions sessions;

@@ -213,11 +213,24 @@ def databases_part():
     return out + [".El"]
 
 
+def sys_part():
+    out = [".Bl -tag -width Ds"]
+    for macro in ("SYS_TEXT", "SYS_NUMBER", "SYS_RATE"):
+        for row in rows("supervisor/systree.def", macro):
+            topic, text = row[1], row[-1]
+            if macro == "SYS_RATE":
+                topic, text = topic + "/+", text[:-1] + " a minute: averages over the last 1min, 5min and 15min."
+            out.append(".It Li %s" % topic)
+            out += mdoc(text)
+    return out + [".El"]
+
+
 # Page, name of the part, who makes it, may the page be missing still?
 PARTS = [
     ("man/fubar.yaml.5", "keys", keys_part, False),
     ("man/fubar-admin.8", "commands", commands_part, False),
     ("man/fubar-admin.8", "counters", metrics_part, False),
+    ("man/fubard.8", "sys", sys_part, False),
     ("man/fubar-client.1", "net", net_part, False),
     ("man/fubar-client.1", "client", client_part, False),
     ("man/fubar-client.1", "shell", shell_part, False),
