@@ -12,12 +12,20 @@
 #include "common/base/mem.h"
 
 #define DAY_S (24 * 3600)
+#define MODE 0640
 #define RETRY_NS (60 * NS_PER_SEC)
 
+/* A new file is the group's to read, whatever the umask; one that is there keeps its mode. */
 static int
 open_path(const char *path)
 {
-	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	int fd = open(path, flags | O_CREAT | O_EXCL, MODE);
+
+	if (fd < 0)
+		return errno == EEXIST ? open(path, flags | O_CREAT, MODE) : -1;
+	(void)fchmod(fd, MODE);
+	return fd;
 }
 
 static void

@@ -97,6 +97,28 @@ START_TEST(a_line_that_does_not_fit_begins_a_new_file)
 }
 END_TEST
 
+START_TEST(the_group_may_read)
+{
+	mode_t before = umask(077);
+	struct stat st;
+
+	make(6, 1);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(stat(path, &st), 0);
+		ck_assert_uint_eq(st.st_mode & 07777, 0640);
+		ck_assert(put("one..\n", clock_wall()));
+		ck_assert(put("two..\n", clock_wall()));
+	}
+	ck_assert_int_eq(chmod(path, 0600), 0);
+	logfile_close(&f);
+	ck_assert_int_eq(logfile_open(&f, path, 6, 1), 0);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0600);
+	umask(before);
+	unmake();
+}
+END_TEST
+
 START_TEST(nothing_old_is_kept)
 {
 	struct wall now = clock_wall();
@@ -223,6 +245,6 @@ START_TEST(a_file_that_cannot_be_opened)
 }
 END_TEST
 
-UNIT_MAIN("logfile", a_line_that_does_not_fit_begins_a_new_file, nothing_old_is_kept, a_day_has_its_file,
+UNIT_MAIN("logfile", a_line_that_does_not_fit_begins_a_new_file, the_group_may_read, nothing_old_is_kept, a_day_has_its_file,
     a_file_found_is_of_its_last_day, what_cannot_be_put_aside_is_written_on, a_full_disk_loses_whole_lines_and_counts_them,
     what_is_no_regular_file_is_never_put_aside, a_file_that_cannot_be_opened)
