@@ -119,6 +119,8 @@ admin_row_end(struct admin_call *c)
 	struct buf id;
 
 	c->rows++;
+	if (c->on_row != NULL)
+		c->on_row(c->on_row_arg, buf_slice(&c->row));
 	if (c->conn == NULL || buf_len(&c->conn->out) > OUTPUT_MAX)
 		return;
 	if (c->stream && buf_len(&c->conn->out) > STREAM_MAX) {
@@ -236,6 +238,30 @@ refuse(struct admin_conn *c, uint64_t id, int code, const char *text)
 	buf_fini(&c->in);
 }
 
+static struct admin_call *
+call_new(struct admin *a, enum admin_command command)
+{
+	struct admin_call *call = mem_zalloc(sizeof *call);
+
+	call->node = a->node;
+	call->id = ++a->next_id;
+	call->command = command;
+	hmap_init(&call->merged);
+	list_put_last(&a->calls, &call->link);
+	return call;
+}
+
+void
+admin_ask(struct admin *a, enum admin_command command, const char *arg1, void (*on_row)(void *arg, struct slice fields), void *arg)
+{
+	struct admin_call *call = call_new(a, command);
+
+	call->on_row = on_row;
+	call->on_row_arg = arg;
+	call->arg[call->args++] = mem_strdup(arg1);
+	admin_fan_out(call);
+}
+
 static void
 begin(struct admin_conn *c, const struct ipc_admin *p)
 {
@@ -248,14 +274,9 @@ begin(struct admin_conn *c, const struct ipc_admin *p)
 		refuse(c, p->id, FB_EVERSION, "this fubard does not know that command; do the tool and the daemon have one version?");
 		return;
 	}
-	call = mem_zalloc(sizeof *call);
-	call->node = a->node;
+	call = call_new(a, (enum admin_command)p->command);
 	call->conn = c;
-	call->id = ++a->next_id;
 	call->client_id = p->id;
-	call->command = (enum admin_command)p->command;
-	hmap_init(&call->merged);
-	list_put_last(&a->calls, &call->link);
 	c->call = call;
 	while (call->args < ADMIN_ARGS_MAX && slice_take_le32_bytes(&words, &word) == 0)
 		call->arg[call->args++] = mem_dup(word.p, word.len);

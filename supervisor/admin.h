@@ -36,12 +36,19 @@ struct admin_call {
 	char text[CONFIG_ERROR_MAX + 64];
 	struct timer limit;
 	struct hmap merged;             /* admin_fan.c: rows being added up */
+	void (*on_row)(void *arg, struct slice fields);        /* set: the supervisor's own question */
+	void *on_row_arg;
 	struct buf row;                 /* being made */
 };
 
 /* Makes run_dir/admin.sock. 0; FB_EIO and *e. */
 int admin_init(struct node *n, struct config_error *e);
 void admin_fini(struct node *n);        /* answers what is open, removes the socket */
+
+/* A question of our own, which children answer: each row goes to on_row, perhaps at once, perhaps none. arg must last
+ * until admin_fini(). arg1 is copied. */
+void admin_ask(struct admin *a, enum admin_command command, const char *arg1, void (*on_row)(void *arg, struct slice fields),
+    void *arg);
 
 /* From a child's channel; the admin may be NULL. */
 void admin_on_row(struct admin *a, const struct proc *p, struct slice payload);

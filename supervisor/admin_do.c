@@ -211,6 +211,7 @@ admin_do(struct admin_call *c)
 	case ADMIN_session_show:
 	case ADMIN_session_kick:
 	case ADMIN_topic_list:
+	case ADMIN_account_clients:
 	case ADMIN_COMMAND_COUNT:
 		break;
 	}

@@ -3,6 +3,7 @@
  * A command that children answer: it goes to the store or to all workers that serve, their rows are passed on as they
  * come (or added up), and it is done when the last one has answered, died, or let its time run out. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/err.h"
@@ -23,17 +24,24 @@ struct merged {
 	int64_t count;
 };
 
-static bool
-is_merged(enum admin_command c)
+/* Which rows are added up: those with the same text; NULL: none are. */
+static const char *
+merged_text(enum admin_command c)
 {
-	return c == ADMIN_topic_list;
+	return c == ADMIN_topic_list ? "filter" : c == ADMIN_account_clients ? "account" : NULL;
+}
+
+static const char *
+merged_number(enum admin_command c)
+{
+	return c == ADMIN_topic_list ? "subscriptions" : "clients";
 }
 
 /* Lists of one kind need no table name. */
 static bool
 is_plain(enum admin_command c)
 {
-	return c == ADMIN_session_list || c == ADMIN_session_kick || c == ADMIN_topic_list;
+	return c == ADMIN_session_list || c == ADMIN_session_kick || merged_text(c) != NULL;
 }
 
 /* state is shown also if a child is missing. */
@@ -80,20 +88,36 @@ admin_fan_free(struct admin_call *c)
 	hmap_fini(&c->merged);
 }
 
+/* The greatest first, else by name. */
+static int
+by_count(const void *a, const void *b)
+{
+	const struct merged *x = *(const struct merged *const *)a, *y = *(const struct merged *const *)b;
+
+	if (x->count != y->count)
+		return x->count < y->count ? 1 : -1;
+	return strcmp(x->name, y->name);
+}
+
 static void
 put_merged(struct admin_call *c)
 {
+	const struct merged **list = mem_alloc((c->merged.count + 1) * sizeof *list);
 	struct hmap_iter it = { 0 };
 	struct hmap_node *n;
+	size_t count = 0;
 
-	while ((n = hmap_each(&c->merged, &it)) != NULL) {
-		const struct merged *m = container_of(n, struct merged, node);
+	while ((n = hmap_each(&c->merged, &it)) != NULL)
+		list[count++] = container_of(n, struct merged, node);
+	qsort(list, count, sizeof list[0], by_count);
+	for (size_t i = 0; i < count; i++) {
 		struct buf *b = admin_row(c);
 
-		row_put_text(b, "filter", slice_of(m->name, m->name_len));
-		row_put_number(b, "subscriptions", m->count);
+		row_put_text(b, merged_text(c->command), slice_of(list[i]->name, list[i]->name_len));
+		row_put_number(b, merged_number(c->command), list[i]->count);
 		admin_row_end(c);
 	}
+	mem_free(list);
 }
 
 static void
@@ -245,9 +269,9 @@ add_up(struct admin_call *c, struct slice fields)
 	int64_t count = 0;
 
 	while (row_next(&fields, &f) == 0) {
-		if (f.type == ROW_TEXT && slice_eq(f.name, SLICE_LIT("filter")))
+		if (f.type == ROW_TEXT && slice_eq(f.name, slice_str(merged_text(c->command))))
 			name = f.text;
-		else if (f.type == ROW_NUMBER && slice_eq(f.name, SLICE_LIT("subscriptions")))
+		else if (f.type == ROW_NUMBER && slice_eq(f.name, slice_str(merged_number(c->command))))
 			count = f.number;
 	}
 	merge(c, name, count);
@@ -264,7 +288,7 @@ admin_on_row(struct admin *a, const struct proc *p, struct slice payload)
 	c = admin_call_by_id(a, r.id);
 	if (c == NULL || !is_awaited(c, p))
 		return;                         /* too late */
-	if (is_merged(c->command))
+	if (merged_text(c->command) != NULL)
 		add_up(c, r.fields);
 	else
 		pass_on(c, r.fields);

@@ -10,6 +10,7 @@ struct node;
 struct statlog {
 	struct timer timer;
 	struct mono last;
+	char stamp[32];                 /* of the round being written */
 };
 
 void statlog_start(struct node *n);

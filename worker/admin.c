@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/admin.h"
 
+#include <errno.h>
 #include <fnmatch.h>
+#include <stdlib.h>
 
 #include "common/admin/row.h"
 #include "common/admin/words.h"
+#include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/base/utf8.h"
 #include "common/ipc/chan.h"
@@ -130,6 +134,65 @@ session_kick(struct answer *a)
 		conn_close(s->conn, "closed by an administrator");
 }
 
+/* Those with most clients first. */
+static int
+by_clients(const void *a, const void *b)
+{
+	uint32_t x = (*(const struct name *const *)a)->clients, y = (*(const struct name *const *)b)->clients;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* 0 and *most; FB_EINVAL. No argument: all. */
+static int
+take_most(const struct answer *a, uint64_t *most)
+{
+	char text[24];
+	char *end;
+
+	*most = UINT64_MAX;
+	if (a->arg.len == 0)
+		return 0;
+	snprintf(text, sizeof text, "%.*s", (int)a->arg.len, (const char *)a->arg.p);
+	errno = 0;
+	*most = strtoull(text, &end, 10);
+	return *end != '\0' || errno != 0 || text[0] < '0' || text[0] > '9' ? FB_EINVAL : 0;
+}
+
+static void
+account_clients(struct answer *a)
+{
+	const struct hmap *all = &a->w->sessions.accounts;
+	const struct name **list;
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+	size_t count = 0;
+	uint64_t most;
+
+	if (take_most(a, &most) != 0) {
+		a->code = FB_EINVAL;
+		a->text = "MOST must be a number";
+		return;
+	}
+	list = mem_alloc((all->count + 1) * sizeof *list);
+	while ((n = hmap_each(all, &it)) != NULL) {
+		const struct name *name = container_of(n, struct name, node);
+
+		if (name->clients > 0)
+			list[count++] = name;
+	}
+	if (count > most)
+		qsort(list, count, sizeof list[0], by_clients);
+	for (size_t i = 0; i < count && i < most; i++) {
+		struct buf *b = row_begin(a, NULL);
+
+		row_put_text(b, "account", slice_of(list[i]->text, list[i]->len));
+		row_put_number(b, "clients", list[i]->clients);
+		chan_end(a->w->sup);
+	}
+	mem_free(list);
+}
+
 static void
 topic_list(struct answer *a)
 {
@@ -198,6 +261,9 @@ admin_command(struct worker *w, struct slice payload)
 		break;
 	case ADMIN_session_kick:
 		session_kick(&a);
+		break;
+	case ADMIN_account_clients:
+		account_clients(&a);
 		break;
 	case ADMIN_topic_list:
 		topic_list(&a);

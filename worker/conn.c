@@ -224,8 +224,11 @@ detach(struct conn *c)
 		if (c->state == CONN_READY && c->will != NULL && (c->flags & CONN_GRACEFUL) == 0)
 			will_ask(c->worker, s, c->will);
 		c->session = NULL;
-		if (c->state == CONN_READY)
+		if (c->state == CONN_READY) {
 			METRIC_SUB(clients, 1);
+			if (s->account != NULL)
+				s->account->clients--;
+		}
 		session_offline(c->worker, s);
 	}
 	if (c->state == CONN_READY && c->will != NULL) {

@@ -503,6 +503,8 @@ last_step(struct open *o)
 	if (o->level == MQTT_31)
 		ack.session_present = false;    /* a reserved byte at level 3 */
 	METRIC_ADD(clients, 1);
+	if (s->account != NULL)
+		s->account->clients++;
 	if (METRIC_GET(clients) > METRIC_GET(clients_max))
 		METRIC_SET(clients_max, METRIC_GET(clients));
 	count_sent(MQTT_CONNACK);

@@ -21,13 +21,14 @@ sessions_init(struct sessions *s)
 {
 	memset(s, 0, sizeof *s);
 	hmap_init(&s->map);
+	hmap_init(&s->accounts);
 }
 
 void
 sessions_fini(struct sessions *s)
 {
 	hmap_fini(&s->map);
-	name_drop(s->last_account);
+	hmap_fini(&s->accounts);
 }
 
 struct name *
@@ -35,9 +36,8 @@ name_new(struct slice text)
 {
 	struct name *n = mem_alloc(sizeof *n + text.len + 1);
 
+	memset(n, 0, sizeof *n);
 	n->refs = 1;
-	n->rights = NULL;
-	n->rights_change = 0;
 	n->len = (uint32_t)text.len;
 	if (text.len > 0)
 		memcpy(n->text, text.p, text.len);
@@ -48,22 +48,31 @@ name_new(struct slice text)
 void
 name_drop(struct name *n)
 {
-	if (n != NULL && --n->refs == 0)
-		mem_free(n);
+	if (n == NULL || --n->refs > 0)
+		return;
+	if (n->all != NULL)
+		hmap_del(&n->all->accounts, &n->node);
+	mem_free(n);
 }
 
 static struct name *
 account_name(struct sessions *all, struct slice text)
 {
-	struct name *n = all->last_account;
+	uint64_t hash = rand_hash(text.p, text.len);
+	struct name *n;
 
 	if (text.len == 0)
 		return NULL;
-	if (n == NULL || !slice_eq(slice_of(n->text, n->len), text)) {
-		name_drop(n);
-		n = all->last_account = name_new(text);
+	for (struct hmap_node *i = hmap_first(&all->accounts, hash); i != NULL; i = hmap_next(i, hash)) {
+		n = container_of(i, struct name, node);
+		if (slice_eq(slice_of(n->text, n->len), text)) {
+			n->refs++;
+			return n;
+		}
 	}
-	n->refs++;
+	n = name_new(text);
+	n->all = all;
+	hmap_put(&all->accounts, &n->node, hash);
 	return n;
 }
 

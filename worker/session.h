@@ -68,8 +68,11 @@ struct flow {
 
 struct rights_list;
 
-struct name {                           /* an account's name, counted: many sessions share it */
+struct name {                           /* an account's name, counted: its sessions share it */
+	struct hmap_node node;          /* in sessions->accounts */
+	struct sessions *all;           /* NULL: in no map */
 	uint32_t refs;
+	uint32_t clients;               /* connected */
 	uint32_t len;
 	struct rights_list *rights;     /* worker/rights.c's: as of that change */
 	uint32_t rights_change;
@@ -100,7 +103,7 @@ struct session {
 
 struct sessions {
 	struct hmap map;
-	struct name *last_account;      /* most clients in a row are of one account: held */
+	struct hmap accounts;           /* struct name */
 };
 
 void sessions_init(struct sessions *s);
@@ -123,7 +126,7 @@ void session_announce(struct worker *w, struct session *s);
 struct flow *session_flow(struct worker *w, struct session *s);         /* made if need be */
 void session_flow_trim(struct session *s);      /* gives a flow back that holds nothing */
 
-struct name *name_new(struct slice text);
+struct name *name_new(struct slice text);       /* in no map */
 void name_drop(struct name *n);                 /* NULL is allowed */
 
 static inline struct slice

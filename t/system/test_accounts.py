@@ -35,6 +35,29 @@ class Accounts(fubar.TestCase):
             self.assertEqual(self.code(level=level), CODE_UNAUTHORIZED)
             self.assertEqual(self.code("nobody", "x", level=level), CODE_REFUSED)
 
+    def test_clients_of_accounts(self):
+        """Counted over all workers, by number; an offline session is none."""
+        connected = {}
+        for name, n in (("cc one", 1), ("cc-nine", 9), ("cc-four", 4)):
+            self.broker.admin("account", "set", name, "pw")
+            connected[name] = [self.connected(self.name("%s-%d" % (name, i)), user=name, password="pw", clean=i % 2 == 0)
+                               for i in range(n)]
+        ours = lambda *most: [(r["account"], r["clients"]) for r in self.broker.rows("account", "clients", *most)
+                              if r["account"].startswith("cc")]
+        self.assertEqual(ours(), [("cc-nine", 9), ("cc-four", 4), ("cc one", 1)])
+        for c in connected["cc-nine"][:4]:
+            c.disconnect()
+        connected["cc one"][0].disconnect()
+        fubar.until("the others to be gone", lambda: ours() == [("cc-nine", 5), ("cc-four", 4)])
+        # a takeover is one client still
+        again = self.connected(connected["cc-four"][1].client_id, user="cc-four", password="pw", clean=False)
+        fubar.until("the first to be gone", lambda: ours() == [("cc-nine", 5), ("cc-four", 4)])
+        again.disconnect()
+        fubar.until("it to be gone", lambda: ours() == [("cc-nine", 5), ("cc-four", 3)])
+        self.assertLessEqual(len(ours("1")), 2)         # one of each worker
+        self.assertEqual(ours("1")[0][0], "cc-nine")
+        self.assertEqual(self.broker.admin_raw("account", "clients", "many").returncode, 1)
+
     def test_set_get_del_all(self):
         self.broker.admin("account", "set", "ann", "first")
         self.assertEqual(self.code("ann", "first"), 0)

@@ -264,7 +264,7 @@ class AdminTool(unittest.TestCase):
             c() { COMP_WORDS=(fubar-admin "$@"); COMP_CWORD=$#; _fubar_admin; echo "${COMPREPLY[*]}"; }
             c se; c account ''; c --json acl s; c settings set mqtt.max_q; c acl set ::1 ''; c --js"""
         r = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-        self.assertEqual(r.stdout.splitlines(), ["settings session", "set get del all", "set", "mqtt.max_qos",
+        self.assertEqual(r.stdout.splitlines(), ["settings session", "set get del all clients", "set", "mqtt.max_qos",
                                                  "allow deny", "--json"])
 
 

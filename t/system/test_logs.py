@@ -108,10 +108,12 @@ class Logs(unittest.TestCase):
         self.assertTrue([line for line in got if "reload: done" in line])
 
     def rounds(self):
-        """The whole rounds of stat.log: [{name: (time, {field: value})}, ...]."""
+        """The whole rounds of stat.log, but for accounts: [{name: (time, {field: value})}, ...]."""
         out, now = [], {}
         for line in self.lines("stat.log"):
             stamp, name, *fields = line.split(" ")
+            if name == "account_clients":
+                continue
             self.assertRegex(stamp, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
             now[name] = stamp, {k: int(v) for k, v in (f.split("=") for f in fields)}
             if name == "uptime_s":
@@ -156,6 +158,29 @@ class Logs(unittest.TestCase):
         b.stop()
         for c in clients:
             c.close()
+
+    def test_clients_of_accounts(self):
+        b = self.broker(log_to="files", log_stat_interval="1s", log_stat_accounts="2")
+        b.settings["auth.enabled"] = "true"
+        b.workers = 1
+        b.start()
+        clients = []
+        for name, n in (("ann", 3), ("b o b", 2), ("eve", 1)):
+            b.admin("account", "set", name, "x")
+            clients += [b.connected(user=name, password="x") for _ in range(n)]
+
+        def both():
+            rounds = {}
+            for line in self.lines("stat.log"):
+                if " account_clients " in line:
+                    stamp, _, rest = line.split(" ", 2)
+                    rounds.setdefault(stamp, []).append(rest)
+            return ["total=3 account=ann", "total=2 account=b o b"] in rounds.values()
+
+        fubar.until("both", both)
+        for c in clients:
+            c.close()
+        self.assertEqual(b.stop(), 0)
 
     def test_changes_at_run_time(self):
         b = self.broker()

@@ -54,18 +54,25 @@ START_TEST(made_found_forgotten)
 }
 END_TEST
 
-/* Most clients in a row are of one account: they share its name. */
+/* However they come, sessions of an account share its name. */
 START_TEST(names_are_shared)
 {
 	struct worker *w;
-	struct session *a, *b, *c;
+	struct session *a, *b, *c, *d, *e;
 
 	fx_open(&fx, 1, &fake_net, NULL);
 	w = fx.w[0].worker;
 	a = session_new(w, SLICE_LIT("a"), SLICE_LIT("u"), 0);
 	b = session_new(w, SLICE_LIT("b"), SLICE_LIT("u"), 0);
+	d = session_new(w, SLICE_LIT("d"), SLICE_LIT("v"), 0);
+	e = session_new(w, SLICE_LIT("e"), SLICE_LIT("u"), 0);
 	c = session_new(w, SLICE_LIT("c"), slice_of(NULL, 0), 0);
 	ck_assert_ptr_eq(a->account, b->account);
+	ck_assert_ptr_eq(a->account, e->account);
+	ck_assert_ptr_ne(a->account, d->account);
+	ck_assert_uint_eq(w->sessions.accounts.count, 2);
+	session_forget(w, d);
+	ck_assert_uint_eq(w->sessions.accounts.count, 1);
 	ck_assert_ptr_null(c->account);
 	ck_assert_uint_eq(session_account(c).len, 0);
 	session_forget(w, a);
