@@ -50,7 +50,7 @@ publish_on_neighbour(void *worker, unsigned from, const struct cluster_pub *p, u
 {
 	struct worker *w = worker;
 
-	if (w->queues_kept)
+	if (w->takes_none)
 		return;         /* not kept, so its sender gets no acknowledgement and sends it again */
 	(void)deliver(w, p, from);
 	if (kept != 0)

@@ -402,6 +402,8 @@ on_message(struct worker *w, unsigned from, enum shared_record type, struct slic
 	}
 	if (type == SHARED_LEASE)
 		on_lease(w, from, hash, number, m);
+	else if (type == SHARED_KEEP)
+		shared_stop_keep(w, shared_group_by_hash(w, hash), m);
 	else if (number != 0)
 		on_return(w, from, hash, number, m);
 	msg_drop(m);
@@ -422,8 +424,13 @@ shared_on_record(struct worker *w, unsigned from, uint8_t type, struct slice bod
 	case SHARED_END:
 		on_end(w, from);
 		break;
+	case SHARED_STOPPED:
+	case SHARED_GAVE:
+		shared_stop_said(w, from, type == SHARED_GAVE);
+		break;
 	case SHARED_LEASE:
 	case SHARED_RETURN:
+	case SHARED_KEEP:
 		on_message(w, from, (enum shared_record)type, body);
 		break;
 	case SHARED_DONE:
@@ -473,4 +480,5 @@ shared_on_neighbour(struct worker *w, unsigned slot, bool up)
 			shared_slot_gone(w, g, slot);
 		shared_group_check(w, g);
 	}
+	shared_stop_neighbour(w, slot, up);
 }

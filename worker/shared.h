@@ -53,8 +53,10 @@ uint64_t shared_deliver(struct worker *w, const struct cluster_pub *p, struct ms
 /* The member has acknowledged, or the message was dropped: the lease is over. */
 void shared_done(struct worker *w, uint32_t lease);
 
-/* For a stop: what waits at its home goes to a durable member here, if there is one. */
-void shared_keep(struct worker *w);
+/* For a stop, when all connections are closed: what waits at its home goes to a durable member, wherever it is; then
+ * worker_keep_queues(). heard: the neighbours have what they get from us. */
+void shared_stop(struct worker *w);
+bool shared_stop_heard(const struct worker *w);
 
 /* From cluster_ops. */
 void shared_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body);

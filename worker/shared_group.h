@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * worker/shared_group.h - what the parts of worker/shared.h share: shared.c (groups, membership, what neighbours say),
- * shared_home.c (queue and leases at a group's home), shared_lease.c (leases at the members' worker). */
+ * shared_home.c (queue and leases at a group's home), shared_lease.c (leases at the members' worker), shared_stop.c. */
 #ifndef WORKER_SHARED_GROUP_H
 #define WORKER_SHARED_GROUP_H
 
@@ -18,6 +18,9 @@ enum shared_record {
 	SHARED_LEASE,                   /* le64 the text's hash, le64 number (0: QoS 0), message */
 	SHARED_DONE,                    /* le64 number */
 	SHARED_RETURN,                  /* as LEASE */
+	SHARED_STOPPED,                 /* at a stop: its connections are closed */
+	SHARED_KEEP,                    /* as LEASE: for a durable member, connected or not */
+	SHARED_GAVE,                    /* no KEEP follows */
 };
 
 /* A message at its group's home, or on its way back there. */
@@ -67,6 +70,8 @@ struct shared_lease {
 	uint64_t number;                /* free: the next free one */
 };
 
+enum shared_stop { SHARED_RUNS, SHARED_STOPPING, SHARED_GIVEN };
+
 struct shares {
 	struct worker *worker;
 	struct hmap groups;
@@ -78,6 +83,11 @@ struct shares {
 	uint32_t lease_room;
 	uint32_t lease_free;
 	struct buf buf;                 /* the record in hand */
+	uint64_t linked;                /* slots that are up */
+	uint64_t stopped, gave;         /* those of them that said so */
+	enum shared_stop stop;
+	struct cluster_barrier heard_barrier;
+	bool heard;
 };
 
 static inline uint64_t
@@ -128,5 +138,11 @@ void shared_home_take(struct worker *w, struct shared_group *g, const struct clu
 bool shared_give(struct worker *w, struct shared_group *g, const struct cluster_pub *p, struct msg *m, uint64_t number);
 /* What waits for s as a member of g (NULL: of any) goes back; and what is in flight, if all. */
 void shared_return_leases(struct worker *w, struct session *s, const struct shared_group *g, bool all);
+
+/* ---- shared_stop.c ---- */
+
+void shared_stop_said(struct worker *w, unsigned from, bool gave);
+void shared_stop_keep(struct worker *w, const struct shared_group *g, struct msg *m);
+void shared_stop_neighbour(struct worker *w, unsigned slot, bool up);
 
 #endif

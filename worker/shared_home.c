@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
-#include "worker/flow.h"
 #include "worker/shared_group.h"
 
 void
@@ -228,36 +227,4 @@ shared_home_take(struct worker *w, struct shared_group *g, const struct cluster_
 		*m = msg_new(p);
 	shared_queue_put(w, g, shared_item_new(w, g, *m, 0));
 	pump(w, g);
-}
-
-/* The whole queue to one durable member. */
-static void
-keep_queue(struct worker *w, struct shared_group *g, const struct sub *sub)
-{
-	while (!list_empty(&g->queue)) {
-		struct msg *m = item_at(g->queue.next)->msg;
-		uint8_t qos = sub->qos < m->qos ? sub->qos : m->qos;
-
-		if (qos > 0)
-			flow_push(session_flow(w, sub->session), m, qos, false, false);
-		shared_queue_drop_first(w, g);
-	}
-}
-
-void
-shared_keep(struct worker *w)
-{
-	struct hmap_iter it = { 0 };
-	struct hmap_node *n;
-
-	while ((n = hmap_each(&w->shares->groups, &it)) != NULL) {
-		struct shared_group *g = container_of(n, struct shared_group, node);
-
-		for (uint32_t i = 0; g->members != NULL && i < g->members->count && !list_empty(&g->queue); i++) {
-			const struct sub *sub = filter_subs(g->members)[i];
-
-			if ((sub->session->flags & SESSION_DURABLE) && sub->session->move == NULL)
-				keep_queue(w, g, sub);
-		}
-	}
 }

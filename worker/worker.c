@@ -68,6 +68,18 @@ on_next_turn(struct task *t)
 }
 
 static void
+stop_step(struct worker *w)
+{
+	bool late = loop_now(w->loop).ns >= w->keep_by.ns;
+
+	if (late)
+		worker_keep_queues(w);
+	if ((w->conn_count == 0 && w->queues_kept && storec_idle(w->store) && (late || shared_stop_heard(w))) ||
+	    loop_now(w->loop).ns >= w->stop_by.ns)
+		loop_stop(w->loop);
+}
+
+static void
 on_tick(struct timer *t)
 {
 	struct worker *w = container_of(t, struct worker, tick);
@@ -81,8 +93,8 @@ on_tick(struct timer *t)
 	w->wall_offset_ns = clock_wall().ns - loop_now(w->loop).ns;
 	if (w->gates_open)
 		listeners_retry(w->listeners);
-	if (w->stopping && ((w->conn_count == 0 && storec_idle(w->store)) || loop_now(w->loop).ns >= w->stop_by.ns))
-		loop_stop(w->loop);
+	if (w->stopping)
+		stop_step(w);
 	loop_timer_in(w->loop, t, TICK_NS);
 }
 
@@ -143,15 +155,15 @@ keep_part(void *arg, struct slice part)
 	storec_queue_put(k->worker->store, session_id(k->session), k->part++, part);
 }
 
-/* What waits in durable sessions goes to the store. Whatever comes later is not taken, so not acknowledged. */
-static void
-keep_queues(struct worker *w)
+void
+worker_keep_queues(struct worker *w)
 {
 	struct hmap_iter it = { 0 };
 	struct hmap_node *n;
 
+	if (w->queues_kept)
+		return;
 	w->queues_kept = true;
-	shared_keep(w);
 	while ((n = hmap_each(&w->sessions.map, &it)) != NULL) {
 		struct session *s = container_of(n, struct session, node);
 		struct keep k = { .worker = w, .session = s };
@@ -183,10 +195,12 @@ worker_stop(struct worker *w)
 	w->stopping = true;
 	/* A store that is down must not make the supervisor kill us. */
 	w->stop_by = mono_add(loop_now(w->loop), w->config.stop_timeout * NS_PER_SEC / 2);
+	w->keep_by = mono_add(loop_now(w->loop), w->config.stop_timeout * NS_PER_SEC / 4);
 	w->gates_open = false;
 	listeners_close(w->listeners);
 	conn_each(w, close_one, NULL);
-	keep_queues(w);
+	w->takes_none = true;           /* so what comes is not acknowledged */
+	shared_stop(w);
 	loop_timer_in(w->loop, &w->tick, 0);
 }
 

@@ -44,7 +44,9 @@ struct worker {
 	bool stopping;
 	bool overloaded;                /* the node, so says the supervisor */
 	struct mono stop_by;
-	bool queues_kept;               /* for the stop: nothing is taken into sessions any more */
+	struct mono keep_by;            /* neighbours or not, the queues go to the store */
+	bool takes_none;                /* for the stop: nothing is taken into sessions any more */
+	bool queues_kept;               /* and what they have went to the store */
 	bool tracing;                   /* something is traced */
 	uint8_t rights_active;          /* set of enum right_action that rights may refuse */
 	bool loaded;                    /* the store sent all our sessions */
@@ -103,6 +105,8 @@ struct worker *worker_new(struct loop *l, int sup_fd);
 void worker_free(struct worker *w);
 /* Graceful: no new clients, the connected ones are closed, writes are waited for, then the loop stops. */
 void worker_stop(struct worker *w);
+/* A step of it: what waits in durable sessions goes to the store. Once. */
+void worker_keep_queues(struct worker *w);
 
 static inline struct wall
 worker_wall(const struct worker *w)

@@ -241,6 +241,31 @@ class Shared(fubar.TestCase):
             c = b.connected("d", clean=False)
             self.assertEqual(c.get_publish().payload, b"2")
 
+    def test_stop_keeps_what_waits_at_any_home(self):
+        # Twelve groups, so that each worker is home to some, and their one member is at one of three.
+        groups = ["$share/g%d/t%d" % (i, i) for i in range(12)]
+        with fubar.Broker(workers=3) as b:
+            c = b.connected("d", clean=False)
+            self.assertEqual(c.subscribe(*((g, 1) for g in groups)), [1] * 12)
+            c.disconnect()
+            p = b.connected("p")
+            for i in range(12):
+                p.publish("t%d" % i, "offline", 1)
+            b.restart()
+            c = b.connected("d", clean=False)
+            self.assertEqual({c.get_publish().topic for i in range(12)}, {"t%d" % i for i in range(12)})
+            # What a clean member had in flight goes to a durable one.
+            p, quick = b.connected("p"), b.connected("quick")
+            self.assertEqual(quick.subscribe(*((g, 1) for g in groups)), [1] * 12)
+            c.disconnect()
+            for i in range(12):
+                p.publish("t%d" % i, "in flight", 1)
+            for i in range(12):
+                quick.get_publish(ack=False)
+            b.restart()
+            c = b.connected("d", clean=False)
+            self.assertEqual({c.get_publish().topic for i in range(12)}, {"t%d" % i for i in range(12)})
+
     def test_retained_messages_are_not_sent(self):
         t = self.name("t")
         pub = self.connected()
