@@ -128,9 +128,12 @@ libfbworkertest_a_SOURCES = \
 	t/support/fake_tables.c t/support/fake_tables.h \
 	t/support/fake_wants.c t/support/fake_wants.h \
 	t/support/worker_fixture.c t/support/worker_fixture.h
-WORKER_TEST_LIBS = libfbworkertest.a libfbworker.a libfbsim.a $(UNIT_LIBS)
+WORKER_TEST_LIBS = libfbworkertest.a libfbworker.a libfbsim.a $(UNIT_LIBS) $(WSLAY_LIBS)
 UNIT_TESTS += t/unit/test_admission
 t_unit_test_admission_LDADD = libfbworker.a $(UNIT_LIBS)
+UNIT_TESTS += t/unit/test_http t/unit/test_ws
+t_unit_test_http_LDADD = libfbworker.a $(UNIT_LIBS)
+t_unit_test_ws_LDADD = libfbworker.a $(UNIT_LIBS) $(WSLAY_LIBS)
 UNIT_TESTS += t/unit/test_ban t/unit/test_flow t/unit/test_msg t/unit/test_session t/unit/test_ship t/unit/test_storec \
 	t/unit/test_subs t/unit/test_trie
 UNIT_TESTS += t/unit/test_conn t/unit/test_connect t/unit/test_crowd t/unit/test_deliver t/unit/test_move t/unit/test_publish \
@@ -182,23 +185,31 @@ distclean-local:
 # does by itself. scripts/check runs each for some seconds, `make fuzz FUZZ_SECONDS=3600` for longer. In every build
 # driver.c also makes each a test, run_NAME, of a fixed number of inputs. A new one is a name in both lists, its
 # _LDFLAGS and its _SOURCES.
-FUZZERS = t/fuzz/fuzz_codec t/fuzz/fuzz_frame t/fuzz/fuzz_ipc t/fuzz/fuzz_store t/fuzz/fuzz_yaml
+FUZZERS = t/fuzz/fuzz_codec t/fuzz/fuzz_frame t/fuzz/fuzz_http t/fuzz/fuzz_ipc t/fuzz/fuzz_store t/fuzz/fuzz_ws t/fuzz/fuzz_yaml
 EXTRA_PROGRAMS += $(FUZZERS)
 FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_codec_LDFLAGS = $(FUZZ_LINK)
 t_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LINK)
 t_fuzz_fuzz_frame_LDADD = libfbcluster.a $(UNIT_LIBS)
+t_fuzz_fuzz_http_LDFLAGS = $(FUZZ_LINK)
+t_fuzz_fuzz_http_LDADD = libfbworker.a $(UNIT_LIBS)
 t_fuzz_fuzz_ipc_LDFLAGS = $(FUZZ_LINK)
 t_fuzz_fuzz_store_LDFLAGS = $(FUZZ_LINK)
 t_fuzz_fuzz_store_LDADD = $(STORE_TEST_LIBS)
+t_fuzz_fuzz_ws_LDFLAGS = $(FUZZ_LINK)
+t_fuzz_fuzz_ws_LDADD = libfbworker.a $(UNIT_LIBS) $(WSLAY_LIBS)
 t_fuzz_fuzz_yaml_LDFLAGS = $(FUZZ_LINK)
 
-FUZZ_TESTS = t/fuzz/run_codec t/fuzz/run_frame t/fuzz/run_ipc t/fuzz/run_store t/fuzz/run_yaml
+FUZZ_TESTS = t/fuzz/run_codec t/fuzz/run_frame t/fuzz/run_http t/fuzz/run_ipc t/fuzz/run_store t/fuzz/run_ws t/fuzz/run_yaml
 check_PROGRAMS += $(FUZZ_TESTS)
 TESTS += $(FUZZ_TESTS)
 t_fuzz_run_frame_SOURCES = t/fuzz/fuzz_frame.c t/fuzz/driver.c
 t_fuzz_run_frame_LDADD = libfbcluster.a $(UNIT_LIBS)
 t_fuzz_run_codec_SOURCES = t/fuzz/fuzz_codec.c t/fuzz/driver.c t/fuzz/seeds.h
+t_fuzz_run_http_SOURCES = t/fuzz/fuzz_http.c t/fuzz/driver.c
+t_fuzz_run_http_LDADD = libfbworker.a $(UNIT_LIBS)
+t_fuzz_run_ws_SOURCES = t/fuzz/fuzz_ws.c t/fuzz/driver.c
+t_fuzz_run_ws_LDADD = libfbworker.a $(UNIT_LIBS) $(WSLAY_LIBS)
 t_fuzz_run_ipc_SOURCES = t/fuzz/fuzz_ipc.c t/fuzz/driver.c
 t_fuzz_run_store_SOURCES = t/fuzz/fuzz_store.c t/fuzz/driver.c
 t_fuzz_run_store_LDADD = $(STORE_TEST_LIBS)

@@ -262,9 +262,15 @@ conn_kill(struct conn *c, enum conn_side side, const char *reason)
 void
 conn_close(struct conn *c, const char *reason)
 {
+	conn_close_by(c, CONN_SIDE_SERVER, reason);
+}
+
+void
+conn_close_by(struct conn *c, enum conn_side side, const char *reason)
+{
 	if (c->state == CONN_DEAD || c->state == CONN_LINGER)
 		return;
-	log_end(c, CONN_SIDE_SERVER, reason);
+	log_end(c, side, reason);
 	detach(c);
 	c->state = CONN_LINGER;
 	in_free(c);
@@ -442,14 +448,15 @@ get(struct conn *c, void *p, size_t len)
 static void
 ended(struct conn *c, ssize_t n)
 {
-	enum conn_side side = n == FB_ECLOSED ? CONN_SIDE_CLIENT : CONN_SIDE_NETWORK;
+	bool answers = c->stream != NULL && c->stream->ops->unsent(c->stream);
+	enum conn_side side = n == FB_ECLOSED ? CONN_SIDE_CLIENT : answers ? CONN_SIDE_SERVER : CONN_SIDE_NETWORK;
 	const char *why = c->stream != NULL ? c->stream->ops->why(c->stream) : "";
 
 	if (why[0] == '\0')
 		why = n == FB_ECLOSED ? "end of stream" : strerror(errno);
 	/* An answer of the transport's own is on its way, such as an HTTP error. */
-	if (c->stream != NULL && c->stream->ops->unsent(c->stream))
-		conn_close(c, why);
+	if (answers)
+		conn_close_by(c, side, why);
 	else
 		conn_kill(c, side, why);
 }

@@ -126,6 +126,7 @@ enum conn_side { CONN_SIDE_CLIENT, CONN_SIDE_SERVER, CONN_SIDE_NETWORK };
 void conn_kill(struct conn *c, enum conn_side side, const char *reason);
 /* The same after what is in the output has been written (bounded by time). */
 void conn_close(struct conn *c, const char *reason);
+void conn_close_by(struct conn *c, enum conn_side side, const char *reason);    /* the same; side for the log */
 /* The peer broke the protocol: logs, counts, answers as its level has it, closes. */
 void conn_violate(struct conn *c, const struct violation *v);
 /* The same without an answer: before CONNECT nobody is told anything. */

@@ -28,6 +28,10 @@ do_disconnect(struct conn *c, const struct frame *f, struct violation *v)
 		c->flags |= CONN_GRACEFUL;
 	if (conn_pending(c) > 0)
 		conn_flush(c);          /* acknowledgements of the same turn */
-	conn_kill(c, CONN_SIDE_CLIENT, "DISCONNECT");
+	/* A transport above TCP has a goodbye of its own, which its clients wait for. */
+	if (c->stream != NULL)
+		conn_close_by(c, CONN_SIDE_CLIENT, "DISCONNECT");
+	else
+		conn_kill(c, CONN_SIDE_CLIENT, "DISCONNECT");
 	return 0;
 }

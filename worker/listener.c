@@ -16,6 +16,7 @@
 #include "worker/conn.h"
 #include "worker/tls.h"
 #include "worker/worker.h"
+#include "worker/ws.h"
 
 #define ACCEPTS_A_TURN 128
 #define SAY_NS         (10 * NS_PER_SEC)
@@ -136,6 +137,8 @@ admit(struct listener *l, int fd, const struct sockaddr *sa)
 			return;
 		}
 	}
+	if (listener_has_ws(config.kind))
+		from.stream = ws_new(w->ws, fd, from.stream, &w->config, l->index);
 	conn_new(w, &from);
 }
 
@@ -167,6 +170,7 @@ on_readable(void *arg, unsigned ready)
 void
 listener_add(struct listeners *all, const struct ipc_listener *p, int fd)
 {
+	struct listener_config config;
 	struct listener *l;
 	int one = 1;
 
@@ -175,6 +179,9 @@ listener_add(struct listeners *all, const struct ipc_listener *p, int fd)
 		close(fd);
 		return;
 	}
+	config_listener(&all->worker->config, p->index, &config);
+	if (all->worker->ws == NULL && listener_has_ws(config.kind))
+		all->worker->ws = ws_pool_new();
 	l = mem_zalloc(sizeof *l);
 	/* Accepted sockets inherit it: batching by turn has Nagle's saving without its delay. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);

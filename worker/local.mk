@@ -17,6 +17,7 @@ libfbworker_a_SOURCES = \
 	worker/do_publish.c \
 	worker/do_subscribe.c \
 	worker/flow.c worker/flow.h \
+	worker/http.c worker/http.h \
 	worker/listener.c worker/listener.h \
 	worker/move.c worker/move.h \
 	worker/msg.c worker/msg.h \
@@ -35,13 +36,14 @@ libfbworker_a_SOURCES = \
 	worker/trace.c worker/trace.h \
 	worker/trie.c worker/trie.h \
 	worker/will.c worker/will.h \
-	worker/worker.c worker/worker.h
+	worker/worker.c worker/worker.h \
+	worker/ws.c worker/ws.h
 
 
 pkglibexec_PROGRAMS += fubar-worker
 fubar_worker_SOURCES = worker/main.c cluster/sysconf.c
 fubar_worker_LDADD = libfbworker.a $(CLUSTER_LIBS) libfbipc.a libfbadmin.a libfbmetrics.a libfbconfig.a libfbmqtt.a \
-	libfbloop.a libfbbase.a $(EVENT_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(CLUSTER_SYSTEM_LIBS)
+	libfbcrypto.a libfbloop.a libfbbase.a $(EVENT_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(WSLAY_LIBS) $(CLUSTER_SYSTEM_LIBS)
 
 # What a publish costs beside other subscriptions; not a test. See t/bench/instructions.
 noinst_PROGRAMS += t/bench/bench_match

@@ -5,8 +5,8 @@
  * needs and may have another below it (WebSocket over TLS); the socket belongs to the connection. All calls are made
  * from the worker's loop, none blocks.
  *
- * read and writev return a number of bytes > 0, or FB_EAGAIN, FB_ECLOSED (the peer ended its side, or the stream has
- * said all that it had to say), FB_EIO (why() says; for tcp errno). A read may leave something to be sent (a handshake,
+ * read and writev return a number of bytes > 0, or FB_EAGAIN, FB_ECLOSED (the peer ended its side), FB_EIO (it broke, or
+ * the peer broke a rule; why() says, for tcp errno). A read may leave something to be sent (a handshake,
  * a pong): then unsent() is true, and the connection calls flush() at the end of the turn and when the socket has room. */
 #ifndef WORKER_STREAM_H
 #define WORKER_STREAM_H

@@ -23,6 +23,7 @@
 #include "worker/sys.h"
 #include "worker/tls.h"
 #include "worker/trace.h"
+#include "worker/ws.h"
 
 #define TICK_NS      (250 * NS_PER_MS)
 
@@ -221,6 +222,7 @@ worker_free(struct worker *w)
 	task_cancel(&w->next_turn);
 	loop_timer_cancel(w->loop, &w->tick);
 	listeners_free(w->listeners);
+	ws_pool_free(w->ws);
 	if (w->cluster != NULL)
 		cluster_free(w->cluster);
 	storec_free(w->store);

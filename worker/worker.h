@@ -17,6 +17,7 @@ struct chan;
 struct conn;
 struct storec;
 struct listeners;
+struct ws_pool;
 struct moves;
 struct bans;
 struct barriers;
@@ -61,6 +62,7 @@ struct worker {
 	uint64_t peers[CLUSTER_MAX];    /* epochs of those to link to when our sessions are loaded; 0: none */
 	struct listeners *listeners;
 	struct tls *tls;
+	struct ws_pool *ws;             /* NULL: no listener has been given */
 	struct cidr_table *acl;
 	struct rights *rights;
 	struct traces *traces;

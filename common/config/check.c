@@ -17,10 +17,6 @@
 static int
 check_listener(const struct listener_config *l, struct config_error *e)
 {
-	if (l->port != 0 && listener_has_ws(l->kind)) {
-		snprintf(e->text, sizeof e->text, "listeners.%s: not in this version of fubar", l->name);
-		return FB_ECONFLICT;
-	}
 	if (l->port == 0 || !listener_has_tls(l->kind))
 		return 0;
 	if (l->cert[0] == '\0' || l->key[0] == '\0') {

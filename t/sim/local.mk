@@ -23,7 +23,7 @@ t_sim_sim_node_SOURCES = t/sim/sim_node.c \
 	t/sim/sock_sim.c t/sim/sock_sim.h \
 	t/sim/store_sim.c t/sim/store_sim.h
 t_sim_sim_node_LDADD = libfbworker.a libfbstore.a libfbcluster.a libfbsim.a libfbadmin.a libfbconfig.a libfbipc.a \
-	libfbmetrics.a libfbmqtt.a libfbcrypto.a libfbbase.a $(YAML_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) -lpthread
+	libfbmetrics.a libfbmqtt.a libfbcrypto.a libfbbase.a $(YAML_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(WSLAY_LIBS) -lpthread
 t_sim_sim_node_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=batch_new,--wrap=batch_put,--wrap=batch_waiting,--wrap=batch_drain,--wrap=batch_free,--wrap=move_on_record
 
 # For nights: make sim SEEDS=100000 [FIRST=1]; a failure prints its seed, which replays with SEEDS=1 FIRST=seed.

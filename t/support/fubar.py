@@ -22,6 +22,7 @@ import time
 import unittest
 
 import mqtt_raw
+import ws_raw
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("FUBAR_BUILD", os.path.join(ROOT, "build")))
@@ -184,10 +185,11 @@ def sanitizer_env(log_dir):
 
 
 class Broker:
-    """One running fubard with its children. settings: {key: value} for --set; args: more options."""
+    """One running fubard with its children. settings: {key: value} for --set; args: more options; transport: how
+    client() comes in, "tcp" or "ws"."""
 
     def __init__(self, workers=2, settings=None, args=(), auth=False, dir=None, port=-1, config=None, start=True,
-                 env=None):
+                 env=None, transport="tcp"):
         self.own_dir = dir is None
         self.dir = dir or tempfile.mkdtemp(prefix="fubar-t-")
         self.data_dir = os.path.join(self.dir, "data")
@@ -197,6 +199,9 @@ class Broker:
                          "auth.scrypt_n": "1024", "store.min_free": "1MiB"}
         if SANITIZED:
             self.settings["supervisor.silence"] = "30s"
+        self.transport = transport
+        if transport == "ws":
+            self.settings.update({"listeners.ws.port": "-1", "listeners.ws.bind": "127.0.0.1"})
         self.settings.update(settings or {})
         self.args = list(args)
         self.want_port = port
@@ -395,6 +400,8 @@ class Broker:
 
     def client(self):
         """A fresh connection, no CONNECT yet."""
+        if self.transport == "ws":
+            return mqtt_raw.Client(self.read_port("ws"), wrap=ws_raw.WsSocket)
         return mqtt_raw.Client(self.port)
 
     def connected(self, client_id="", **kw):

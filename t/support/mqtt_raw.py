@@ -7,6 +7,7 @@ deadline; nothing sleeps. Functions named *_packet return the bytes of one packe
 import collections
 import select
 import socket
+import ssl
 import struct
 import time
 
@@ -131,13 +132,15 @@ class Packet:
 class Client:
     """One connection. A context manager: leaving it closes the socket without DISCONNECT."""
 
-    def __init__(self, port, host="127.0.0.1", rcvbuf=None):
+    def __init__(self, port, host="127.0.0.1", rcvbuf=None, wrap=None):
         self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(DEADLINE_S)
         self.sock.connect((host, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if wrap is not None:    # another transport above TCP: wrap(socket) has a socket's face
+            self.sock = wrap(self.sock)
         self.buf = bytearray()
         self.inbox = collections.deque()
         self.next_pid = 0
@@ -249,10 +252,14 @@ class Client:
 
     def _fill(self, deadline):
         left = deadline - time.monotonic()
-        if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+        # A transport above TCP may hold bytes that select() knows nothing of.
+        held = hasattr(self.sock, "pending") and self.sock.pending() > 0
+        if left <= 0 or not (held or select.select([self.sock], [], [], left)[0]):
             raise Timeout("%s: nothing came" % self.client_id)
         try:
             data = self.sock.recv(1 << 18)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
         except ConnectionResetError:
             data = b""
         if not data:

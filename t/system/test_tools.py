@@ -9,6 +9,7 @@ import subprocess
 import unittest
 
 import fubar
+import mqttjs
 
 try:
     import paho.mqtt.client as paho
@@ -21,12 +22,12 @@ JS = """
 const mqtt = require('mqtt');
 const opts = { username: 'ann', password: 'secret', clientId: 'js-sub', clean: false, protocolVersion: LEVEL,
 	protocolId: LEVEL === 3 ? 'MQIsdp' : 'MQTT', reconnectPeriod: 0 };
-const sub = mqtt.connect('mqtt://127.0.0.1:PORT', opts);
+const sub = mqtt.connect('URL', opts);
 let got = [];
 sub.on('error', (e) => { console.error(e); process.exit(1); });
 sub.on('connect', () => sub.subscribe({ 'js/+': { qos: 2 } }, (err, granted) => {
 	if (err || granted[0].qos !== 2) process.exit(2);
-	const pub = mqtt.connect('mqtt://127.0.0.1:PORT', { ...opts, clientId: 'js-pub', clean: true });
+	const pub = mqtt.connect('URL', { ...opts, clientId: 'js-pub', clean: true });
 	pub.on('connect', async () => {
 		for (const q of [0, 1, 2]) await pub.publishAsync('js/' + q, 'm' + q, { qos: q });
 		await pub.publishAsync('js-sub', 'direct', { qos: 1 });
@@ -41,7 +42,7 @@ sub.on('message', (topic, payload, packet) => {
 
 
 class Base(fubar.TestCase):
-    broker_options = {"auth": True, "workers": 2}
+    broker_options = {"auth": True, "workers": 2, "transport": "ws"}        # TCP has its listener besides
 
     @classmethod
     def setUpClass(cls):
@@ -177,29 +178,19 @@ class Paho(Base):
 class MqttJs(Base):
     @classmethod
     def setUpClass(cls):
-        if not shutil.which("node") or not shutil.which("npm"):
-            raise unittest.SkipTest("no node and npm here")
-        # Fetched once a build directory, never kept in the tree.
-        cls.js_dir = os.path.join(fubar.BUILD, "js")
-        if not os.path.isdir(os.path.join(cls.js_dir, "node_modules", "mqtt")):
-            os.makedirs(cls.js_dir, exist_ok=True)
-            try:
-                r = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent", "--prefix", cls.js_dir, "mqtt"],
-                                   capture_output=True, timeout=120, check=False, stdin=subprocess.DEVNULL)
-            except subprocess.TimeoutExpired:
-                r = None
-            if r is None or r.returncode != 0:
-                raise unittest.SkipTest("npm cannot fetch MQTT.js here")
+        cls.js_dir = mqttjs.directory()
         super().setUpClass()
 
     def test_both_levels(self):
         for level in (3, 4):
-            path = os.path.join(self.js_dir, "test-%d.js" % level)
-            with open(path, "w", encoding="ascii") as f:
-                f.write(JS.replace("PORT", str(self.broker.port)).replace("LEVEL", str(level)))
-            r = self.run_tool("node", path, cwd=self.js_dir)
-            self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
-            self.assertEqual(r.stdout.split("\n")[:4], ["js-sub direct 1", "js/0 m0 0", "js/1 m1 1", "js/2 m2 2"])
+            for listener, scheme in (("mqtt", "mqtt"), ("ws", "ws")):
+                url = "%s://127.0.0.1:%d" % (scheme, self.broker.read_port(listener))
+                path = os.path.join(self.js_dir, "test-%s-%d.js" % (listener, level))
+                with open(path, "w", encoding="ascii") as f:
+                    f.write(JS.replace("URL", url).replace("LEVEL", str(level)))
+                r = self.run_tool("node", path, cwd=self.js_dir)
+                self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+                self.assertEqual(r.stdout.split("\n")[:4], ["js-sub direct 1", "js/0 m0 0", "js/1 m1 1", "js/2 m2 2"])
 
 
 if __name__ == "__main__":
