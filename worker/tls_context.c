@@ -62,30 +62,34 @@ check_file(const struct listener_config *l, const char *key, const char *file, s
 static int
 no_passphrase(char *buf, int size, int writing, void *arg)
 {
-	(void)buf, (void)size, (void)writing, (void)arg;
+	bool *asked = arg;
+
+	(void)buf, (void)size, (void)writing;
+	*asked = true;
 	return 0;
 }
 
 static int
 use_certificate(SSL_CTX *ctx, const struct listener_config *l, struct config_error *e)
 {
+	bool asked = false;
 	int err = check_file(l, "cert", l->cert, e);
 
 	if (err == 0)
 		err = check_file(l, "key", l->key, e);
 	if (err != 0)
 		return err;
+	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+	SSL_CTX_set_default_passwd_cb_userdata(ctx, &asked);
 	if (SSL_CTX_use_certificate_chain_file(ctx, l->cert) != 1)
 		return fail(e, l, "cert", l->cert, reason(), FB_EINVAL);
 	if (SSL_CTX_use_PrivateKey_file(ctx, l->key, SSL_FILETYPE_PEM) != 1) {
-		unsigned long code = ERR_peek_last_error();
-
-		if (ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH)
-			return fail(e, l, "key", l->key, "is not the key of the certificate in cert", FB_EINVAL);
-		return fail(e, l, "key", l->key, ERR_GET_REASON(ERR_peek_error()) == ERR_R_INTERRUPTED_OR_CANCELLED ||
-		    ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_CRYPTO ? "is protected by a passphrase; nobody is there to type it"
-		    : reason(), FB_EINVAL);
+		if (asked)
+			return fail(e, l, "key", l->key, "is protected by a passphrase, and nobody is there to type it", FB_EINVAL);
+		if (ERR_GET_REASON(ERR_peek_last_error()) != X509_R_KEY_VALUES_MISMATCH)
+			return fail(e, l, "key", l->key, reason(), FB_EINVAL);
 	}
+	SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
 	if (SSL_CTX_check_private_key(ctx) != 1)
 		return fail(e, l, "key", l->key, "is not the key of the certificate in cert", FB_EINVAL);
 	return 0;
@@ -144,7 +148,6 @@ static void
 set_options(struct tls *t, SSL_CTX *ctx, const struct listener_config *l)
 {
 	SSL_CTX_set_app_data(ctx, t);
-	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
 	SSL_CTX_set_min_proto_version(ctx, strcmp(l->tls_min, "1.3") == 0 ? TLS1_3_VERSION : TLS1_2_VERSION);
 	/* Many MQTT clients end without a close_notify; a packet knows its own length. */
 	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |

@@ -2,8 +2,6 @@
 """Brokers and the load generator for the measuring scripts beside this file: pinned, with limits lifted so that
 nothing is dropped, without a log."""
 
-import atexit
-import functools
 import json
 import os
 import shutil
@@ -15,7 +13,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "support"))
 sys.dont_write_bytecode = True
 
-import certs  # noqa: E402  (found by the path above)
 import fubar  # noqa: E402  (found by the path above)
 
 # Queues large enough for every window below; the log costs nothing then.
@@ -31,14 +28,6 @@ LIFTED = {
 }
 
 
-@functools.cache
-def certificates():
-    """One set for all brokers of a run."""
-    dir = tempfile.mkdtemp(prefix="fubar-c-")
-    atexit.register(shutil.rmtree, dir, ignore_errors=True)
-    return certs.Certs(dir)
-
-
 def pinned(core, cmd):
     return cmd if core is None else ["taskset", "-c", str(core), *cmd]
 
@@ -48,13 +37,8 @@ class Fubar(fubar.Broker):
 
     def __init__(self, core=None, workers=1, settings=None, auth=False, tls=False):
         self.core = core
-        self.tls = tls
-        mine = dict(LIFTED)
-        if tls:
-            c = certificates()
-            mine.update({"listeners.mqtts.port": "-1", "listeners.mqtts.bind": "127.0.0.1", "listeners.mqtts.cert": c.cert,
-                         "listeners.mqtts.key": c.key})
-        super().__init__(workers=workers, settings={**mine, **(settings or {})}, auth=auth)
+        super().__init__(workers=workers, settings={**LIFTED, **(settings or {})}, auth=auth,
+                         transport="tls" if tls else "tcp")
 
     def start(self):
         super().start()
@@ -111,7 +95,7 @@ class Mosquitto(_Simple):
             f.write("listener %d 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0\n"
                     "max_inflight_messages 0\nlog_type none\n" % self.port)
             if tls:
-                f.write("certfile %s\nkeyfile %s\n" % (certificates().cert, certificates().key))
+                f.write("certfile %s\nkeyfile %s\n" % (fubar.certificates().cert, fubar.certificates().key))
                 if os.geteuid() == 0:       # else it could not read them
                     f.write("user root\n")
         exe = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -149,7 +133,7 @@ KINDS = {"fubar": Fubar, "mosquitto": Mosquitto, "bare": Bare}
 
 
 def tls_args(broker):
-    return ["--cafile", certificates().ca] if broker.tls else []
+    return ["--cafile", fubar.certificates().ca] if broker.tls else []
 
 
 def bench_command(broker, args, core=None):

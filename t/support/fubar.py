@@ -7,6 +7,7 @@ Every broker has its own temporary directory and a port from the kernel; stop() 
 
 import atexit
 import ctypes
+import functools
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ import threading
 import time
 import unittest
 
+import certs
 import mqtt_raw
 import ws_raw
 
@@ -51,6 +54,14 @@ _libc.prctl(36, 1, 0, 0, 0)         # PR_SET_CHILD_SUBREAPER: orphans of a kille
 
 def _die_with_the_test():
     _libc.prctl(1, signal.SIGKILL, 0, 0, 0)     # PR_SET_PDEATHSIG: a killed test leaves no broker behind
+
+
+@functools.cache
+def certificates():
+    """An authority, a server's and a client's certificate, for all tests of this process."""
+    dir = tempfile.mkdtemp(prefix="fubar-c-")
+    atexit.register(shutil.rmtree, dir, ignore_errors=True)
+    return certs.Certs(dir)
 
 
 def until(what, fn, timeout=DEADLINE_S, every=0.02):
@@ -199,9 +210,15 @@ class Broker:
                          "auth.scrypt_n": "1024", "store.min_free": "1MiB"}
         if SANITIZED:
             self.settings["supervisor.silence"] = "30s"
-        self.transport = transport
+        self.transport = transport      # what client() speaks: "tcp", "tls", "ws"
+        self.tls = None
         if transport == "ws":
             self.settings.update({"listeners.ws.port": "-1", "listeners.ws.bind": "127.0.0.1"})
+        if transport == "tls":
+            c = certificates()
+            self.tls = ssl.create_default_context(cafile=c.ca)
+            self.settings.update({"listeners.mqtts.port": "-1", "listeners.mqtts.bind": "127.0.0.1",
+                                  "listeners.mqtts.cert": c.cert, "listeners.mqtts.key": c.key})
         self.settings.update(settings or {})
         self.args = list(args)
         self.want_port = port
@@ -402,6 +419,8 @@ class Broker:
         """A fresh connection, no CONNECT yet."""
         if self.transport == "ws":
             return mqtt_raw.Client(self.read_port("ws"), wrap=ws_raw.WsSocket)
+        if self.transport == "tls":
+            return mqtt_raw.Client(self.read_port("mqtts"), tls=self.tls)
         return mqtt_raw.Client(self.port)
 
     def connected(self, client_id="", **kw):

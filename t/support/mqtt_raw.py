@@ -132,13 +132,16 @@ class Packet:
 class Client:
     """One connection. A context manager: leaving it closes the socket without DISCONNECT."""
 
-    def __init__(self, port, host="127.0.0.1", rcvbuf=None, wrap=None):
+    def __init__(self, port, host="127.0.0.1", rcvbuf=None, wrap=None, tls=None):
+        """tls: an ssl.SSLContext, whose handshake is done here."""
         self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(DEADLINE_S)
         self.sock.connect((host, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.sock = tls.wrap_socket(self.sock, server_hostname=host)
         if wrap is not None:    # another transport above TCP: wrap(socket) has a socket's face
             self.sock = wrap(self.sock)
         self.buf = bytearray()
@@ -173,7 +176,7 @@ class Client:
     def send(self, data):
         try:
             self.sock.sendall(data)
-        except (BrokenPipeError, ConnectionResetError) as e:
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as e:
             raise Closed(str(e)) from None
 
     def connect(self, client_id="", expect=0, **kw):
