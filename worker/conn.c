@@ -24,6 +24,7 @@
 #include "worker/worker.h"
 
 #define READS_A_TURN  4
+#define PART_BYTES    256               /* of a packet under way, at once: the client is not silent */
 #define HOLD_BYTES    (64 * 1024)       /* read ahead of a connection that is not parsed */
 #define WHY_MAX       160
 #define TLS_FIRST     0x16              /* byte of a client that speaks TLS */
@@ -345,10 +346,12 @@ conn_violate(struct conn *c, const struct violation *v)
 
 /* A flood of tiny packets must not hold up the others: on in the next turn. */
 static void
-parse_later(struct conn *c)
+go_on_later(struct conn *c)
 {
 	struct worker *w = c->worker;
 
+	if (c->flags & (CONN_IN_RESUMED | CONN_LATER))
+		return;
 	c->flags |= CONN_LATER;
 	list_del(&c->link);
 	list_put_last(&w->later, &c->link);
@@ -385,7 +388,7 @@ parse(struct conn *c, struct slice *in)
 		count_received(f.type);
 		dispatch(c, &f);
 		if (--w->share <= 0 && in->len > 0 && c->state == CONN_READY && !(c->flags & (HELD | CONN_IN_RESUMED))) {
-			parse_later(c);
+			go_on_later(c);
 			return;
 		}
 	}
@@ -461,6 +464,14 @@ ended(struct conn *c, ssize_t n)
 		conn_kill(c, side, why);
 }
 
+/* A packet is a sign of life [MQTT-3.1.2-24]; so is a good part of one, but not the drops that hold a connection open. */
+static void
+note_life(struct conn *c, ssize_t n, bool packet)
+{
+	if (packet || n >= PART_BYTES)
+		c->last_in_ms = now_ms(c);
+}
+
 /* One read call; false: nothing more to be had now. */
 static bool
 read_once(struct conn *c)
@@ -494,6 +505,7 @@ read_once(struct conn *c)
 		buf_added(c->in, (size_t)n);
 		if (!held)
 			parse_own(c);
+		note_life(c, n, held || in_len(c) < have + (size_t)n);
 		return ((size_t)n == room || c->stream != NULL) && c->state != CONN_DEAD && c->state != CONN_LINGER;
 	}
 	if (have > 0) {
@@ -502,6 +514,7 @@ read_once(struct conn *c)
 	}
 	in = slice_of(w->rbuf, have + (size_t)n);
 	parse(c, &in);
+	note_life(c, n, in.len < have + (size_t)n);
 	if (c->state == CONN_DEAD || c->state == CONN_LINGER)
 		return false;
 	if (in.len > 0)
@@ -519,7 +532,7 @@ read_turn(struct conn *c)
 	if (c->stream == NULL || c->state == CONN_DEAD || c->state == CONN_LINGER)
 		return;
 	if (c->stream->ops->more(c->stream) && !(is_held(c) && large_rest(c) == 0))
-		conn_resume(c);
+		go_on_later(c);
 }
 
 /* Input after the end: thrown away, so that the peer gets our last bytes and not a reset. */
@@ -550,7 +563,6 @@ on_ready(void *arg, unsigned ready)
 	}
 	if (c->flags & CONN_LATER)
 		return;
-	c->last_in_ms = now_ms(c);
 	c->worker->share = SHARE;
 	metrics->note = c->session != NULL ? c->session->node.hash : 0;
 	read_turn(c);

@@ -166,6 +166,37 @@ START_TEST(held_back_and_keep_alive)
 }
 END_TEST
 
+/* Drops of a packet are no sign of life, good parts of a large one are. */
+START_TEST(drops_and_keep_alive)
+{
+	static const uint8_t head[] = { 0x30, 0x80, 0x7d, 0, 1, 't' };  /* 16,000 bytes behind the length */
+	static const uint8_t part[1600];
+	struct fx_client *c;
+
+	fx_open(&fx, 1, &fake_net, NULL);
+	c = fx_client(&fx, 0, FX_CLEAN);
+	fx_send(c, "CONNECT c clean keep=2");
+	fx_expect(c, "CONNACK 0");
+	ck_assert_int_eq(send(c->fd, head, sizeof head, 0), sizeof head);
+	for (size_t sent = 3; sent < 16000;) {
+		size_t n = 16000 - sent < sizeof part ? 16000 - sent : sizeof part;
+
+		ck_assert_int_eq(send(c->fd, part, n, 0), (ssize_t)n);
+		sent += n;
+		fx_pass_ms(&fx, 1000);
+	}
+	fx_send(c, "PINGREQ");
+	fx_expect(c, "PINGRESP");
+	ck_assert_int_eq(send(c->fd, head, sizeof head, 0), sizeof head);
+	for (unsigned i = 0; i < 4 && !c->eof; i++) {
+		(void)send(c->fd, part, 1, MSG_NOSIGNAL);
+		fx_pass_ms(&fx, 1000);
+	}
+	fx_expect(c, "END");
+	fx_close(&fx);
+}
+END_TEST
+
 /* Whatever the client does after its violation, it gets our last bytes and an end; nothing is kept. */
 START_TEST(ends)
 {
@@ -227,4 +258,4 @@ START_TEST(lingering)
 }
 END_TEST
 
-UNIT_MAIN("conn", packets_cut_anywhere, random_sizes_and_cuts, held_back, held_back_and_keep_alive, ends, lingering)
+UNIT_MAIN("conn", packets_cut_anywhere, random_sizes_and_cuts, held_back, held_back_and_keep_alive, drops_and_keep_alive, ends, lingering)
