@@ -19,7 +19,7 @@ libfbworker_a_SOURCES = \
 	worker/flow.c worker/flow.h \
 	worker/http.c worker/http.h \
 	worker/listener.c worker/listener.h \
-	worker/move.c worker/move.h \
+	worker/move.c worker/move.h worker/move_int.h worker/move_old.c \
 	worker/msg.c worker/msg.h \
 	worker/publish.c worker/publish.h \
 	worker/retain.c worker/retain.h \

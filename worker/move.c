@@ -4,55 +4,12 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
-#include "common/base/utf8.h"
 #include "common/metrics/page.h"
-#include "worker/conn.h"
-#include "worker/connect.h"
 #include "worker/flow.h"
+#include "worker/move_int.h"
 #include "worker/ship.h"
 #include "worker/storec.h"
 #include "worker/subs.h"
-#include "worker/worker.h"
-
-enum record { TAKE = 1, FROZEN, SWITCH, SWITCHED, SHIP, SHIP_END, ACTIVE };
-/* What FROZEN says of the session. */
-enum { FROZEN_HERE, FROZEN_GONE, FROZEN_HERE_NO_ROW, FROZEN_UNKNOWN, FROZEN_HERE_LOADED };
-
-struct moves {
-	uint64_t stamp;                 /* the largest number of the store's answers that we have read */
-	struct list early;              /* struct late_take whose number is larger */
-	struct list late;               /* struct late_take behind a CONNECT */
-	struct list takes;              /* struct move coming here, by CONNECT */
-	struct list leaving;            /* struct move going away */
-	struct list marks;              /* struct late_mark */
-	uint64_t up;                    /* slots that are linked */
-};
-
-struct move {
-	struct list link;
-	struct worker *worker;
-	struct open *open;              /* coming: the CONNECT that waits; NULL: going */
-	struct session *session;        /* coming: NULL before FROZEN */
-	struct flow *shipped;           /* coming: what O had */
-	uint64_t stamp;                 /* the new owner's: a mark of an earlier move is none of this one */
-	uint64_t marked;                /* senders, by slot */
-	uint16_t peer;                  /* the other end's slot */
-	uint64_t taken;                 /* the old owner's */
-	bool sent;                      /* going: shipped, awaiting ACTIVE. coming: all of it is here */
-	bool asked;                     /* coming: TAKE was sent */
-};
-
-/* A TAKE that has to wait: the store's answer that made us the owner is still on its way to us, or a CONNECT here
- * works on it. */
-struct late_take {
-	struct list link;               /* in moves->early or ->late */
-	struct follower follower;       /* of that CONNECT */
-	struct worker *worker;
-	uint64_t stamp;
-	uint16_t from;
-	uint32_t len;
-	uint8_t body[];
-};
 
 /* SWITCHED to an old owner that is not linked with us yet: what we hold for it goes before. */
 struct late_mark {
@@ -62,9 +19,6 @@ struct late_mark {
 	uint16_t len;
 	uint8_t id[];
 };
-
-static void on_take(struct worker *w, unsigned from, struct slice body);
-static void reply_gone(struct worker *w, unsigned to, struct slice id, uint64_t taken, int how);
 
 struct moves *
 moves_new(void)
@@ -79,14 +33,6 @@ moves_new(void)
 	return m;
 }
 
-static void
-late_free(struct late_take *l)
-{
-	list_del(&l->link);
-	list_del(&l->follower.link);
-	mem_free(l);
-}
-
 void
 moves_free(struct moves *m)
 {
@@ -99,7 +45,7 @@ moves_idle(const struct moves *m)
 	return list_empty(&m->early) && list_empty(&m->late) && list_empty(&m->takes) && list_empty(&m->leaving);
 }
 
-static void
+void
 move_free(struct move *m)
 {
 	list_del(&m->link);
@@ -123,19 +69,13 @@ moves_drop(struct worker *w)
 	LIST_EACH_SAFE(n, tmp, &w->moves->marks)
 		mark_free(container_of(n, struct late_mark, link));
 	LIST_EACH_SAFE(n, tmp, &w->moves->early)
-		late_free(container_of(n, struct late_take, link));
+		move_late_free(container_of(n, struct late_take, link));
 	LIST_EACH_SAFE(n, tmp, &w->moves->late)
-		late_free(container_of(n, struct late_take, link));
+		move_late_free(container_of(n, struct late_take, link));
 	LIST_EACH_SAFE(n, tmp, &w->moves->takes)
 		move_free(container_of(n, struct move, link));
 	LIST_EACH_SAFE(n, tmp, &w->moves->leaving)
 		move_free(container_of(n, struct move, link));
-}
-
-static inline uint64_t
-bit(unsigned slot)
-{
-	return UINT64_C(1) << slot;
 }
 
 struct open *
@@ -148,7 +88,7 @@ move_abandon(struct worker *w, struct session *s)
 
 	move_free(m);
 	if (o == NULL)
-		reply_gone(w, peer, session_id(s), taken, FROZEN_GONE);
+		move_reply_gone(w, peer, session_id(s), taken, FROZEN_GONE);
 	return o;
 }
 
@@ -161,7 +101,7 @@ move_coming(const struct move *m)
 bool
 move_takes(const struct move *m, unsigned from, bool *aside)
 {
-	bool marked = (m->marked & bit(from)) != 0;
+	bool marked = (m->marked & move_bit(from)) != 0;
 
 	if (m->open != NULL) {
 		*aside = true;
@@ -171,14 +111,14 @@ move_takes(const struct move *m, unsigned from, bool *aside)
 	return true;
 }
 
-static struct session *
-find(struct worker *w, struct slice id)
+struct session *
+move_find(struct worker *w, struct slice id)
 {
 	return session_get(&w->sessions, id, rand_hash(id.p, id.len));
 }
 
-static void
-send_id(struct worker *w, unsigned slot, enum record type, struct slice id)
+void
+move_send_id(struct worker *w, unsigned slot, enum move_record type, struct slice id)
 {
 	struct buf b;
 
@@ -238,8 +178,8 @@ move_take(struct worker *w, struct open *o, unsigned from_slot)
 }
 
 /* What came during the move is like all else now. */
-static void
-join_aside(struct flow *f)
+void
+move_join_aside(struct flow *f)
 {
 	for (uint32_t pos = f->queue_head; pos != f->queue_tail; pos++)
 		f->queue[pos & (f->queue_room - 1)].aside = false;
@@ -267,9 +207,9 @@ activate(struct move *m)
 		if (held != NULL)
 			flow_free(held);
 	} else if (held != NULL) {
-		join_aside(held);
+		move_join_aside(held);
 	}
-	send_id(w, m->peer, ACTIVE, session_id(s));
+	move_send_id(w, m->peer, ACTIVE, session_id(s));
 	/* It may be dead: then its successor must not have it too. */
 	storec_give_up(w->store, session_id(s), m->taken);
 	METRIC_ADD(moves_in, 1);
@@ -301,7 +241,7 @@ take_of(struct worker *w, unsigned from, uint64_t taken, struct slice id)
 static struct move *
 coming_of(struct worker *w, unsigned from, struct slice id)
 {
-	struct session *s = find(w, id);
+	struct session *s = move_find(w, id);
 
 	return s != NULL && move_coming(s->move) != NULL && s->move->peer == from ? s->move : NULL;
 }
@@ -339,9 +279,9 @@ on_frozen(struct worker *w, unsigned from, struct slice body)
 		return;
 	}
 	/* Gone there; or here already, which no order of the store leads to: then the rows decide. */
-	if (what == FROZEN_GONE || find(w, id) != NULL) {
+	if (what == FROZEN_GONE || move_find(w, id) != NULL) {
 		if (what != FROZEN_GONE)
-			send_id(w, from, ACTIVE, id);
+			move_send_id(w, from, ACTIVE, id);
 		if (m->session != NULL)
 			session_forget(w, m->session);  /* ended there while it came */
 		else
@@ -354,10 +294,10 @@ on_frozen(struct worker *w, unsigned from, struct slice body)
 	m->session = s;
 	subs_decode(w, s, body);
 	/* The routes are on their way before the SWITCH; our own publishes come to us from here on. */
-	m->marked = ~w->moves->up | bit(w->slot);
+	m->marked = ~w->moves->up | move_bit(w->slot);
 	send_switched(w, m->peer, id, m->stamp);
 	for (unsigned slot = 0; slot < w->slots; slot++)
-		if (slot != w->slot && (w->moves->up & bit(slot)) != 0)
+		if (slot != w->slot && (w->moves->up & move_bit(slot)) != 0)
 			send_switch(m, slot);
 }
 
@@ -386,234 +326,6 @@ on_ship_end(struct worker *w, unsigned from, struct slice id)
 	activate_if_marked(m);
 }
 
-/* ---- the old owner ---- */
-
-static void
-reply_gone(struct worker *w, unsigned to, struct slice id, uint64_t taken, int how)
-{
-	struct buf b;
-
-	buf_init(&b);
-	buf_put_le32_bytes(&b, id);
-	buf_put_u8(&b, (uint8_t)how);
-	buf_put_le64(&b, taken);
-	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
-	buf_fini(&b);
-}
-
-static void
-freeze(struct worker *w, struct session *s, unsigned to, uint64_t taken, uint64_t stamp)
-{
-	struct move *m = mem_zalloc(sizeof *m);
-	struct buf b;
-
-	m->worker = w;
-	m->session = s;
-	m->peer = (uint16_t)to;
-	m->stamp = stamp;
-	m->taken = taken;
-	m->marked = ~(w->moves->up | bit(w->slot));
-	s->move = m;
-	if (s->flow != NULL)
-		loop_timer_cancel(w->loop, &s->flow->expiry);
-	list_put_last(&w->moves->leaving, &m->link);
-	buf_init(&b);
-	buf_put_le32_bytes(&b, session_id(s));
-	buf_put_u8(&b, (s->flags & SESSION_ROW) == 0 ? FROZEN_HERE_NO_ROW :
-	    s->flags & SESSION_LOADED ? FROZEN_HERE_LOADED : FROZEN_HERE);
-	buf_put_le64(&b, taken);
-	subs_encode(s, &b);
-	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
-	buf_fini(&b);
-}
-
-/* It is another worker's now, or nobody's: the store hears that no claim is left here. */
-static void
-let_go(struct worker *w, struct session *s)
-{
-	storec_give_up(w->store, session_id(s), s->stamp);
-	session_forget(w, s);
-}
-
-static struct late_take *
-late_new(struct worker *w, unsigned from, uint64_t stamp, struct slice body)
-{
-	struct late_take *l = mem_zalloc(sizeof *l + body.len);
-
-	l->worker = w;
-	l->from = (uint16_t)from;
-	l->stamp = stamp;
-	l->len = (uint32_t)body.len;
-	memcpy(l->body, body.p, body.len);
-	return l;
-}
-
-static void
-run_late(struct follower *f)
-{
-	struct late_take *l = container_of(f, struct late_take, follower);
-
-	list_del(&l->link);
-	on_take(l->worker, l->from, slice_of(l->body, l->len));
-	late_free(l);
-}
-
-/* Who asked is dead. */
-static void
-late_drop(struct list *lates, unsigned from)
-{
-	LIST_EACH_SAFE(n, tmp, lates) {
-		struct late_take *l = container_of(n, struct late_take, link);
-
-		if (l->from == from)
-			late_free(l);
-	}
-}
-
-void
-move_on_stamp(struct worker *w, uint64_t stamp)
-{
-	if (stamp > w->moves->stamp)
-		w->moves->stamp = stamp;
-	LIST_EACH_SAFE(n, tmp, &w->moves->early) {
-		struct late_take *l = container_of(n, struct late_take, link);
-
-		if (l->stamp > w->moves->stamp || !w->ready_sent)
-			continue;
-		run_late(&l->follower);
-	}
-}
-
-void
-move_on_ready(struct worker *w)
-{
-	move_on_stamp(w, 0);
-}
-
-static void
-on_take(struct worker *w, unsigned from, struct slice body)
-{
-	struct slice whole = body;
-	struct slice id;
-	uint64_t stamp;
-	uint64_t to_stamp;
-	uint8_t clean;
-	struct session *s;
-	struct open *o;
-
-	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_u8(&body, &clean) != 0 ||
-	    slice_take_le64(&body, &stamp) != 0 || slice_take_le64(&body, &to_stamp) != 0)
-		return;
-	/* Or a neighbour has not sent yet what it holds for the session since our predecessor died. */
-	if (stamp > w->moves->stamp || !w->ready_sent) {
-		list_put_last(&w->moves->early, &late_new(w, from, stamp, whole)->link);
-		return;
-	}
-	o = connect_before(w, id, stamp);
-	if (o != NULL) {
-		struct late_take *l = late_new(w, from, stamp, whole);
-
-		l->follower.run = run_late;
-		list_put_last(&w->moves->late, &l->link);
-		connect_follow(o, &l->follower);
-		return;
-	}
-	s = find(w, id);
-	/* Another CONNECT has it by now: what is asked for has ended. */
-	if (s == NULL || s->stamp > stamp || move_coming(s->move) != NULL || connect_holding(w, s) != NULL) {
-		reply_gone(w, from, id, stamp, FROZEN_UNKNOWN);
-		return;
-	}
-	if (s->move != NULL)
-		move_stay(s);
-	if (s->conn != NULL) {
-		METRIC_ADD(takeovers, 1);
-		conn_kill(s->conn, CONN_SIDE_SERVER, "session taken over");     /* [MQTT-3.1.4-2] */
-		s = find(w, id);
-	}
-	if (s != NULL && !clean && (s->flags & SESSION_DURABLE) != 0) {
-		freeze(w, s, from, stamp, to_stamp);
-		return;
-	}
-	if (s != NULL)
-		let_go(w, s);   /* its row is the new owner's to delete */
-	reply_gone(w, from, id, stamp, FROZEN_GONE);
-}
-
-static void
-send_part(void *arg, struct slice part)
-{
-	const struct move *m = arg;
-
-	(void)cluster_send(m->worker->cluster, m->peer, SHIP, part);
-}
-
-static void
-ship_if_marked(struct move *m)
-{
-	struct worker *w = m->worker;
-
-	if (m->sent || m->marked != ~UINT64_C(0))
-		return;
-	/* The received QoS 2 ids that go along must be of kept messages. */
-	if (m->session->flow != NULL && !list_empty(&m->session->flow->orphans))
-		return;
-	m->sent = true;
-	if ((m->session->flags & SESSION_LOADED) != 0)
-		(void)session_flow(w, m->session);      /* where it stands among the packet ids */
-	if (m->session->flow != NULL) {
-		struct buf id;
-
-		buf_init(&id);
-		buf_put_le32_bytes(&id, session_id(m->session));
-		ship_encode(m->session->flow, buf_slice(&id), send_part, m);
-		buf_fini(&id);
-	}
-	send_id(w, m->peer, SHIP_END, session_id(m->session));
-}
-
-void
-move_on_orphan_closed(struct move *m)
-{
-	if (m->open == NULL)
-		ship_if_marked(m);
-}
-
-static struct move *
-leaving_of(struct worker *w, struct slice id)
-{
-	struct session *s = find(w, id);
-
-	return s != NULL && s->move != NULL && s->move->open == NULL ? s->move : NULL;
-}
-
-static void
-on_active(struct worker *w, unsigned from, struct slice id)
-{
-	struct move *m = leaving_of(w, id);
-	struct session *s;
-
-	if (m == NULL || m->peer != from)
-		return;
-	s = m->session;
-	METRIC_ADD(moves_out, 1);
-	move_free(m);
-	let_go(w, s);
-}
-
-void
-move_stay(struct session *s)
-{
-	struct move *m = s->move;
-	struct worker *w = m->worker;
-
-	FB_ASSERT(m->open == NULL);
-	move_free(m);
-	if (s->flow != NULL)
-		join_aside(s->flow);
-	session_offline(w, s);
-}
-
 /* ---- every sender ---- */
 
 static void
@@ -621,7 +333,7 @@ mark_owner(struct worker *w, uint16_t owner, struct slice id, uint64_t stamp)
 {
 	struct late_mark *k;
 
-	if ((w->moves->up & bit(owner)) != 0) {
+	if ((w->moves->up & move_bit(owner)) != 0) {
 		send_switched(w, owner, id, stamp);
 		return;
 	}
@@ -666,10 +378,10 @@ on_switch(struct worker *w, unsigned from, struct slice body)
 		mark_owner(w, owner, id, stamp);
 		return;
 	}
-	m = leaving_of(w, id);
+	m = move_leaving_of(w, id);
 	if (m != NULL && m->peer == from && m->stamp == stamp) {
-		m->marked |= bit(w->slot);
-		ship_if_marked(m);
+		m->marked |= move_bit(w->slot);
+		move_ship_if_marked(m);
 	}
 }
 
@@ -682,12 +394,12 @@ on_switched(struct worker *w, unsigned from, struct slice body)
 
 	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_le64(&body, &stamp) != 0)
 		return;
-	s = find(w, id);
+	s = move_find(w, id);
 	if (s == NULL || s->move == NULL || s->move->stamp != stamp)
 		return;
-	s->move->marked |= bit(from);
+	s->move->marked |= move_bit(from);
 	if (s->move->open == NULL)
-		ship_if_marked(s->move);
+		move_ship_if_marked(s->move);
 	else
 		activate_if_marked(s->move);
 }
@@ -700,9 +412,9 @@ move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body)
 
 	if (slice_take_le32_bytes(&rest, &id) != 0)
 		return;
-	switch ((enum record)type) {
+	switch ((enum move_record)type) {
 	case TAKE:
-		on_take(w, from, body);
+		move_on_take(w, from, body);
 		break;
 	case FROZEN:
 		on_frozen(w, from, body);
@@ -720,7 +432,7 @@ move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body)
 		on_ship_end(w, from, id);
 		break;
 	case ACTIVE:
-		on_active(w, from, id);
+		move_on_active(w, from, id);
 		break;
 	}
 }
@@ -729,12 +441,12 @@ move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body)
 static void
 new_sender(struct worker *w, unsigned slot)
 {
-	w->moves->up |= bit(slot);
+	w->moves->up |= move_bit(slot);
 	LIST_EACH(n, &w->moves->leaving) {
 		struct move *m = container_of(n, struct move, link);
 
 		if (!m->sent)
-			m->marked &= ~bit(slot);
+			m->marked &= ~move_bit(slot);
 	}
 	LIST_EACH(n, &w->moves->takes) {
 		struct move *m = container_of(n, struct move, link);
@@ -744,7 +456,7 @@ new_sender(struct worker *w, unsigned slot)
 				(void)send_take(m);
 			continue;
 		}
-		m->marked &= ~bit(slot);
+		m->marked &= ~move_bit(slot);
 		send_switch(m, slot);
 	}
 }
@@ -757,23 +469,23 @@ move_on_neighbour(struct worker *w, unsigned slot, bool up)
 		new_sender(w, slot);
 		return;
 	}
-	w->moves->up &= ~bit(slot);
-	late_drop(&w->moves->early, slot);
-	late_drop(&w->moves->late, slot);
+	w->moves->up &= ~move_bit(slot);
+	move_late_drop(&w->moves->early, slot);
+	move_late_drop(&w->moves->late, slot);
 	LIST_EACH_SAFE(n, tmp, &w->moves->leaving) {
 		struct move *m = container_of(n, struct move, link);
 
-		m->marked |= bit(slot);
+		m->marked |= move_bit(slot);
 		if (m->peer == slot)
 			move_stay(m->session);
 		else
-			ship_if_marked(m);
+			move_ship_if_marked(m);
 	}
 	LIST_EACH_SAFE(n, tmp, &w->moves->takes) {
 		struct move *m = container_of(n, struct move, link);
 		struct open *o = m->open;
 
-		m->marked |= bit(slot);
+		m->marked |= move_bit(slot);
 		if (m->session == NULL) {
 			if (m->peer == slot) {
 				move_free(m);
