@@ -95,7 +95,7 @@ static int
 derive(const struct scrypt *s, struct slice password, uint8_t out[HASH_BYTES])
 {
 	uint64_t n = UINT64_C(1) << s->ln;
-	uint64_t memory = 128 * s->r * (n + s->p + 4);
+	uint64_t memory = UINT64_C(128) * s->r * (n + s->p + 4);
 	uint8_t key[HASH_BYTES];
 	int ok = EVP_Digest(password.p, password.len, key, NULL, EVP_sha256(), NULL);
 
