@@ -21,6 +21,7 @@ UNIT_TESTS += t/unit/test_heap
 UNIT_TESTS += t/unit/test_hist
 UNIT_TESTS += t/unit/test_hmap
 UNIT_TESTS += t/unit/test_ipc
+UNIT_TESTS += t/unit/test_ledger
 UNIT_TESTS += t/unit/test_list
 UNIT_TESTS += t/unit/test_log
 UNIT_TESTS += t/unit/test_logfile
@@ -64,9 +65,10 @@ dist-hook:
 	done
 
 # fubar-client's parts.
-CLIENT_TEST_LIBS = libfbclient.a $(UNIT_LIBS) $(JANSSON_LIBS) $(WSLAY_LIBS) $(EDIT_LIBS)
+CLIENT_TEST_LIBS = libfbclient.a $(UNIT_LIBS) $(JANSSON_LIBS) $(WSLAY_LIBS) $(EDIT_LIBS) -lm
 t_unit_test_cli_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_hist_LDADD = $(CLIENT_TEST_LIBS)
+t_unit_test_ledger_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_seq_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_target_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_traffic_LDADD = $(CLIENT_TEST_LIBS)

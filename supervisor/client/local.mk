@@ -4,7 +4,7 @@ noinst_LIBRARIES += libfbclient.a
 
 fubar_client_SOURCES = supervisor/client/main.c
 fubar_client_LDADD = libfbclient.a libfbmqtt.a libfbbase.a \
-	$(JANSSON_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(WSLAY_LIBS) $(EDIT_LIBS)
+	$(JANSSON_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(WSLAY_LIBS) $(EDIT_LIBS) -lm
 
 libfbclient_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(EDIT_CFLAGS)
 libfbclient_a_SOURCES = \
@@ -19,6 +19,7 @@ libfbclient_a_SOURCES = \
 	supervisor/client/traffic.c supervisor/client/traffic.h \
 	supervisor/client/format.c supervisor/client/format.h \
 	supervisor/client/hist.c supervisor/client/hist.h \
+	supervisor/client/ledger.c supervisor/client/ledger.h \
 	supervisor/client/net.c supervisor/client/net.h supervisor/client/net.def \
 	supervisor/client/opt.c supervisor/client/opt.h \
 	supervisor/client/proc.c supervisor/client/proc.h \
@@ -30,6 +31,9 @@ libfbclient_a_SOURCES = \
 	supervisor/client/shell_edit.c \
 	supervisor/client/shell_member.c \
 	supervisor/client/shell_words.c \
+	supervisor/client/simulate.c supervisor/client/simulate.h supervisor/client/simulate.def \
+	supervisor/client/simulate_opts.c \
+	supervisor/client/simulate_report.c \
 	supervisor/client/stream.c supervisor/client/stream.h supervisor/client/stream_parts.h \
 	supervisor/client/stream_tls.c \
 	supervisor/client/stream_ws.c \

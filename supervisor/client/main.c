@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * supervisor/client/main.c - fubar-client sub|pub|shell|bench. */
+ * supervisor/client/main.c - fubar-client sub|pub|shell|bench|simulate. */
 #include "config.h"
 
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include "supervisor/client/bench.h"
 #include "supervisor/client/pub.h"
 #include "supervisor/client/shell.h"
+#include "supervisor/client/simulate.h"
 #include "supervisor/client/sub.h"
 
 static const struct {
@@ -19,6 +20,7 @@ static const struct {
 	{ "pub", pub_main, "Publish messages." },
 	{ "shell", shell_main, "Many clients at once, by hand or from a script." },
 	{ "bench", bench_main, "Measure a server: connections, throughput, latency, losses." },
+	{ "simulate", simulate_main, "A crowd that comes and goes, and what went wrong for it." },
 };
 
 static int

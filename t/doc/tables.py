@@ -186,6 +186,10 @@ def bench_part():
     return options_part("supervisor/client/bench.def", {})
 
 
+def simulate_part():
+    return options_part("supervisor/client/simulate.def", {})
+
+
 def messages_part():
     name = {"SUP": "supervisor", "WORKER": "worker", "STORE": "store", "CHILD": "worker or store", "ANY": "any"}
     out = [".Bl -tag -width Ds"]
@@ -235,6 +239,7 @@ PARTS = [
     ("man/fubar-client.1", "client", client_part, False),
     ("man/fubar-client.1", "shell", shell_part, False),
     ("man/fubar-client.1", "bench", bench_part, False),
+    ("man/fubar-client.1", "simulate", simulate_part, False),
     ("man/fubar-internals.7", "messages", messages_part, False),
     ("man/fubar-internals.7", "frames", frames_part, False),
     ("man/fubar-internals.7", "databases", databases_part, False),
