@@ -554,8 +554,9 @@ connect_taken(struct open *o, struct session *s)
 			subs_decode(w, s, buf_slice(&o->subs));
 			o->present = true;
 		}
-	} else if (s->stamp != 0 && (o->ask.flags & OPEN_RELOAD) != 0) {
-		/* It never left, its taker died: the claim that it had meanwhile is over. */
+	} else if (s->stamp != 0) {
+		/* It never left, though its taker may have died, or a new store may have heard of both numbers: the claim
+		 * that the old one may be by now is over. */
 		storec_give_up(w->store, session_id(s), s->stamp);
 	}
 	session_set_account(w, s, connect_account(o));  /* what it may is what who logged in may */

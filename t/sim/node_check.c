@@ -250,7 +250,7 @@ check_kill(unsigned slot)
 			continue;
 		trace("%s: its session dies with worker %u", a->id, slot);
 		a->taint = sn.msg_count;
-		a->homeless = true;
+		a->homeless = a->forgets = true;
 		for (uint32_t n = 0; n < sn.msg_count; n++)
 			if (sn.msgs[n].from == i && sn.msgs[n].state == MSG_OPEN)
 				sn.msgs[n].twice_ok = true;

@@ -72,6 +72,13 @@ life_ends(struct actor *a)
 }
 
 static void
+forget_ids(struct actor *a)
+{
+	bitmap_fini(&a->mqtt.qos2_in);
+	bitmap_init(&a->mqtt.qos2_in);
+}
+
+static void
 forget_asked(struct actor *a)
 {
 	for (unsigned i = 0; i < FILTERS; i++) {
@@ -95,8 +102,7 @@ ghosts_over(struct actor *a, unsigned clean, unsigned durable)
 	life_ends(a);
 	/* What the client knows may be of a session that is no more, and the ids of the next one mean others. */
 	a->taint = sn.msg_count;
-	bitmap_fini(&a->mqtt.qos2_in);
-	bitmap_init(&a->mqtt.qos2_in);
+	forget_ids(a);
 }
 
 static void
@@ -304,6 +310,11 @@ on_connack(struct client *c, const struct mqtt_connack *p)
 		a->none = false;
 		return;
 	}
+	/* Ids of QoS 2 messages that its dead worker had sent: one in some hundred would meet one of them, and take a new
+	 * message for a repeat. The broker begins at a random one, and can do no better without a disk. */
+	if (a->forgets)
+		forget_ids(a);
+	a->forgets = false;
 	if (!p->session_present)
 		a->unsure = false;
 	if (!p->session_present && a->clean_ghosts + a->durable_ghosts == 0)

@@ -52,6 +52,7 @@ struct actor {
 	struct sim_event late;
 	bool unsure;                    /* it gave its state up for a clean CONNECT that may never have been heard */
 	bool homeless;                  /* its worker died */
+	bool forgets;                   /* the same: nobody knows any more what the ids that it remembers mean */
 	uint32_t taint;                 /* messages before this one may be lost, or come twice */
 	struct wish wish[FILTERS];
 	uint32_t last[CLIENTS][TOPIC_COUNT][2]; /* by QoS 0 or above: the newest message seen, plus 1 */
