@@ -27,7 +27,7 @@ all_named(struct store *s)
 	for (unsigned i = 0; i < s->slot_count; i++) {
 		struct slot *t = &s->slots.slot[i];
 
-		if (t->named && t->load == NULL && !t->loaded)
+		if (t->chan != NULL && t->named && t->load == NULL && !t->loaded)
 			sessions_load_start(t);
 	}
 }

@@ -150,8 +150,9 @@ move_on_take(struct worker *w, unsigned from, struct slice body)
 		return;
 	}
 	s = move_find(w, id);
-	/* Another CONNECT has it by now: what is asked for has ended. */
-	if (s == NULL || s->stamp > stamp || move_coming(s->move) != NULL || connect_holding(w, s) != NULL) {
+	/* Another CONNECT has it by now: what is asked for has ended. Or it was given to our predecessor, and who asks has to
+	 * begin before that. */
+	if (s == NULL || s->stamp != stamp || move_coming(s->move) != NULL || connect_holding(w, s) != NULL) {
 		move_reply_gone(w, from, id, stamp, FROZEN_UNKNOWN);
 		return;
 	}

@@ -191,10 +191,10 @@ START_TEST(a_move_that_broke_begins_again_at_the_successor)
 	ck_assert_uint_eq(p.prev_stamp, o.prev_stamp);
 	mem_free(m);
 	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
-	m = rig_peek(&r.worker[0], IPC_SESSION_ROW);
-	ck_assert_ptr_nonnull(m);
+	m = rig_wait(&r.worker[0], IPC_SESSION_ROW);
 	ck_assert_int_eq(ipc_take_session_row(m->payload, &row), 0);
 	ck_assert_uint_eq(row.stamp, o.prev_stamp);
+	mem_free(m);
 	/* The taker had it all the same: the successor has to forget it. */
 	give_up(&r, 1, "d", o.prev_stamp);
 	m = rig_wait(&r.worker[0], IPC_DISOWN);
