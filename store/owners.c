@@ -30,13 +30,14 @@ owners_init(struct owners *o)
 /* ---- claims ---- */
 
 static void
-claim_put(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp)
+claim_put(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp, bool here)
 {
 	struct owner_claim *c = mem_zalloc(sizeof *c);
 
 	c->owner = w;
 	c->slot = (uint16_t)slot;
 	c->stamp = stamp;
+	c->here = here;
 	w->flags |= OWNER_CLAIMED;
 	hmap_put(&o->claims, &c->node, w->node.hash);
 }
@@ -118,23 +119,23 @@ drop_claims(struct owners *o, struct owner *w)
 /* ---- entries ---- */
 
 static void
-set_owner(struct owner *w, unsigned slot, uint64_t stamp)
+set_owner(struct owner *w, unsigned slot, uint64_t stamp, bool here)
 {
 	w->slot = (uint16_t)slot;
 	w->stamp = stamp & ((UINT64_C(1) << 48) - 1);
-	w->flags |= OWNER_HELD;
+	w->flags = (uint8_t)((w->flags & ~OWNER_HERE) | OWNER_HELD | (here ? OWNER_HERE : 0));
 }
 
 void
 owners_give(struct owners *o, struct owner *w, unsigned slot)
 {
 	if ((w->flags & OWNER_HELD) != 0 && w->slot != slot)
-		claim_put(o, w, w->slot, w->stamp);
-	set_owner(w, slot, ++o->last_stamp);
+		claim_put(o, w, w->slot, w->stamp, (w->flags & OWNER_HERE) != 0);
+	set_owner(w, slot, ++o->last_stamp, false);
 }
 
 bool
-owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp)
+owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp, bool here)
 {
 	bool held = (w->flags & OWNER_HELD) != 0;
 
@@ -142,13 +143,32 @@ owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp)
 		o->last_stamp = stamp;
 	if (held && stamp < w->stamp) {
 		if (w->slot != slot)
-			claim_put(o, w, slot, stamp);
+			claim_put(o, w, slot, stamp, here);
 		return false;
 	}
 	if (held && w->slot != slot)
-		claim_put(o, w, w->slot, w->stamp);
-	set_owner(w, slot, stamp);
+		claim_put(o, w, w->slot, w->stamp, (w->flags & OWNER_HERE) != 0);
+	set_owner(w, slot, stamp, here);
 	return true;
+}
+
+struct owner_claim *
+owners_claim_over(const struct owners *o, struct hmap_iter *it)
+{
+	struct hmap_node *n;
+
+	while ((n = hmap_each(&o->claims, it)) != NULL) {
+		struct owner_claim *c = container_of(n, struct owner_claim, node);
+		const struct owner_claim *later = owners_claim_before(o, c->owner, UINT64_MAX);
+
+		if ((c->owner->flags & OWNER_HERE) != 0)
+			return c;
+		while (later != c && !later->here)
+			later = owners_claim_before(o, c->owner, later->stamp);
+		if (later != c)
+			return c;
+	}
+	return NULL;
 }
 
 bool
@@ -159,7 +179,7 @@ owners_next(struct owners *o, struct owner *w)
 	if (c != NULL) {
 		bool dead = c->dead;
 
-		set_owner(w, c->slot, c->stamp);
+		set_owner(w, c->slot, c->stamp, c->here);
 		claim_free(o, c);
 		if (dead)
 			w->flags &= (uint8_t)~OWNER_HELD;

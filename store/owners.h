@@ -21,6 +21,7 @@ enum {
 	OWNER_DURABLE = 1,      /* has a row, or its write is under way */
 	OWNER_HELD = 2,         /* the process of the slot has the session or is to take it; else only the row is there */
 	OWNER_CLAIMED = 4,      /* there may be claims */
+	OWNER_HERE = 8,         /* named by the slot as a session that it has */
 };
 
 struct owner_account;           /* a name shared by its entries */
@@ -41,6 +42,7 @@ struct owner_claim {
 	uint64_t stamp;
 	uint16_t slot;
 	bool dead;                      /* its successor is to get the row */
+	bool here;                      /* as OWNER_HERE */
 };
 
 struct owners {
@@ -54,8 +56,11 @@ struct owners {
  * that holds it keeps a claim. */
 void owners_give(struct owners *o, struct owner *w, unsigned slot);
 /* The same by a number that was given earlier: as a worker names it. true: the slot is the owner now; false: it is an
- * earlier one and has a claim. */
-bool owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp);
+ * earlier one and has a claim. here: it has the session; or it is about to take it. */
+bool owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp, bool here);
+/* A claim that is over, since the session is where a later one is; NULL: none. it: as hmap_each() has it; deleting the
+ * claim is allowed. */
+struct owner_claim *owners_claim_over(const struct owners *o, struct hmap_iter *it);
 /* The newest claim before that number; NULL: none. */
 struct owner_claim *owners_claim_before(const struct owners *o, const struct owner *w, uint64_t stamp);
 struct owner_claim *owners_claim_get(const struct owners *o, const struct owner *w, uint64_t stamp);

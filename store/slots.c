@@ -18,10 +18,35 @@ static void slot_adopt(struct slot *t);
 
 /* ---- naming ---- */
 
+/* The claim is over. Its process is dead maybe, and its successor has got the row; or it has not heard of it yet, and the
+ * taker may die before it does. by: who says so. */
+static void
+end_claim(struct store *s, struct owner *w, uint64_t stamp, const struct slot *by)
+{
+	const struct owner_claim *c = owners_claim_get(&s->owners, w, stamp);
+	struct slot *of = c != NULL ? &s->slots.slot[c->slot] : NULL;
+
+	if (of != NULL && of != by && of->chan != NULL && !c->dead)
+		CHAN_SEND(of->chan, DISOWN, client, .stamp = stamp, .client_id = owner_id(w));
+	owners_claim_del(&s->owners, w, stamp);
+}
+
+/* Who moved a session while there was no store to be told: it has let it go, or its successor has its row and must not. */
+static void
+end_claims_over(struct store *s)
+{
+	struct hmap_iter it = { 0 };
+	const struct owner_claim *c;
+
+	while ((c = owners_claim_over(&s->owners, &it)) != NULL)
+		end_claim(s, c->owner, c->stamp, NULL);
+}
+
 static void
 all_named(struct store *s)
 {
 	s->slots.all_named = true;
+	end_claims_over(s);
 	loop_timer_cancel(s->loop, &s->slots.grace);
 	open_serve_waiting(s);
 	for (unsigned i = 0; i < s->slot_count; i++) {
@@ -238,7 +263,7 @@ do_own(struct slot *t, struct slice payload)
 	w = owners_find(&s->owners, p.client_id);
 	if (w == NULL)
 		w = owners_add(&s->owners, p.client_id, p.account, t->number, 0);
-	if (!owners_name(&s->owners, w, t->number, p.stamp))
+	if (!owners_name(&s->owners, w, t->number, p.stamp, (p.flags & OWN_HERE) != 0))
 		return;
 	if ((p.flags & OWN_DURABLE) != 0)
 		w->flags |= OWNER_DURABLE;
@@ -255,20 +280,6 @@ do_own_end(struct slot *t)
 		check_named(t->store);
 }
 
-/* By whom it had it, or by its taker. Then who had it may be dead, and its successor may have got the row; or the taker
- * may die before it says so there. */
-static void
-end_claim(struct slot *t, struct owner *w, uint64_t stamp)
-{
-	struct store *s = t->store;
-	const struct owner_claim *c = owners_claim_get(&s->owners, w, stamp);
-	struct slot *of = c != NULL && c->slot != t->number ? &s->slots.slot[c->slot] : NULL;
-
-	if (of != NULL && of->chan != NULL && !c->dead)
-		CHAN_SEND(of->chan, DISOWN, client, .stamp = stamp, .client_id = owner_id(w));
-	owners_claim_del(&s->owners, w, stamp);
-}
-
 static void
 do_give_up(struct slot *t, struct slice payload)
 {
@@ -281,7 +292,7 @@ do_give_up(struct slot *t, struct slice payload)
 	if (w == NULL)
 		return;
 	if (w->slot != t->number || w->stamp != p.stamp)
-		end_claim(t, w, p.stamp);
+		end_claim(t->store, w, p.stamp, t);
 	/* Its taker has died since: only the row is left of what moved. */
 	else if (owners_next(&t->store->owners, w) && t->store->slots.all_named)
 		sessions_hand_row(t, w);

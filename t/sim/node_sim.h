@@ -90,7 +90,7 @@ extern struct sim_node {
 	struct entry *msgs;
 	uint32_t msg_count;
 	bool calm;
-	bool trace, all_faults;
+	bool trace;
 	struct faults faults;           /* none, when it is calm */
 	struct faults faults_of_all;
 	uint64_t delivered, acked, moves, kills;

@@ -2,9 +2,7 @@
  * t/sim/sim_node.c - a whole node in one process: workers and the store's logic as they are, under a false clock, with
  * clients and seeded faults.
  *
- *	sim_node [SEEDS [FIRST]]        SIM_TRACE=1: what happens, to stderr; SIM_FAULTS="NAME...": these, always;
- *	                                ALL: all, at random, also those that are off because of bugs that are known:
- *	                                kill_worker, and kill_store together with ghosts
+ *	sim_node [SEEDS [FIRST]]        SIM_TRACE=1: what happens, to stderr; SIM_FAULTS="NAME...": these, always
  *
  * Clients connect (clean and durable, the same id on all workers, one connection chasing the other), subscribe, publish,
  * leave in all ways. Processes die and come back, links and channels are slow, break and repeat. What must hold:
@@ -365,11 +363,6 @@ set_faults(const char *only)
 	PICK(moves, 8);
 	PICK(resets, 3);
 #undef PICK
-	/* These show faults that are not mended yet: SIM_FAULTS=ALL has them. */
-	if (only == NULL && !sn.all_faults) {
-		f->kill_worker = false;
-		f->kill_store = f->kill_store && !f->ghosts;
-	}
 	f->retain_order = only != NULL && strstr(only, "retain_order") != NULL;
 	sn.faults_of_all = *f;
 	p->delay_max_ns = sim_between(50 * NS_PER_US, 5 * NS_PER_MS);
@@ -435,9 +428,6 @@ main(int argc, char **argv)
 	const char *faults = getenv("SIM_FAULTS");
 
 	program = argv[0];
-	sn.all_faults = faults != NULL && strcmp(faults, "ALL") == 0;
-	if (sn.all_faults)
-		faults = NULL;
 	log_open(2, "sim", getenv("SIM_LOG") != NULL ? LOG_DEBUG : LOG_ERROR);
 	sn.trace = getenv("SIM_TRACE") != NULL;
 	trace_start();
