@@ -131,6 +131,8 @@ libfbworkertest_a_SOURCES = \
 	t/support/fake_wants.c t/support/fake_wants.h \
 	t/support/worker_fixture.c t/support/worker_fixture.h
 WORKER_TEST_LIBS = libfbworkertest.a libfbworker.a libfbsim.a $(UNIT_LIBS) $(WSLAY_LIBS)
+UNIT_TESTS += t/unit/test_certs
+t_unit_test_certs_LDADD = libfbsupervisor.a libfbworker.a $(UNIT_LIBS)
 UNIT_TESTS += t/unit/test_admission
 t_unit_test_admission_LDADD = libfbworker.a $(UNIT_LIBS)
 UNIT_TESTS += t/unit/test_http t/unit/test_ws

@@ -138,6 +138,7 @@ class Tour(unittest.TestCase):
             self.end(top, terminals)
 
     def play(self, top, env, terminals):
+        busy = set()                    # terminals in which a program runs until Ctrl-C
         for kind, n, body in tour():
             if n not in terminals:
                 terminals[n] = Terminal(top, env)
@@ -148,10 +149,15 @@ class Tour(unittest.TestCase):
                 continue
             lines = body.strip().splitlines()
             last = lines[-1]
+            if n in busy:
+                t.type("\x03")
+                t.wait(" stopped")
+                busy.discard(n)
             if last.startswith(("scripts/run", "fubar-client sub")):
                 if lines[:-1]:
                     t.command("\n".join(lines[:-1]))
                 t.type(last + "\n")
+                busy.add(n)
                 if last.startswith("fubar-client sub"):
                     self.subscribed(top, re.search(r"-t '?([^' ]+)", last).group(1))
             else:
