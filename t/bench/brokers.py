@@ -35,15 +35,14 @@ def pinned(core, cmd):
 class Fubar(fubar.Broker):
     name = "fubar"
 
-    def __init__(self, core=None, workers=1, settings=None, auth=False, tls=False):
+    def __init__(self, core=None, workers=1, settings=None, auth=False, transport="tcp"):
         self.core = core
-        super().__init__(workers=workers, settings={**LIFTED, **(settings or {})}, auth=auth,
-                         transport="tls" if tls else "tcp")
+        super().__init__(workers=workers, settings={**LIFTED, **(settings or {})}, auth=auth, transport=transport)
 
     def start(self):
         super().start()
-        if self.tls:
-            self.port = self.read_port("mqtts")
+        if self.transport != "tcp":
+            self.port = self.read_port({"tls": "mqtts", "ws": "ws"}[self.transport])
         return self
 
     def command(self):
@@ -59,8 +58,8 @@ class Fubar(fubar.Broker):
 class _Simple:
     """A server of one program that ends by SIGTERM."""
 
-    def __init__(self, tls=False):
-        self.tls = tls
+    def __init__(self, transport="tcp"):
+        self.transport = transport
         self.dir = tempfile.mkdtemp(prefix="fubar-b-")
         self.procs = []
 
@@ -87,14 +86,16 @@ class _Simple:
 class Mosquitto(_Simple):
     name = "mosquitto"
 
-    def __init__(self, core=None, workers=1, settings=None, auth=False, tls=False):
-        super().__init__(tls)
+    def __init__(self, core=None, workers=1, settings=None, auth=False, transport="tcp"):
+        super().__init__(transport)
         self.port = fubar.free_port()
         path = os.path.join(self.dir, "mosquitto.conf")
         with open(path, "w", encoding="ascii") as f:
             f.write("listener %d 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0\n"
                     "max_inflight_messages 0\nlog_type none\n" % self.port)
-            if tls:
+            if transport == "ws":
+                f.write("protocol websockets\n")
+            if transport == "tls":
                 f.write("certfile %s\nkeyfile %s\n" % (fubar.certificates().cert, fubar.certificates().key))
                 if os.geteuid() == 0:       # else it could not read them
                     f.write("user root\n")
@@ -109,7 +110,7 @@ class Mosquitto(_Simple):
         if self.procs[0].poll() is not None:
             raise SystemExit("mosquitto did not start")
         return subprocess.run([fubar.program("fubar-client"), "pub", "-h", "127.0.0.1", "-p", str(self.port), "-t", "up",
-                               "-n", "--quiet", *tls_args(self)], check=False).returncode == 0
+                               "-n", "--quiet", *transport_args(self)], check=False).returncode == 0
 
 
 class Bare(_Simple):
@@ -117,9 +118,9 @@ class Bare(_Simple):
 
     name = "bare"
 
-    def __init__(self, core=None, workers=1, settings=None, auth=False, tls=False):
-        if tls:
-            raise SystemExit("bare has no TLS")
+    def __init__(self, core=None, workers=1, settings=None, auth=False, transport="tcp"):
+        if transport != "tcp":
+            raise SystemExit("bare has neither TLS nor WebSocket")
         super().__init__()
         self.port = 0
         for _ in range(workers):
@@ -132,13 +133,13 @@ class Bare(_Simple):
 KINDS = {"fubar": Fubar, "mosquitto": Mosquitto, "bare": Bare}
 
 
-def tls_args(broker):
-    return ["--cafile", fubar.certificates().ca] if broker.tls else []
+def transport_args(broker):
+    return {"tcp": [], "tls": ["--cafile", fubar.certificates().ca], "ws": ["--ws"]}[broker.transport]
 
 
 def bench_command(broker, args, core=None):
     return pinned(core, [fubar.program("fubar-client"), "bench", *args, "-h", "127.0.0.1", "-p", str(broker.port),
-                         *tls_args(broker), "--json", "--quiet"])
+                         *transport_args(broker), "--json", "--quiet"])
 
 
 def bench(broker, args, core=None, pids=True):
