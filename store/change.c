@@ -23,6 +23,18 @@ change_run_del(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 }
 
 int
+change_run_take(struct batch_op *op, struct txn *x, struct rec_counts *counts)
+{
+	const struct change *c = container_of(op, struct change, op);
+	int rc = table_del(x, c->table, c->key);
+
+	if (rc != FB_ENOENT)
+		return rc;
+	op->code = rc;
+	return 0;
+}
+
+int
 change_run_refuse(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 {
 	op->code = container_of(op, struct change, op)->refusal;

@@ -30,6 +30,7 @@ void change_put_numbered(struct change *c, struct slot *slot, uint64_t seq);
 /* Run functions. */
 int change_run_put(struct batch_op *op, struct txn *x, struct rec_counts *counts);
 int change_run_del(struct batch_op *op, struct txn *x, struct rec_counts *counts);      /* not there: as well */
+int change_run_take(struct batch_op *op, struct txn *x, struct rec_counts *counts);     /* not there: FB_ENOENT */
 int change_run_refuse(struct batch_op *op, struct txn *x, struct rec_counts *counts);   /* answers refusal */
 
 #endif

@@ -191,18 +191,6 @@ acls_admin_get(const struct admin_call *call)
 	admin_done(s, call->id, rc, rc == FB_ENOENT ? "no rule for it" : NULL);
 }
 
-static int
-run_del(struct batch_op *op, struct txn *x, struct rec_counts *counts)
-{
-	const struct change *c = container_of(op, struct change, op);
-	int rc = table_del(x, c->table, c->key);
-
-	if (rc != FB_ENOENT)
-		return rc;
-	op->code = rc;
-	return 0;
-}
-
 static void
 after_del(struct change *c)
 {
@@ -223,7 +211,7 @@ acls_admin_del(const struct admin_call *call)
 		return;
 	}
 	key_of(&prefix, key);
-	c = change_new(call->store, TABLE_acls, slice_of(key, sizeof key), slice_of(NULL, 0), run_del);
+	c = change_new(call->store, TABLE_acls, slice_of(key, sizeof key), slice_of(NULL, 0), change_run_take);
 	c->op.need = ENV_ADMIN;
 	c->id = call->id;
 	c->after = after_del;

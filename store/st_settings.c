@@ -163,18 +163,6 @@ settings_admin_set(const struct admin_call *call)
 	change_put(c);
 }
 
-static int
-run_unset(struct batch_op *op, struct txn *x, struct rec_counts *counts)
-{
-	const struct change *c = container_of(op, struct change, op);
-	int rc = table_del(x, c->table, c->key);
-
-	if (rc != FB_ENOENT)
-		return rc;
-	op->code = rc;
-	return 0;
-}
-
 static void
 after_unset(struct change *c)
 {
@@ -200,7 +188,7 @@ settings_admin_unset(const struct admin_call *call)
 		admin_done(call->store, call->id, FB_ENOENT, e.text);
 		return;
 	}
-	c = change_new(call->store, TABLE_settings, call->argv[0], slice_of(NULL, 0), run_unset);
+	c = change_new(call->store, TABLE_settings, call->argv[0], slice_of(NULL, 0), change_run_take);
 	c->op.need = ENV_ADMIN;
 	c->id = call->id;
 	c->after = after_unset;
