@@ -173,6 +173,30 @@ cluster_unwant(struct cluster *c, struct slice filter)
 		announce_all(c, &p, false);
 }
 
+void
+cluster_want_id(struct cluster *c, struct slice id)
+{
+	struct pattern p;
+
+	if (wants_put_id(&c->wants, id, &p))
+		announce_all(c, &p, true);
+}
+
+void
+cluster_unwant_id(struct cluster *c, struct slice id)
+{
+	struct pattern p;
+
+	if (wants_del_id(&c->wants, id, &p))
+		announce_all(c, &p, false);
+}
+
+bool
+cluster_has_id(const struct cluster *c, struct slice id)
+{
+	return routes_has_id(c->routes, id);
+}
+
 static void
 announce_one(void *arg, const struct pattern *p)
 {

@@ -74,10 +74,16 @@ void cluster_peer_down(struct cluster *c, unsigned slot, uint64_t epoch);
 /* Every peer named by peer_up (and not down since) is linked. */
 bool cluster_linked(const struct cluster *c);
 
-/* Filters that sessions of this worker want, counted: the neighbours hear only of 0 -> 1 and 1 -> 0. Client ids, for
- * direct messages, are filters too: exact ones. Valid filters only; $share is the caller's to strip. */
+/* Filters that sessions of this worker want, counted: the neighbours hear only of 0 -> 1 and 1 -> 0. Valid filters
+ * only; $share is the caller's to strip. */
 void cluster_want(struct cluster *c, struct slice filter);
 void cluster_unwant(struct cluster *c, struct slice filter);
+/* The same for the ids of its clients, for direct messages: a publish to such a name comes here, and the neighbours
+ * know that the name is a client's. */
+void cluster_want_id(struct cluster *c, struct slice id);
+void cluster_unwant_id(struct cluster *c, struct slice id);
+/* Has a neighbour a client of that id? While one is between two incarnations, as its last routes say. */
+bool cluster_has_id(const struct cluster *c, struct slice id);
 
 /* done is called once every neighbour that is up has processed every want and every record sent so far (at once, from
  * inside the call, if there is nothing to wait for). A neighbour's death ends the wait for it. Then

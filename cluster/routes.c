@@ -170,9 +170,20 @@ routes_drop(struct routes *r, unsigned slot)
 uint64_t
 routes_match(const struct routes *r, struct slice topic)
 {
-	uint64_t set = r->names.count != 0 ? get(r, routes_name(&r->key, topic)) : 0;
+	uint64_t set = 0;
 
+	if (r->names.count != 0) {
+		uint64_t name = routes_name(&r->key, topic);
+
+		set = get(r, name) | get(r, routes_id_of_name(name));
+	}
 	return set | patterns_match(r->patterns, topic);
+}
+
+bool
+routes_has_id(const struct routes *r, struct slice id)
+{
+	return r->names.count != 0 && get(r, routes_id_of_name(routes_name(&r->key, id))) != 0;
 }
 
 size_t

@@ -6,6 +6,8 @@
 #ifndef CLUSTER_ROUTES_H
 #define CLUSTER_ROUTES_H
 
+#include <stdbool.h>
+
 #include "cluster/patterns.h"
 
 struct routes;
@@ -24,11 +26,21 @@ size_t routes_count(const struct routes *r, unsigned slot);
 size_t routes_total(const struct routes *r);                    /* of all slots */
 size_t routes_bytes(const struct routes *r);                    /* of the exact names */
 
+/* Has one of them a client of that id? */
+bool routes_has_id(const struct routes *r, struct slice id);
+
 /* The hash of an exact name. */
 static inline uint64_t
 routes_name(const struct hash_key *key, struct slice name)
 {
 	return rand_siphash(key, name.p, name.len);
+}
+
+/* Client ids have a hash space of their own: a topic that somebody wants is not a client for that. */
+static inline uint64_t
+routes_id_of_name(uint64_t name)
+{
+	return name ^ UINT64_C(0x6a09e667f3bcc908);
 }
 
 #endif

@@ -74,21 +74,49 @@ want_find(const struct wants *w, const struct pattern *p, uint64_t *hash)
 	return NULL;
 }
 
+static bool
+name_put(struct wants *w, uint64_t hash, struct pattern *p)
+{
+	uint64_t count = count_get(w, hash);
+
+	p->levels = 0;
+	p->level[0] = hash;
+	count_put(w, hash, count + 1);
+	return count == 0;
+}
+
+static bool
+name_del(struct wants *w, uint64_t hash, struct pattern *p)
+{
+	uint64_t count = count_get(w, hash);
+
+	FB_ASSERT(count != 0);
+	p->levels = 0;
+	p->level[0] = hash;
+	count_put(w, hash, count - 1);
+	return count == 1;
+}
+
+bool
+wants_put_id(struct wants *w, struct slice id, struct pattern *p)
+{
+	return name_put(w, routes_id_of_name(routes_name(&w->key, id)), p);
+}
+
+bool
+wants_del_id(struct wants *w, struct slice id, struct pattern *p)
+{
+	return name_del(w, routes_id_of_name(routes_name(&w->key, id)), p);
+}
+
 bool
 wants_put(struct wants *w, struct slice filter, struct pattern *p)
 {
 	uint64_t hash;
 	struct want *x;
 
-	if (!is_wild(filter)) {
-		uint64_t count;
-
-		p->levels = 0;
-		p->level[0] = routes_name(&w->key, filter);
-		count = count_get(w, p->level[0]);
-		count_put(w, p->level[0], count + 1);
-		return count == 0;
-	}
+	if (!is_wild(filter))
+		return name_put(w, routes_name(&w->key, filter), p);
 	pattern_make(&w->key, filter, p);
 	x = want_find(w, p, &hash);
 	if (x == NULL) {
@@ -107,16 +135,8 @@ wants_del(struct wants *w, struct slice filter, struct pattern *p)
 	uint64_t hash;
 	struct want *x;
 
-	if (!is_wild(filter)) {
-		uint64_t count;
-
-		p->levels = 0;
-		p->level[0] = routes_name(&w->key, filter);
-		count = count_get(w, p->level[0]);
-		FB_ASSERT(count != 0);
-		count_put(w, p->level[0], count - 1);
-		return count == 1;
-	}
+	if (!is_wild(filter))
+		return name_del(w, routes_name(&w->key, filter), p);
 	pattern_make(&w->key, filter, p);
 	x = want_find(w, p, &hash);
 	FB_ASSERT(x != NULL);

@@ -24,6 +24,9 @@ void wants_fini(struct wants *w);
  * its hash in p->level[0]. */
 bool wants_put(struct wants *w, struct slice filter, struct pattern *p);
 bool wants_del(struct wants *w, struct slice filter, struct pattern *p);        /* it was put */
+/* The same for a client id. */
+bool wants_put_id(struct wants *w, struct slice id, struct pattern *p);
+bool wants_del_id(struct wants *w, struct slice id, struct pattern *p);
 typedef void wants_fn(void *arg, const struct pattern *p);
 void wants_each(const struct wants *w, wants_fn *fn, void *arg);        /* fn must not change it */
 size_t wants_count(const struct wants *w);

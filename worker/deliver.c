@@ -191,6 +191,33 @@ add_recipient(struct worker *w, struct session *s, uint8_t qos)
 	w->rcpts[w->rcpt_count++] = (struct recipient){ .session = s, .qos = qos };
 }
 
+/* Is that topic the id of a client (direct, if it is here), so that not everybody is to see it? */
+static bool
+is_private(const struct worker *w, struct slice topic, const struct session *direct)
+{
+	return !w->config.direct_public && w->config.direct && topic.p[0] != '$' &&
+	    (direct != NULL || (w->cluster != NULL && cluster_has_id(w->cluster, topic)));
+}
+
+bool
+deliver_is_private(const struct worker *w, struct slice topic)
+{
+	return is_private(w, topic, session_get(&w->sessions, topic, rand_hash(topic.p, topic.len)));
+}
+
+/* A direct message is its client's, and of those who subscribed to exactly that name: filters with wildcards (behind
+ * the exact one, if there is one) are left out. How many are left. */
+static uint32_t
+leave_wildcards_out(struct worker *w, const struct cluster_pub *p, const struct session *direct, uint32_t n)
+{
+	struct trie *t = &w->trie;
+
+	if (p->reach == CLUSTER_NOT_DIRECT || !is_private(w, p->topic, direct))
+		return n;
+	t->found_count = t->found[0]->at == NULL ? 1 : 0;
+	return t->found_count;
+}
+
 /* The sessions that p reaches, into w->rcpts. true: shared groups get it too. */
 static bool
 match(struct worker *w, const struct cluster_pub *p)
@@ -198,10 +225,15 @@ match(struct worker *w, const struct cluster_pub *p)
 	uint64_t hash = rand_hash(p->topic.p, p->topic.len);
 	struct filter *const *filters;
 	uint32_t n = p->reach == CLUSTER_DIRECT_ONLY ? 0 : trie_match(&w->trie, p->topic, hash, &filters);
-	struct session *direct;
+	struct session *direct = NULL;
 	bool groups = false;
 
 	w->rcpt_count = 0;
+	/* A client's id is a topic that reaches it; names that start with $ never are. */
+	if (w->config.direct && p->topic.p[0] != '$' && p->reach != CLUSTER_NOT_DIRECT)
+		direct = session_get(&w->sessions, p->topic, hash);
+	if (n > 0 && filters[n - 1]->at != NULL)
+		n = leave_wildcards_out(w, p, direct, n);
 	for (uint32_t i = 0; i < n; i++) {
 		struct sub *const *subs = filter_subs(filters[i]);
 
@@ -213,9 +245,7 @@ match(struct worker *w, const struct cluster_pub *p)
 		for (uint32_t k = 0; k < filters[i]->count; k++)
 			add_recipient(w, subs[k]->session, subs[k]->qos);
 	}
-	/* A client's id is a topic that reaches it; names that start with $ never are. */
-	if (w->config.direct && p->topic.p[0] != '$' && p->reach != CLUSTER_NOT_DIRECT &&
-	    (direct = session_get(&w->sessions, p->topic, hash)) != NULL)
+	if (direct != NULL)
 		add_recipient(w, direct, p->qos);
 	return groups;
 }

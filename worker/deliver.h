@@ -13,6 +13,8 @@ uint64_t deliver(struct worker *w, const struct cluster_pub *p, unsigned from);
 void deliver_one(struct worker *w, struct session *s, const struct cluster_pub *p, uint8_t qos, bool retain);
 /* QoS 1 or 2 to a connected member of a shared group, leased. */
 void deliver_lease(struct worker *w, struct session *s, struct msg *m, uint8_t qos, uint32_t lease);
+/* Is it a client's id, so that subscriptions with wildcards get nothing of it (features.direct_public)? */
+bool deliver_is_private(const struct worker *w, struct slice topic);
 /* From the queue to the client, as far as window and output allow; then retained replays. */
 void deliver_pump(struct worker *w, struct session *s);
 /* After CONNACK: what was sent and not acknowledged, again, in its order [MQTT-4.4.0-1]; then the queue. */

@@ -7,6 +7,7 @@
 #include "common/base/hmap.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/mqtt/topic.h"
 #include "common/base/rand.h"
 #include "worker/deliver.h"
 #include "worker/rights.h"
@@ -37,6 +38,7 @@ struct replays {
 	uint64_t queued;                /* filters ever queued here */
 	uint64_t begun;
 	uint8_t qos;
+	bool wild;                      /* the filter has wildcards */
 	bool asked;                     /* get is on its way */
 	bool more;                      /* there may be more behind rows */
 };
@@ -176,6 +178,7 @@ begin(struct replays *r)
 	if (slice_take_u8(&rest, &r->qos) != 0 || slice_take_le32_bytes(&rest, &filter) != 0)
 		return false;
 	buf_put_slice(&r->filter, filter);
+	r->wild = topic_has_wildcard(filter);
 	buf_eat(&r->waiting, buf_len(&r->waiting) - rest.len);
 	buf_clear(&r->after);
 	collect_min(r);
@@ -197,7 +200,7 @@ send_rows(struct replays *r)
 		    slice_take_le32_bytes(&rest, &p.topic) != 0 || slice_take_le32_bytes(&rest, &p.props) != 0 ||
 		    slice_take_le32_bytes(&rest, &p.payload) != 0 || p.qos > 2)
 			FB_ASSERT(rest.len == SIZE_MAX);        /* the store's rows are well-formed */
-		if (!was_live(r, p.topic) && rights_may_receive(w, r->session, p.topic))
+		if (!was_live(r, p.topic) && (!r->wild || !deliver_is_private(w, p.topic)) && rights_may_receive(w, r->session, p.topic))
 			deliver_one(w, r->session, &p, p.qos < r->qos ? p.qos : r->qos, true);  /* [MQTT-3.3.1-8] */
 	}
 	buf_eat(&r->rows, buf_len(&r->rows) - rest.len);

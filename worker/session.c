@@ -127,9 +127,9 @@ session_announce(struct worker *w, struct session *s)
 		return;
 	s->flags ^= SESSION_WANTED;
 	if (want)
-		cluster_want(w->cluster, session_id(s));
+		cluster_want_id(w->cluster, session_id(s));
 	else
-		cluster_unwant(w->cluster, session_id(s));
+		cluster_unwant_id(w->cluster, session_id(s));
 }
 
 void
@@ -140,7 +140,7 @@ session_forget(struct worker *w, struct session *s)
 	FB_ASSERT(s->conn == NULL);
 	subs_del_all(w, s);
 	if (s->flags & SESSION_WANTED)
-		cluster_unwant(w->cluster, session_id(s));
+		cluster_unwant_id(w->cluster, session_id(s));
 	connect_session_gone(w, s);
 	if (s->move != NULL)
 		waits = move_abandon(w, s);

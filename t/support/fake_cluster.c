@@ -386,6 +386,42 @@ cluster_unwant(struct cluster *c, struct slice filter)
 		tell_all(c, UNWANT, slice_of(copy, filter.len));
 }
 
+/* Ids stand in the same list, behind a byte that no filter has. */
+static struct slice
+as_id(struct slice id, uint8_t copy[65536])
+{
+	copy[0] = 1;
+	memcpy(copy + 1, id.p, id.len);
+	return slice_of(copy, id.len + 1);
+}
+
+void
+cluster_want_id(struct cluster *c, struct slice id)
+{
+	uint8_t copy[65536];
+
+	cluster_want(c, as_id(id, copy));
+}
+
+void
+cluster_unwant_id(struct cluster *c, struct slice id)
+{
+	uint8_t copy[65536];
+
+	cluster_unwant(c, as_id(id, copy));
+}
+
+bool
+cluster_has_id(const struct cluster *c, struct slice id)
+{
+	uint8_t copy[65536];
+
+	for (unsigned i = 0; i < c->slots; i++)
+		if (i != c->slot && fake_wants_has(&c->n[i].routes, as_id(id, copy)))
+			return true;
+	return false;
+}
+
 /* ---- barriers ---- */
 
 void

@@ -60,8 +60,19 @@ fake_wants_match(const struct list *l, struct slice topic)
 		const struct want *w = container_of(n, struct want, link);
 		struct slice filter = slice_of(w->filter, w->len);
 
+		if (filter.p[0] == 1 && slice_eq(slice_of(filter.p + 1, filter.len - 1), topic))
+			return true;
 		if (slice_eq(filter, topic) || (topic_filter_valid(filter) && topic_matches(filter, topic)))
 			return true;
 	}
+	return false;
+}
+
+bool
+fake_wants_has(const struct list *l, struct slice filter)
+{
+	LIST_EACH(n, l)
+		if (slice_eq(slice_of(container_of(n, struct want, link)->filter, container_of(n, struct want, link)->len), filter))
+			return true;
 	return false;
 }

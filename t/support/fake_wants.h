@@ -17,6 +17,7 @@ struct want {
 bool fake_wants_put(struct list *l, struct slice filter);
 bool fake_wants_del(struct list *l, struct slice filter);
 void fake_wants_free(struct list *l);
+bool fake_wants_has(const struct list *l, struct slice filter);
 bool fake_wants_match(const struct list *l, struct slice topic);
 
 #endif

@@ -82,13 +82,49 @@ class Direct(fubar.TestCase):
         a.ping()
         self.assertEqual([p for p in a.inbox if p.kind == m.PUBLISH and p.topic == a.client_id], [])
 
-    def test_names_and_topics_are_one_space(self):
-        # As in the original: a name that is both reaches both.
-        spy, a = self.connected(self.name("spy")), self.connected(self.name("a"))
-        spy.subscribe("+", qos=1)
-        a.publish(a.client_id, "seen", 1)
-        self.assertEqual(a.get_publish().payload, b"seen")
-        self.assertEqual(spy.get_publish().payload, b"seen")
+    def test_wildcard_subscribers_do_not_see_them(self):
+        for slot_a in range(2):
+            for slot_spy in range(2):
+                tail = "%d%d" % (slot_a, slot_spy)
+                a = self.broker.on_worker(slot_a, self.name("a" + tail))
+                spy = self.broker.on_worker(slot_spy, self.name("spy" + tail))
+                exact, member = self.connected(self.name("e" + tail)), self.connected(self.name("m" + tail))
+                pub = self.connected(self.name("p" + tail))
+                self._clients += [a, spy]
+                spy.subscribe(("+", 1), ("#", 1))
+                member.subscribe(("$share/g/+", 1), ("end", 1))
+                exact.subscribe((a.client_id, 1))
+                for qos in (0, 1, 2):
+                    pub.publish(a.client_id, "psst", qos)
+                    self.assertEqual(a.get_publish().payload, b"psst")
+                    self.assertEqual(exact.get_publish().payload, b"psst")  # a name that is both reaches both
+                pub.publish(a.client_id, "kept", 1, retain=True)
+                late = self.connected(self.name("late" + tail))
+                late.subscribe(("+", 1), ("end", 1))
+                pub.publish("end", "end", 1)
+                for c in (spy, member, late):
+                    self.assertEqual(c.get_publish().topic, "end")
+                late.subscribe((a.client_id, 1))
+                self.assertEqual(late.get_publish().payload, b"kept")
+                pub.publish(a.client_id, "", 1, retain=True)
+                # With its client the name is a topic like any other again.
+                a.disconnect()
+                fubar.until("its session ended", lambda c=a: c.client_id not in self.broker.sessions())
+                pub.publish(a.client_id, "public", 1)
+                self.assertEqual(spy.get_publish().topic, a.client_id)
+                for c in (spy, exact, member, pub, late):
+                    c.disconnect()
+
+    def test_a_durable_one_is_never_public(self):
+        spy, pub = self.connected(self.name("spy")), self.connected(self.name("p"))
+        spy.subscribe(("#", 1))
+        for slot in range(3):
+            d = self.broker.on_worker(slot, self.name("d"), clean=False)
+            pub.publish(d.client_id, "on", 1)
+            d.disconnect()
+            pub.publish(d.client_id, "off", 1)
+        pub.publish("end", "end", 1)
+        self.assertEqual(spy.get_publish().topic, "end")
 
     def test_dollar_names_are_never_direct(self):
         a = self.connected("$" + self.name("a"))
@@ -121,6 +157,22 @@ class Direct(fubar.TestCase):
         while len(got) < sent:
             got.append(int(c.get_publish().payload))
         self.assertEqual(got, list(range(sent)))
+
+
+class DirectPublic(fubar.TestCase):
+    def test_names_and_topics_are_one_space(self):
+        self.broker.admin("settings", "set", "features.direct_public", "true")
+        # As in the original: a name that is both reaches both.
+        spy, a = self.connected(self.name("spy")), self.connected(self.name("a"))
+        spy.subscribe("+", qos=1)
+        a.publish(a.client_id, "seen", 1)
+        self.assertEqual(a.get_publish().payload, b"seen")
+        self.assertEqual(spy.get_publish().payload, b"seen")
+        self.broker.admin("settings", "set", "features.direct_public", "false")
+        a.publish(a.client_id, "unseen", 1)
+        self.assertEqual(a.get_publish().payload, b"unseen")
+        a.publish("end", "end", 1)
+        self.assertEqual(spy.get_publish().payload, b"end")
 
 
 class DirectOff(fubar.TestCase):
