@@ -28,7 +28,7 @@
 #define HOLD_BYTES    (64 * 1024)       /* read ahead of a connection that is not parsed */
 #define WHY_MAX       160
 #define TLS_FIRST     0x16              /* byte of a client that speaks TLS */
-#define HELD          (CONN_WAIT_KEPT | CONN_WAIT_OPS)
+#define HELD          (CONN_WAIT_KEPT | CONN_WAIT_OPS | CONN_WAIT_OUT)
 #define SHARE         2048              /* of a connection in a turn; a packet is 1, what costs more is charged */
 #define LINGER_NS     (2 * NS_PER_SEC)
 
@@ -387,6 +387,9 @@ parse(struct conn *c, struct slice *in)
 		}
 		count_received(f.type);
 		dispatch(c, &f);
+		/* Messages for it stop at the limit; what is beyond are answers, and it does not read them. */
+		if (conn_pending(c) > 2 * (size_t)w->config.output_bytes && (c->flags & CONN_WANT_WRITE))
+			c->flags |= CONN_WAIT_OUT;
 		if (--w->share <= 0 && in->len > 0 && c->state == CONN_READY && !(c->flags & (HELD | CONN_IN_RESUMED))) {
 			go_on_later(c);
 			return;

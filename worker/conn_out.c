@@ -173,6 +173,10 @@ out_empty(struct conn *c)
 		c->flags = (uint16_t)(c->flags & ~CONN_WANT_WRITE);
 		loop_fd_want(c->lfd, LOOP_READ);
 	}
+	if (c->flags & CONN_WAIT_OUT) {
+		c->flags = (uint16_t)(c->flags & ~CONN_WAIT_OUT);
+		conn_resume(c);
+	}
 	if (c->state == CONN_LINGER) {
 		if (c->stream != NULL)
 			c->stream->ops->shutdown(c->stream);

@@ -55,6 +55,27 @@ class Floods(fubar.TestCase):
     def test_ping_without_reading(self):
         self.assertLess(self.cost(m.packet(m.PINGREQ, 0) * (8 * MIB)), (200 if fubar.SANITIZED else 40) * MIB)
 
+    def test_answers_that_are_not_read(self):
+        # The broker stops reading where the answers pile up, and goes on when they are read: none is missing.
+        c = self.connected()
+        pid = self.broker.worker_pids()[self.broker.worker_of(c.client_id)]
+        before = rss(pid)
+        pings = m.packet(m.PINGREQ, 0) * (16 * MIB)
+        c.sock.setblocking(False)
+        sent = 0
+        while select.select([], [c.sock], [], 1)[1]:        # until nothing more is taken for a second
+            sent += c.sock.send(pings[sent:sent + 65536])
+            self.assertLess(sent, len(pings), "everything is taken")
+        self.assertLess(rss(pid) - before, (100 if fubar.SANITIZED else 10) * MIB)
+        c.sock.setblocking(True)
+        c.sock.settimeout(fubar.DEADLINE_S)
+        got = 0
+        while got < sent // 2 * 2:
+            data = c.sock.recv(1 << 20)
+            self.assertTrue(data, "closed")
+            got += len(data)
+        self.assertEqual(got, sent // 2 * 2)
+
 
 @fubar.needs_fubar
 class Share(fubar.TestCase):
