@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/config/dirs.h"
 #include "supervisor/certs.h"
 #include "supervisor/listeners.h"
 #include "supervisor/paths.h"
@@ -85,6 +86,19 @@ check_dir(struct report *r, const char *key, const char *dir, uid_t uid)
 	} else {
 		say(r, "ok", "%s %s", key, dir);
 	}
+}
+
+static void
+check_log_dir(struct report *r, const struct config *c, uid_t uid)
+{
+	char dir[PATH_MAX];
+
+	if (strcmp(c->log_to, "stderr") == 0)
+		return;
+	if (dirs_log(c, dir, sizeof dir) == 0)
+		check_dir(r, "log.dir", dir, uid);
+	else
+		say(r, "WRONG", "log.dir: HOME is not set, so there is no place for log files; set log.dir");
 }
 
 static void
@@ -204,6 +218,7 @@ doctor(FILE *f, const struct config *c)
 	} else {
 		check_dir(&r, "data_dir", p.data_dir, uid);
 		check_dir(&r, "run_dir", p.run_dir, uid);
+		check_log_dir(&r, c, uid);
 		check_space(&r, c, p.data_dir);
 		check_lock(&r, p.data_dir);
 	}

@@ -23,13 +23,15 @@
 
 /* --- one place --------------------------------------------------------------------------------------------------- */
 
-static bool
-is_journal(const struct stat *st)
+bool
+logs_is_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
 	uintmax_t dev, ino;
+	struct stat st;
 
-	return stream != NULL && sscanf(stream, "%" SCNuMAX ":%" SCNuMAX, &dev, &ino) == 2 && dev == st->st_dev && ino == st->st_ino;
+	return stream != NULL && sscanf(stream, "%" SCNuMAX ":%" SCNuMAX, &dev, &ino) == 2 &&
+	    fstat(STDERR_FILENO, &st) == 0 && dev == st.st_dev && ino == st.st_ino;
 }
 
 /* A reader that stopped reading must not stop the node. A pipe gets a description of our own, since others may share
@@ -41,9 +43,9 @@ open_stderr(struct logs *g)
 	int fd;
 
 	g->err_fd = STDERR_FILENO;
+	g->journal = logs_is_journal();
 	if (fstat(STDERR_FILENO, &st) == 0) {
 		g->socket = S_ISSOCK(st.st_mode);
-		g->journal = is_journal(&st);
 		fd = S_ISFIFO(st.st_mode) ? open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC) : -1;
 		if (fd >= 0)
 			g->err_fd = fd;

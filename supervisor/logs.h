@@ -33,6 +33,8 @@ struct logs {
 	gid_t gid;
 };
 
+/* Is standard error journald's, as JOURNAL_STREAM of the environment says? */
+bool logs_is_journal(void);
 /* Opens what the configuration says and makes the pipe; this process' log lines go here from now on. Takes
  * JOURNAL_STREAM from the environment. 0; FB_EIO and *e. g is used until logs_fini(). */
 int logs_init(struct logs *g, struct loop *l, const struct config *c, uid_t uid, gid_t gid, struct config_error *e);

@@ -24,6 +24,8 @@
 
 enum { EXIT_BAD = 1, EXIT_USAGE = 2 };
 
+static bool is_journal;
+
 static void
 on_signal(void *arg, int signo)
 {
@@ -175,7 +177,7 @@ run(struct node *n, struct config_error *e)
 static int
 fail(const struct config_error *e, int code)
 {
-	fprintf(stderr, "fubard: %s\n", e->text);
+	fprintf(stderr, "%sfubard: %s\n", is_journal ? "<3>" : "", e->text);
 	service_failed(e->text);
 	return code;
 }
@@ -217,6 +219,7 @@ main(int argc, char **argv)
 	struct config_error e;
 	int code = EXIT_SUCCESS;
 
+	is_journal = logs_is_journal();
 	if (options_parse(&n->options, argc, argv, &e) != 0) {
 		code = fail(&e, EXIT_USAGE);
 	} else if (n->options.mode == OPTIONS_HELP) {

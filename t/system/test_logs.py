@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import unittest
 
 import fubar
@@ -214,6 +215,18 @@ class Logs(unittest.TestCase):
         b.log.wait(r"fubard: log.dir /proc/none/log: cannot make /proc/none .*make it, or choose another directory")
         self.assertEqual(b.proc.wait(fubar.DEADLINE_S), 1)
         b.kill()
+        b.settings["log.dir"] = "/dev/null/log"
+        r = subprocess.run(b.command() + ["--doctor"], capture_output=True, text=True, check=False, timeout=60)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("WRONG  log.dir /dev/null/log: ", r.stdout)
+
+    def test_journald_gets_the_level_of_why_it_did_not_start(self):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with ours, theirs:
+            st = os.fstat(theirs.fileno())
+            subprocess.run([fubar.program("fubard"), "--set", "no.such=1"], stderr=theirs, check=False, timeout=60,
+                           env=dict(os.environ, JOURNAL_STREAM="%d:%d" % (st.st_dev, st.st_ino)))
+            self.assertRegex(ours.recv(4096), rb"^<3>fubard: no\.such: ")
 
     def test_journald_gets_levels(self):
         b = self.broker(log_level="notice")
