@@ -196,6 +196,8 @@ subscribe_one(struct op *op, const struct mqtt_filter *f)
 		return REFUSED;
 	if (shared_is(f->filter) && !shared_valid(f->filter))
 		return REFUSED;
+	if (retain_full(s))
+		return REFUSED;
 	if (!has_room(w, s, f->filter) && trie_get(&w->trie, s, f->filter) == NULL)
 		return REFUSED;
 	if (subs_put(w, s, f->filter, qos, 0) && (s->flags & SESSION_DURABLE)) {

@@ -15,7 +15,8 @@
 #include "worker/worker.h"
 
 /* Beyond that many topics a session that does not read may get an older retained message behind a newer live one. */
-#define SEEN_MAX 65536
+#define SEEN_MAX    65536
+#define WAITING_MAX ((size_t)16 << 20)
 
 /* A topic that the session got live. */
 struct seen {
@@ -175,14 +176,18 @@ begin(struct replays *r)
 	struct slice rest = buf_slice(&r->waiting);
 	struct slice filter;
 
-	if (slice_take_u8(&rest, &r->qos) != 0 || slice_take_le32_bytes(&rest, &filter) != 0)
-		return false;
+	do {
+		if (slice_take_u8(&rest, &r->qos) != 0 || slice_take_le32_bytes(&rest, &filter) != 0) {
+			buf_clear(&r->waiting);
+			return false;
+		}
+		r->begun++;
+	} while (trie_get(&r->worker->trie, r->session, filter) == NULL);       /* unsubscribed since */
 	buf_put_slice(&r->filter, filter);
 	r->wild = topic_has_wildcard(filter);
 	buf_eat(&r->waiting, buf_len(&r->waiting) - rest.len);
 	buf_clear(&r->after);
 	collect_min(r);
-	r->begun++;
 	r->more = true;
 	return true;
 }
@@ -227,6 +232,12 @@ retain_continue(struct worker *w, struct session *s)
 	}
 }
 
+bool
+retain_full(const struct session *s)
+{
+	return s->flow != NULL && s->flow->replays != NULL && buf_len(&s->flow->replays->waiting) > WAITING_MAX;
+}
+
 void
 retain_cancel(struct session *s)
 {
@@ -237,21 +248,8 @@ void
 retain_cancel_filter(struct session *s, struct slice filter)
 {
 	struct replays *r = s->flow->replays;
-	struct slice rest = buf_slice(&r->waiting);
-	struct slice other;
-	struct buf kept;
-	uint8_t qos;
 
-	buf_init(&kept);
-	worker_charge(r->worker, rest.len / 256);
-	while (slice_take_u8(&rest, &qos) == 0 && slice_take_le32_bytes(&rest, &other) == 0) {
-		if (slice_eq(other, filter))
-			continue;
-		buf_put_u8(&kept, qos);
-		buf_put_le32_bytes(&kept, other);
-	}
-	buf_fini(&r->waiting);
-	r->waiting = kept;
+	/* One that waits is left out when its turn comes: begin(). */
 	if (!slice_eq(buf_slice(&r->filter), filter))
 		return;
 	if (r->asked)

@@ -16,6 +16,8 @@ void retain_continue(struct worker *w, struct session *s);
 /* Of a session with replays: all; or those of one filter. */
 void retain_cancel(struct session *s);
 void retain_cancel_filter(struct session *s, struct slice filter);
+/* So much waits that no more filters may be queued: the client does not read, and subscribes on and on. */
+bool retain_full(const struct session *s);
 /* The session gets a retained publish on this topic live. */
 void retain_note_live(struct session *s, struct slice topic);
 
