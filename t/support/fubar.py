@@ -195,9 +195,12 @@ def sanitizer_env(log_dir):
     return env
 
 
+LISTENER_OF = {"tcp": "mqtt", "tls": "mqtts", "ws": "ws", "wss": "wss"}
+
+
 class Broker:
     """One running fubard with its children. settings: {key: value} for --set; args: more options; transport: how
-    client() comes in, "tcp" or "ws"."""
+    client() comes in, a name of LISTENER_OF."""
 
     def __init__(self, workers=2, settings=None, args=(), auth=False, dir=None, port=-1, config=None, start=True,
                  env=None, transport="tcp"):
@@ -210,15 +213,15 @@ class Broker:
                          "auth.scrypt_n": "1024", "store.min_free": "1MiB"}
         if SANITIZED:
             self.settings["supervisor.silence"] = "30s"
-        self.transport = transport      # what client() speaks: "tcp", "tls", "ws"
+        self.transport = transport
         self.tls = None
-        if transport == "ws":
-            self.settings.update({"listeners.ws.port": "-1", "listeners.ws.bind": "127.0.0.1"})
-        if transport == "tls":
+        name = LISTENER_OF[transport]
+        if transport != "tcp":
+            self.settings.update({"listeners.%s.port" % name: "-1", "listeners.%s.bind" % name: "127.0.0.1"})
+        if transport in ("tls", "wss"):
             c = certificates()
             self.tls = ssl.create_default_context(cafile=c.ca)
-            self.settings.update({"listeners.mqtts.port": "-1", "listeners.mqtts.bind": "127.0.0.1",
-                                  "listeners.mqtts.cert": c.cert, "listeners.mqtts.key": c.key})
+            self.settings.update({"listeners.%s.cert" % name: c.cert, "listeners.%s.key" % name: c.key})
         self.settings.update(settings or {})
         self.args = list(args)
         self.want_port = port
@@ -417,10 +420,9 @@ class Broker:
 
     def client(self):
         """A fresh connection, no CONNECT yet."""
-        if self.transport == "ws":
-            return mqtt_raw.Client(self.read_port("ws"), wrap=ws_raw.WsSocket)
-        if self.transport == "tls":
-            return mqtt_raw.Client(self.read_port("mqtts"), tls=self.tls)
+        if self.transport != "tcp":
+            wrap = ws_raw.WsSocket if self.transport in ("ws", "wss") else None
+            return mqtt_raw.Client(self.read_port(LISTENER_OF[self.transport]), tls=self.tls, wrap=wrap)
         return mqtt_raw.Client(self.port)
 
     def connected(self, client_id="", **kw):

@@ -82,8 +82,8 @@ class WsSocket:
                 self.sock.sendall(frame(PONG, payload))
 
     def pending(self):
-        """Bytes that recv() gives without the network."""
-        return len(self.ready)
+        """Bytes that recv() gives without the network; over TLS there may be some below."""
+        return len(self.ready) or (self.sock.pending() if hasattr(self.sock, "pending") else 0)
 
     def recv(self, size):
         while not self.ready:
