@@ -16,7 +16,6 @@ import tempfile
 import threading
 import unittest
 
-import certs
 import fubar
 from fake_server import Server, elsewhere
 
@@ -33,28 +32,15 @@ def answers(port):
         return s.connect_ex(("127.0.0.1", port)) == 0
 
 
-@unittest.skipIf(MOSQUITTO is None, "mosquitto is not installed")
-class Transports(unittest.TestCase):
+class Transports:
+    """What both servers must do for us; start() fills the ports."""
+
+    levels = ("31", "5")
+
     @classmethod
     def setUpClass(cls):
-        cls.dir = tempfile.mkdtemp(prefix="fubar-net-")
-        os.chmod(cls.dir, 0o755)
-        cls.addClassCleanup(shutil.rmtree, cls.dir, True)
-        cls.certs = c = certs.Certs(cls.dir)
-        cls.plain, cls.tls, cls.mutual, cls.ws, cls.wss = (fubar.free_port() for _ in range(5))
-        tls = "cafile %s\ncertfile %s\nkeyfile %s\n" % (c.ca, c.cert, c.key)
-        conf = os.path.join(cls.dir, "mosquitto.conf")
-        with open(conf, "w", encoding="ascii") as f:
-            f.write("allow_anonymous true\nlog_type none\nuser root\nlistener %d 127.0.0.1\n" % cls.plain)
-            f.write("listener %d 127.0.0.1\n%s" % (cls.tls, tls))
-            f.write("listener %d 127.0.0.1\n%srequire_certificate true\n" % (cls.mutual, tls))
-            f.write("listener %d 127.0.0.1\nprotocol websockets\n" % cls.ws)
-            f.write("listener %d 127.0.0.1\nprotocol websockets\n%s" % (cls.wss, tls))
-        broker = subprocess.Popen([MOSQUITTO, "-c", conf], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        cls.addClassCleanup(broker.wait)
-        cls.addClassCleanup(broker.terminate)
-        for port in (cls.plain, cls.tls, cls.mutual, cls.ws, cls.wss):
-            fubar.until("mosquitto listens", lambda p=port: answers(p))
+        cls.certs = c = fubar.certificates()
+        cls.start(c)
         cls.urls = {
             "mqtt": ["--url", "mqtt://127.0.0.1:%d" % cls.plain],
             "mqtts": ["--url", "mqtts://localhost:%d" % cls.tls, "--cafile", c.ca],
@@ -73,7 +59,7 @@ class Transports(unittest.TestCase):
         big = bytes(range(256)) * 70         # more than a TLS record
         for kind, url in self.urls.items():
             for split in ([], ["--split"]):
-                for level in ("31", "5") if split else ("311",):
+                for level in self.levels if split else ("311",):
                     topic = "%s/%s/%s" % (kind, level, len(split))
                     r = run("pub", "-V", level, *url, *split, "-q", "1", "-t", topic, "-r", "-s", input=big)
                     self.assertEqual((r.returncode, r.stderr), (0, b""))
@@ -178,6 +164,47 @@ class Transports(unittest.TestCase):
     def test_debug_names_the_cipher(self):
         r = run("pub", "-d", "-t", "x", "-n", *self.urls["mqtts"])
         self.assertIn(b"encrypted by TLSv1.3 TLS_", r.stderr)
+
+
+@unittest.skipIf(MOSQUITTO is None or fubar.QUICK, "mosquitto is not installed, or this is the quick run")
+class Mosquitto(Transports, unittest.TestCase):
+    @classmethod
+    def start(cls, c):
+        dir = tempfile.mkdtemp(prefix="fubar-net-")
+        cls.addClassCleanup(shutil.rmtree, dir, True)
+        cls.plain, cls.tls, cls.mutual, cls.ws, cls.wss = ports = [fubar.free_port() for _ in range(5)]
+        tls = "cafile %s\ncertfile %s\nkeyfile %s\n" % (c.ca, c.cert, c.key)
+        conf = os.path.join(dir, "mosquitto.conf")
+        with open(conf, "w", encoding="ascii") as f:
+            f.write("allow_anonymous true\nlog_type none\n")
+            if os.geteuid() == 0:                                       # else it could not read the key
+                f.write("user root\n")
+            f.write("listener %d 127.0.0.1\n" % cls.plain)
+            f.write("listener %d 127.0.0.1\n%s" % (cls.tls, tls))
+            f.write("listener %d 127.0.0.1\n%srequire_certificate true\n" % (cls.mutual, tls))
+            f.write("listener %d 127.0.0.1\nprotocol websockets\n" % cls.ws)
+            f.write("listener %d 127.0.0.1\nprotocol websockets\n%s" % (cls.wss, tls))
+        broker = subprocess.Popen([MOSQUITTO, "-c", conf], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        cls.addClassCleanup(broker.wait)
+        cls.addClassCleanup(broker.terminate)
+        for port in ports:
+            fubar.until("mosquitto listens", lambda p=port: answers(p))
+
+
+class Fubar(Transports, unittest.TestCase):
+    levels = ("31",)
+
+    @classmethod
+    def start(cls, c):
+        settings = {"listeners.mqtts2.ca": c.ca, "listeners.mqtts2.client_cert": "required", "listeners.ws.port": "-1",
+                    "listeners.ws.bind": "127.0.0.1"}
+        for name in ("mqtts", "mqtts2", "wss"):
+            settings.update({"listeners.%s.port" % name: "-1", "listeners.%s.bind" % name: "127.0.0.1",
+                             "listeners.%s.cert" % name: c.cert, "listeners.%s.key" % name: c.key})
+        broker = fubar.Broker(settings=settings)
+        cls.addClassCleanup(broker.close)
+        cls.plain, cls.tls, cls.mutual, cls.ws, cls.wss = [broker.read_port(name) for name in (
+            "mqtt", "mqtts", "mqtts2", "ws", "wss")]
 
 
 ACCEPTED = b"\x20\x02\x00\x00"

@@ -169,6 +169,28 @@ class Extensions(unittest.TestCase):
         self.assertEqual((first.connects[0][-2:], last.connects[0][-2:]), (b"\x00\x03", b"\x00\x02"))
 
 
+@fubar.needs_fubar
+class BetweenBrokers(unittest.TestCase):
+    def test_both_extensions(self):
+        with fubar.Broker(workers=1, settings={"server.valid_keep_alive": "100-200", "extensions.keep_alive_negotiation": "true",
+                                               "extensions.alternate_server_v4": "true"}) as target:
+            with fubar.Broker(workers=1, settings={"server.alternate": "tcp://127.0.0.1:%d" % target.port,
+                                                   "extensions.alternate_server_v4": "true"}) as first:
+                r = subprocess.run([CLIENT, "shell", "-h", "127.0.0.1", "-p", str(first.port)], capture_output=True,
+                                   timeout=60, check=False, text=True, input="""
+                    connect @stays
+                    connect @a -V 31 --redirects 2
+                    connect @b -V 311 --redirects 1 -k 150
+                    connect @c --redirects 1 -k 300
+                    """)
+                self.assertEqual((r.returncode, r.stderr), (0, ""), r.stdout)
+                there = "connected to mqtt://127.0.0.1:%d" % target.port
+                self.assertIn("@stays connected to mqtt://127.0.0.1:%d\n" % first.port, r.stdout)
+                self.assertIn("@a %s, keep-alive 100 s instead of 60\n" % there, r.stdout)
+                self.assertIn("@b %s\n" % there, r.stdout)
+                self.assertIn("@c %s, keep-alive 200 s instead of 300\n" % there, r.stdout)
+
+
 class Terminal(Case):
     def setUp(self):
         super().setUp()
