@@ -111,7 +111,7 @@ take_login(struct target_rest *rest, char *login, char *error, size_t error_size
 	}
 	if (strlen(login) >= sizeof rest->user)
 		return bad(error, error_size, "the URL's user is too long");
-	snprintf(rest->user, sizeof rest->user, "%s", login);
+	memcpy(rest->user, login, strlen(login) + 1);
 	return 0;
 }
 
