@@ -14,7 +14,7 @@
 #define PREFIX "$SYS/broker/"
 
 struct sums {
-	uint64_t sessions, clients, offline, most_clients, expired, subscriptions, retained, stored;
+	uint64_t sessions, clients, offline, most_clients, expired, subscriptions, shared, retained, stored, queued_bytes;
 	uint64_t packets_in, packets_out, publish_in, publish_out, publish_bytes_in, publish_bytes_out, bytes_in, bytes_out;
 	uint64_t dropped, sockets, connects, memory, most_memory;
 };
@@ -66,7 +66,8 @@ add_up(struct node *n)
 	struct sums s = {
 		.sessions = stats_total(n, METRIC_sessions), .clients = stats_total(n, METRIC_clients),
 		.expired = stats_total(n, METRIC_sessions_expired), .subscriptions = stats_total(n, METRIC_subscriptions),
-		.retained = stats_total(n, METRIC_retained),
+		.shared = stats_total(n, METRIC_subscriptions_shared), .retained = stats_total(n, METRIC_retained),
+		.queued_bytes = stats_total(n, METRIC_queued_bytes),
 		.packets_in = stats_total(n, METRIC_packets_in), .packets_out = stats_total(n, METRIC_packets_out),
 		.publish_in = sum_of(n, METRIC_publish_in_qos0, METRIC_publish_in_qos2),
 		.publish_out = sum_of(n, METRIC_publish_out_qos0, METRIC_publish_out_qos2),
@@ -208,4 +209,8 @@ systree_tick(struct node *n)
 
 	if (clients > n->systree.most_clients)
 		n->systree.most_clients = clients;
+	/* What came and went between two ticks: a worker itself knows its own. */
+	EACH_WORKER(w, n)
+		if (w->page != NULL && w->page->value[METRIC_clients_max] > n->systree.most_clients)
+			n->systree.most_clients = w->page->value[METRIC_clients_max];
 }

@@ -36,10 +36,12 @@ subs_put(struct worker *w, struct session *s, struct slice filter, uint8_t qos, 
 		METRIC_ADD(subscriptions, 1);
 		if (trace_any(w))
 			trace_subscribed(w, s);
-		if (shared_is(filter))
+		if (shared_is(filter)) {
+			METRIC_ADD(subscriptions_shared, 1);
 			shared_join(w, sub);
-		else if (w->cluster != NULL)
+		} else if (w->cluster != NULL) {
 			cluster_want(w->cluster, filter);
+		}
 	}
 	return differs;
 }
@@ -49,10 +51,12 @@ del(struct worker *w, struct session *s, struct sub *sub)
 {
 	if (trace_any(w))
 		trace_subscribed(w, s);
-	if (sub->filter->shared & FILTER_MEMBERS)
+	if (sub->filter->shared & FILTER_MEMBERS) {
+		METRIC_SUB(subscriptions_shared, 1);
 		shared_leave(w, sub);
-	else if (w->cluster != NULL)
+	} else if (w->cluster != NULL) {
 		cluster_unwant(w->cluster, filter_text(sub->filter));
+	}
 	s->sub_count -= subs_weight(filter_text(sub->filter));
 	shapes_del(w, s, filter_text(sub->filter));
 	trie_del(&w->trie, sub);

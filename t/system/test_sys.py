@@ -13,9 +13,9 @@ import mqtt_raw as m
 
 # As `mosquitto_sub -t '$SYS/#'` shows them at mosquitto 2.0, without bridges and what only its memory pool has.
 NAMES = """version uptime clients/total clients/connected clients/disconnected clients/maximum clients/expired clients/active
-clients/inactive messages/received messages/sent messages/stored store/messages/count publish/messages/received
+clients/inactive messages/received messages/sent messages/stored store/messages/count store/messages/bytes publish/messages/received
 publish/messages/sent publish/messages/dropped publish/bytes/received publish/bytes/sent bytes/received bytes/sent
-subscriptions/count heap/current heap/maximum""".split() + ["retained messages/count"] + [
+subscriptions/count shared_subscriptions/count heap/current heap/maximum""".split() + ["retained messages/count"] + [
     "load/%s/%s" % (what, span) for span in ("1min", "5min", "15min") for what in (
         "messages/received", "messages/sent", "publish/received", "publish/sent", "publish/dropped", "bytes/received",
         "bytes/sent", "sockets", "connections")]
@@ -82,6 +82,9 @@ class Sys(unittest.TestCase):
         self.until_value("clients/maximum", lambda v: int(v) >= 2)
         self.until_value("load/publish/received/1min", lambda v: float(v) > 1)
         self.until_value("subscriptions/count", lambda v: int(v) >= 1)
+        c.subscribe("$share/g/sys/s")
+        self.until_value("shared_subscriptions/count", lambda v: int(v) == 1)
+        self.until_value("store/messages/bytes", lambda v: int(v) >= 600)
         live = watcher.get_publish()
         while live.retain:                                                  # the two of its SUBSCRIBE
             live = watcher.get_publish()
