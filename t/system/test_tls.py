@@ -120,6 +120,50 @@ class Handshake(Tls):
         self.assertEqual(r.returncode, 0, r.stderr)
         self.assertIn(b"Verify return code: 0 (ok)", r.stdout)
 
+    def openssl(self, *args):
+        """s_client with a pipe to type into; what it shows."""
+        p = subprocess.Popen(["openssl", "s_client", "-connect", "127.0.0.1:%d" % self.port(), *args], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.kill)
+        os.set_blocking(p.stdout.fileno(), False)
+        text = bytearray()
+
+        def see(what):
+            def look():
+                text.extend(p.stdout.read() or b"")
+                return text.find(what) >= 0
+            fubar.until("s_client shows %r" % what, look)
+            del text[:text.find(what) + len(what)]
+
+        def type_in(data):
+            p.stdin.write(data)
+            p.stdin.flush()
+        return type_in, see
+
+    def test_new_keys_within_a_connection(self):
+        """K: the client changes its keys, and asks the server to do the same."""
+        type_in, see = self.openssl("-tls1_3")
+        see(b"Verify return code")
+        type_in(m.connect_packet(self.name("c")))
+        see(b"\x20\x02\0\0")
+        for _ in range(3):
+            type_in(b"K\n")
+            see(b"KEYUPDATE")
+            type_in(m.packet(m.PINGREQ, 0))
+            see(b"\xd0\0")
+
+    def test_no_renegotiation(self):
+        since = self.broker.log.mark()
+        type_in, see = self.openssl("-tls1_2")
+        see(b"Verify return code")
+        type_in(m.connect_packet(self.name("c")))
+        see(b"\x20\x02\0\0")
+        type_in(b"R\n")
+        see(b"no renegotiation")
+        self.broker.log.wait("closed client=%s" % self.name("c"), since)
+
     def test_mosquitto_clients(self):
         common = ["-h", "127.0.0.1", "-p", str(self.port()), "--cafile", fubar.certificates().ca, "-t", self.name("t"), "-q", "1"]
         since = self.broker.log.mark()
@@ -305,6 +349,27 @@ class ClientCertificates(Tls):
             self.assertIn("UNKNOWN_CA", self.connect(listener, self.other.client_cert, self.other.client_key))
             self.broker.log.wait("reason=\"client certificate: (unable to get local issuer|certificate signature|self)", since)
 
+    def test_expired(self):
+        since = self.broker.log.mark()
+        cert = self.certs.path("expired.crt")
+        subprocess.run(["openssl", "x509", "-req", "-in", self.certs.path("client.csr"), "-CA", self.certs.ca, "-CAkey",
+                        self.certs.path("ca.key"), "-set_serial", "7", "-days", "-1", "-out", cert], check=True,
+                       capture_output=True)
+        self.assertIn("EXPIRED", self.connect("mqtts", cert, self.certs.client_key))
+        self.broker.log.wait("reason=\"client certificate: certificate has expired\"", since)
+
+    def test_certificate_of_a_server(self):
+        """Whoever has the key of some server of ours is not yet a client."""
+        cert = self.certs.path("as-server.crt")
+        with open(self.certs.path("as-server.ext"), "w", encoding="ascii") as f:
+            f.write("extendedKeyUsage=serverAuth\n")
+        subprocess.run(["openssl", "x509", "-req", "-in", self.certs.path("client.csr"), "-CA", self.certs.ca, "-CAkey",
+                        self.certs.path("ca.key"), "-set_serial", "8", "-days", "2", "-extfile",
+                        self.certs.path("as-server.ext"), "-out", cert], check=True, capture_output=True)
+        since = self.broker.log.mark()
+        self.assertNotEqual(self.connect("mqtts", cert, self.certs.client_key, user="alice", password="secret"), 0)
+        self.broker.log.wait("reason=\"client certificate: unsuitable certificate purpose\"", since)
+
     def test_name_is_user(self):
         ours = (self.certs.client_cert, self.certs.client_key)
         self.assertEqual(self.connect("mqtts2"), 5)
@@ -385,6 +450,14 @@ class Replaced(Tls):
         row = next(r for r in self.broker.admin_json("state")["tables"]["listeners"] if r["listener"].startswith("mqtts "))
         self.assertIn(row["certificate_days"], (1, 2))
         self.broker.log.wait("certificate expires soon listener=mqtts .*days=1")
+
+
+class Links(unittest.TestCase):
+    def test_the_supervisor_has_no_openssl(self):
+        needed = {name: subprocess.run(["readelf", "-d", fubar.program(name)], capture_output=True, text=True,
+                                       check=True).stdout for name in ("fubard", "fubar-worker")}
+        self.assertIn("libssl", needed["fubar-worker"])
+        self.assertNotRegex(needed["fubard"], "libssl|libcrypto")
 
 
 class BadStart(unittest.TestCase):
