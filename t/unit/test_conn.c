@@ -12,6 +12,7 @@
 #include "t/support/unit.h"
 #include "t/support/worker_fixture.h"
 #include "worker/session.h"
+#include "worker/stream.h"
 #include "worker/worker.h"
 
 static struct fx fx;
@@ -258,4 +259,75 @@ START_TEST(lingering)
 }
 END_TEST
 
-UNIT_MAIN("conn", packets_cut_anywhere, random_sizes_and_cuts, held_back, held_back_and_keep_alive, drops_and_keep_alive, ends, lingering)
+/* TCP through the face of a stream. */
+struct through {
+	struct stream stream;
+	int fd;
+};
+
+static ssize_t
+through_read(struct stream *s, void *p, size_t len)
+{
+	return tcp_read(container_of(s, struct through, stream)->fd, p, len);
+}
+
+static ssize_t
+through_writev(struct stream *s, const struct iovec *iov, int count)
+{
+	return tcp_writev(container_of(s, struct through, stream)->fd, iov, count);
+}
+
+static bool
+through_no(const struct stream *s)
+{
+	(void)s;
+	return false;
+}
+
+static const char *
+through_why(const struct stream *s)
+{
+	(void)s;
+	return "";
+}
+
+static void
+through_end(struct stream *s)
+{
+	(void)s;
+}
+
+static const struct stream_ops through_ops = { .read = through_read, .writev = through_writev, .more = through_no,
+	.unsent = through_no, .shutdown = through_end, .why = through_why, .free = through_end };
+
+/* A stream is read until it has nothing more: no room is kept for what did not come. */
+START_TEST(stream_holds_no_room)
+{
+	struct through t = { .stream.ops = &through_ops };
+	struct fx_client *c;
+	struct conn *conn;
+
+	fx_open(&fx, 1, &fake_net, NULL);
+	c = fx_client(&fx, 0, 0);
+	conn = container_of(fx.w[0].worker->conns.next, struct conn, link);
+	t.fd = conn->fd;
+	conn->stream = &t.stream;
+	fx.store.hold_opens = true;
+	fx_send(c, "CONNECT c clean");
+	fx_run(&fx);
+	ck_assert_int_eq(conn->state, CONN_OPENING);
+	ck_assert_ptr_null(conn->in);
+	fx.store.hold_opens = false;
+	fx_run(&fx);
+	fx_expect(c, "CONNACK 0");
+	fx_send(c, "SUBSCRIBE 1 t 0");
+	fx_expect(c, "SUBACK 1 0");
+	ck_assert_ptr_null(conn->in);
+	ck_assert_uint_eq(conn->out.cap, 0);
+	fx_client_close(c);
+	fx_run(&fx);
+	fx_close(&fx);
+}
+END_TEST
+
+UNIT_MAIN("conn", stream_holds_no_room, packets_cut_anywhere, random_sizes_and_cuts, held_back, held_back_and_keep_alive, drops_and_keep_alive, ends, lingering)
