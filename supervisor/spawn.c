@@ -19,6 +19,14 @@
 #define CHAN_FD 3
 #define OOM_SCORE "/proc/self/oom_score_adj"
 
+int
+spawn_oom_score(int ours, int less)
+{
+	if (ours >= 0)
+		return ours;
+	return ours + less < 0 ? ours + less : 0;
+}
+
 /* The score that a child is to have; "": ours. */
 static void
 oom_score(int less, char *out, size_t size)
@@ -29,8 +37,8 @@ oom_score(int less, char *out, size_t size)
 	out[0] = '\0';
 	if (f == NULL)
 		return;
-	if (fscanf(f, "%d", &score) == 1 && score < 0)
-		snprintf(out, size, "%d", score + less < 0 ? score + less : 0);
+	if (fscanf(f, "%d", &score) == 1 && spawn_oom_score(score, less) != score)
+		snprintf(out, size, "%d", spawn_oom_score(score, less));
 	fclose(f);
 }
 

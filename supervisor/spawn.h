@@ -13,6 +13,9 @@
  * out-of-memory killer (a negative score), the child is by oom_less less, so that it goes first. 0; FB_EIO and errno:
  * it was not started. */
 int spawn(const char *path, char *const argv[], int oom_less, int log_fd, pid_t *pid, int *chan_fd);
+/* The score of a child that is to be protected by less less than we are with ours; who is not protected has no more to
+ * lose: ours. */
+int spawn_oom_score(int ours, int less);
 /* Descriptors 0 to 3 are taken (with /dev/null if need be), so that nothing of ours gets one of them. */
 void spawn_reserve_fds(void);
 /* Raises the limit of descriptors as far as it goes; returns it. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * When does the watchdog get its food? (t/system/test_service.py has the datagrams.) */
+ * When does the watchdog get its food, and who is killed first when memory runs out? (t/system/test_service.py has the
+ * datagrams.) */
 #include "t/support/unit.h"
 
 #include "supervisor/service.h"
+#include "supervisor/spawn.h"
 
 #define S NS_PER_SEC
 
@@ -47,4 +49,14 @@ START_TEST(nobody_can_be_served_now)
 }
 END_TEST
 
-UNIT_MAIN("service", who_serves_is_well, who_serves_nobody_for_long_is_not, nobody_can_be_served_now)
+START_TEST(protection_is_shared_out)
+{
+	ck_assert_int_eq(spawn_oom_score(-500, 200), -300);
+	ck_assert_int_eq(spawn_oom_score(-500, 100), -400);
+	ck_assert_int_eq(spawn_oom_score(-150, 200), 0);
+	ck_assert_int_eq(spawn_oom_score(0, 200), 0);           /* nobody asked for any */
+	ck_assert_int_eq(spawn_oom_score(300, 200), 300);
+}
+END_TEST
+
+UNIT_MAIN("service", protection_is_shared_out, who_serves_is_well, who_serves_nobody_for_long_is_not, nobody_can_be_served_now)
