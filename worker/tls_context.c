@@ -127,17 +127,16 @@ set_session_context(SSL_CTX *ctx, const struct listener_config *l)
 	unsigned char id[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	const STACK_OF(X509_NAME) *names = SSL_CTX_get_client_CA_list(ctx);
+	const STACK_OF(X509_OBJECT) *known = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ctx));
 
 	EVP_DigestInit_ex(md, EVP_sha256(), NULL);
 	EVP_DigestUpdate(md, l->name, strlen(l->name) + 1);
 	EVP_DigestUpdate(md, l->client_cert, strlen(l->client_cert) + 1);
-	for (int i = 0; i < sk_X509_NAME_num(names); i++) {
-		const unsigned char *der;
-		size_t size;
+	for (int i = 0; i < sk_X509_OBJECT_num(known); i++) {
+		const X509 *x = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(known, i));
 
-		if (X509_NAME_get0_der(sk_X509_NAME_value(names, i), &der, &size) == 1)
-			EVP_DigestUpdate(md, der, size);
+		if (x != NULL && X509_digest(x, EVP_sha256(), id, &len) == 1)
+			EVP_DigestUpdate(md, id, len);
 	}
 	EVP_DigestFinal_ex(md, id, &len);
 	EVP_MD_CTX_free(md);

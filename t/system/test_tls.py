@@ -19,6 +19,11 @@ RESUMES = "tls_resumed"
 BIG = 1 << 20
 
 
+def slurp(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
 def context(ca=None, cert=None, key=None, version=None):
     c = ssl.create_default_context(cafile=ca or fubar.certificates().ca)
     if cert:
@@ -383,6 +388,32 @@ class ClientCertificates(Tls):
         self.assertEqual(self.connect("mqtts3", self.other.client_cert, self.other.client_key, user="alice",
                                       password="secret"), 0)
 
+    def test_ticket_is_worth_nothing_to_other_authorities(self):
+        """Nor is it when the authorities of its listener were replaced."""
+        dir = tempfile.mkdtemp(prefix="fubar-c-")
+        self.addCleanup(shutil.rmtree, dir)
+        ca, c = os.path.join(dir, "ca.crt"), self.certs
+        shutil.copy(c.ca, ca)
+        settings = {"listeners.mqtts.ca": ca, "listeners.mqtts.client_cert": "required"}
+        tls = context(cert=c.client_cert, key=c.client_key, version=ssl.TLSVersion.TLSv1_2)
+        with fubar.Broker(transport="tls", workers=1, settings=settings) as broker:
+            def shake(session):
+                with socket.create_connection(("127.0.0.1", broker.read_port("mqtts"))) as sock:
+                    with tls.wrap_socket(sock, server_hostname="127.0.0.1", session=session) as s:
+                        return s.session, s.session_reused
+            session = shake(None)[0]
+            self.assertTrue(shake(session)[1])
+            shutil.copy(self.other.ca, ca)      # of the same name
+            broker.admin("reload")
+
+            def refused():
+                try:
+                    shake(session)
+                except (ssl.SSLError, ConnectionError):
+                    return True
+                return False
+            fubar.until("the client is refused", refused)
+
     def test_ticket_of_another_listener_is_not_taken(self):
         """Else a client without a certificate could resume where one is required."""
         tls = context(version=ssl.TLSVersion.TLSv1_2)
@@ -428,8 +459,8 @@ class Replaced(Tls):
         live.ping()
         # What does not work changes nothing, and is said: by the answer and in the log.
         for name, text, why in ((cert, b"nonsense", "no start line"), (key, b"nonsense", "DECODER routines|no start line|unsupported"),
-                                (key, open(fubar.certificates().key, "rb").read(), "is not the key of the certificate")):
-            good = open(name, "rb").read()
+                                (key, slurp(fubar.certificates().key), "is not the key of the certificate")):
+            good = slurp(name)
             with open(name, "wb") as f:
                 f.write(text)
             since = broker.log.mark()
