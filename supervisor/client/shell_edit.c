@@ -211,7 +211,6 @@ history_path(void)
 	const char *state = getenv("XDG_STATE_HOME");
 	const char *home = getenv("HOME");
 	char path[1024];
-	size_t dirs = 0;
 
 	if (own != NULL)
 		return *own != 0 ? mem_strdup(own) : NULL;
@@ -225,7 +224,7 @@ history_path(void)
 		if (*p != '/')
 			continue;
 		*p = 0;
-		dirs += mkdir(path, 0700) == 0;
+		(void)mkdir(path, 0700);        /* the file itself says what is wrong */
 		*p = '/';
 	}
 	return mem_strdup(path);
