@@ -21,6 +21,7 @@ struct cluster_pub {
 	struct slice payload;
 	struct slice props;
 	struct slice origin_id;         /* client id of the publisher, for no-local; may be empty */
+	struct slice sender;            /* client id of who published it here; travels as origin_id with direct messages */
 	uint64_t traced_ns;             /* wall clock of its arrival, if it is traced; 0: it is not */
 	uint64_t matched_ns;            /* the same of when this worker matched its topic; stays here */
 	uint64_t expires_s;             /* wall clock, 0: never */

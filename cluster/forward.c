@@ -265,7 +265,9 @@ publish_qos0(struct forward *f, const struct cluster_pub *p, uint64_t set)
 unsigned
 forward_publish(struct forward *f, const struct cluster_pub *p, uint64_t cookie, uint64_t also)
 {
-	uint64_t set = also | ((f->live | f->gone) != 0 ? routes_match(f->routes, p->topic) : 0);
+	bool id = false;
+	uint64_t set = also | ((f->live | f->gone) != 0 ? routes_match_id(f->routes, p->topic, &id) : 0);
+	struct cluster_pub direct;
 	struct held *h;
 
 	if (p->qos == 0) {
@@ -275,6 +277,12 @@ forward_publish(struct forward *f, const struct cluster_pub *p, uint64_t cookie,
 	set = (set & (f->live | f->gone)) | f->loading;
 	if (set == 0)
 		return 0;
+	/* Who gets a direct message asks whose it is. */
+	if (__builtin_expect(id, 0) && p->origin_id.len == 0) {
+		direct = *p;
+		direct.origin_id = p->sender;
+		p = &direct;
+	}
 	h = held_new(p, cookie, also);
 	for (; set != 0; set &= set - 1) {
 		unsigned slot = (unsigned)__builtin_ctzll(set);

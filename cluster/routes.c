@@ -168,16 +168,27 @@ routes_drop(struct routes *r, unsigned slot)
 }
 
 uint64_t
-routes_match(const struct routes *r, struct slice topic)
+routes_match_id(const struct routes *r, struct slice topic, bool *id)
 {
 	uint64_t set = 0;
 
+	*id = false;
 	if (r->names.count != 0) {
 		uint64_t name = routes_name(&r->key, topic);
+		uint64_t ids = get(r, routes_id_of_name(name));
 
-		set = get(r, name) | get(r, routes_id_of_name(name));
+		*id = ids != 0;
+		set = get(r, name) | ids;
 	}
 	return set | patterns_match(r->patterns, topic);
+}
+
+uint64_t
+routes_match(const struct routes *r, struct slice topic)
+{
+	bool id;
+
+	return routes_match_id(r, topic, &id);
 }
 
 bool

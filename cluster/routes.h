@@ -22,6 +22,8 @@ void routes_del_pattern(struct routes *r, unsigned slot, const struct pattern *p
 void routes_drop(struct routes *r, unsigned slot);              /* forgets all that this slot wants */
 /* The set of slots that want this topic: bit n is slot n. */
 uint64_t routes_match(const struct routes *r, struct slice topic);
+/* The same; *id: one of them has a client of that id. */
+uint64_t routes_match_id(const struct routes *r, struct slice topic, bool *id);
 size_t routes_count(const struct routes *r, unsigned slot);
 size_t routes_total(const struct routes *r);                    /* of all slots */
 size_t routes_bytes(const struct routes *r);                    /* of the exact names */

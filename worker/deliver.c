@@ -21,6 +21,7 @@ struct hand {
 	const struct cluster_pub *p;
 	struct msg *msg;                /* our reference, or NULL */
 	bool many;                      /* more than one recipient: worth encoding once */
+	bool direct;                    /* to the session in hand: it has no subscription to it */
 };
 
 static struct msg *
@@ -53,6 +54,11 @@ send_qos0(struct hand *h, struct conn *c, bool retain)
 
 	if (conn_pending(c) > (size_t)h->w->config.output_bytes) {
 		METRIC_ADD(dropped_slow_reader, 1);
+		return false;
+	}
+	/* Direct messages leave room for the others. */
+	if (__builtin_expect(h->direct, 0) && conn_pending(c) > (size_t)h->w->config.output_bytes / 2) {
+		METRIC_ADD(dropped_direct, 1);
 		return false;
 	}
 	METRIC_ADD(publish_out_qos0, 1);
@@ -106,13 +112,36 @@ send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, boo
 }
 
 static void
-drop_first(struct worker *w, struct flow *f)
+drop(struct worker *w, struct queued old)
 {
-	struct queued old = flow_pop(f);
-
 	if (old.lease != 0)
 		shared_done(w, old.lease);
 	msg_drop(old.msg);
+}
+
+static void
+drop_oldest(struct worker *w, struct flow *f, unsigned sender)
+{
+	struct queued old;
+
+	if (flow_take_oldest(f, sender, &old))
+		drop(w, old);
+}
+
+/* Direct messages have a share of their own of each queue, and each sender a part of that: whoever sends them can push
+ * out no others than his own, but for the oldest direct ones. */
+static void
+limit_direct(struct worker *w, struct flow *f, uint8_t sender)
+{
+	while (flow_direct_of(f, sender) > (uint64_t)w->config.direct_limit) {
+		METRIC_ADD(dropped_direct, 1);
+		drop_oldest(w, f, sender);
+	}
+	while (f->direct_queued > 1 && (f->direct_queued > (uint64_t)w->config.buffer_limit ||
+	    f->direct_bytes > (uint64_t)w->config.buffer_bytes)) {
+		METRIC_ADD(dropped_direct, 1);
+		drop_oldest(w, f, FLOW_DIRECT);
+	}
 }
 
 /* To the queue; the oldest give way. */
@@ -120,17 +149,38 @@ static void
 enqueue(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool retain, bool aside, uint32_t lease)
 {
 	struct flow *f = s->flow;
+	uint32_t direct;
 
 	flow_push(f, m, qos, retain, aside);
 	if (trace_msg_has(m))
 		trace_msg_to(w, s, m, TRACE_QUEUED);
 	if (lease != 0)
 		flow_lease_last(f, lease);
-	while (flow_queued(f) > 1 && (flow_queued(f) > (uint64_t)w->config.buffer_limit ||
-	    f->queue_bytes > (uint64_t)w->config.buffer_bytes)) {
+	direct = f->direct_queued;
+	while (flow_queued(f) - direct > 1 && (flow_queued(f) - direct > (uint64_t)w->config.buffer_limit ||
+	    f->queue_bytes - f->direct_bytes > (uint64_t)w->config.buffer_bytes)) {
 		METRIC_ADD(dropped_queue_full, 1);
-		drop_first(w, f);
+		drop_oldest(w, f, FLOW_SUBSCRIBED);
 	}
+}
+
+static void
+enqueue_direct(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool aside, uint8_t sender)
+{
+	flow_push(s->flow, m, qos, false, aside);
+	flow_direct_last(s->flow, sender);
+	if (trace_msg_has(m))
+		trace_msg_to(w, s, m, TRACE_QUEUED);
+	limit_direct(w, s->flow, sender);
+}
+
+/* Which of a queue's senders that is. */
+static uint8_t
+sender_of(const struct cluster_pub *p)
+{
+	struct slice id = p->sender.len > 0 ? p->sender : p->origin_id;
+
+	return (uint8_t)(1 + rand_hash(id.p, id.len) % FLOW_SENDERS);
 }
 
 static void
@@ -149,7 +199,10 @@ to_session(struct hand *h, struct session *s, uint8_t qos, bool retain, bool asi
 	if (is_online(s) && !aside && flow_first(s->flow) == NULL &&
 	    send_window(w, s, hand_msg(h), qos, retain, 0))
 		return;
-	enqueue(w, s, hand_msg(h), qos, retain, aside, 0);
+	if (h->direct)
+		enqueue_direct(w, s, hand_msg(h), qos, aside, sender_of(h->p));
+	else
+		enqueue(w, s, hand_msg(h), qos, retain, aside, 0);
 }
 
 void
@@ -245,8 +298,12 @@ match(struct worker *w, const struct cluster_pub *p)
 		for (uint32_t k = 0; k < filters[i]->count; k++)
 			add_recipient(w, subs[k]->session, subs[k]->qos);
 	}
-	if (direct != NULL)
+	if (direct != NULL) {
+		n = w->rcpt_count;
 		add_recipient(w, direct, p->qos);
+		if (n < w->rcpt_count)
+			w->rcpts[n].direct = true;
+	}
 	return groups;
 }
 
@@ -278,6 +335,7 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
 			continue;
 		if (p->retain && s->flow != NULL && s->flow->replays != NULL)
 			retain_note_live(s, p->topic);
+		h.direct = w->rcpts[i].direct;
 		to_session(&h, s, qos, false, aside);   /* retain is off for live subscribers [MQTT-3.3.1-9] */
 	}
 	for (int i = 0; i < 4; i++)
@@ -309,7 +367,7 @@ deliver_pump(struct worker *w, struct session *s)
 		return;
 	while ((q = flow_first(f)) != NULL) {
 		if (rights_apply(w, RIGHT_RECEIVE) && !rights_may_receive(w, s, msg_pub(q->msg).topic)) {
-			drop_first(w, f);       /* it came before a rule that forbids it */
+			drop(w, flow_pop(f));   /* it came before a rule that forbids it */
 			continue;
 		}
 		if (!send_window(w, s, q->msg, q->qos, q->retain, q->lease))

@@ -187,7 +187,7 @@ do_publish(struct conn *c, const struct frame *f, struct violation *v)
 		return FB_EPROTO;
 	}
 	pub = (struct cluster_pub){ .topic = p.topic, .payload = p.payload, .props = p.props, .qos = p.qos,
-		.retain = p.retain };
+		.retain = p.retain, .sender = session_id(c->session) };
 	METRIC_ADD(publish_bytes_in, p.payload.len);
 	if (trace_any(w))
 		trace_publish(w, c->session, &pub);

@@ -42,6 +42,7 @@ flow_free(struct flow *f)
 	}
 	mem_free(f->window);
 	mem_free(f->queue);
+	mem_free(f->direct_of);
 	bitmap_fini(&f->received);
 	mem_free(f);
 }
@@ -197,6 +198,45 @@ flow_lease_last(struct flow *f, uint32_t lease)
 	queue_at(f, f->queue_tail - 1)->lease = lease;
 }
 
+void
+flow_direct_last(struct flow *f, uint8_t sender)
+{
+	struct queued *q = queue_at(f, f->queue_tail - 1);
+
+	if (f->direct_of == NULL)
+		f->direct_of = mem_zalloc((FLOW_SENDERS + 1) * sizeof *f->direct_of);
+	q->direct = sender;
+	f->direct_queued++;
+	f->direct_bytes += msg_cost(q->msg);
+	if (f->direct_of[sender] < UINT16_MAX)
+		f->direct_of[sender]++;
+}
+
+static bool
+is_of(const struct queued *q, unsigned sender)
+{
+	return sender == FLOW_DIRECT ? q->direct != 0 : q->direct == sender;
+}
+
+/* Those before it move up by one. */
+bool
+flow_take_oldest(struct flow *f, unsigned sender, struct queued *out)
+{
+	uint32_t pos = f->queue_head;
+	struct queued found;
+
+	while (pos != f->queue_tail && !is_of(queue_at(f, pos), sender))
+		pos++;
+	if (pos == f->queue_tail)
+		return false;
+	found = *queue_at(f, pos);
+	for (; pos != f->queue_head; pos--)
+		*queue_at(f, pos) = *queue_at(f, pos - 1);
+	*queue_at(f, f->queue_head) = found;
+	*out = flow_pop(f);
+	return true;
+}
+
 struct queued *
 flow_first(struct flow *f)
 {
@@ -210,11 +250,19 @@ flow_pop(struct flow *f)
 	uint32_t cost = msg_cost(q.msg);
 
 	f->queue_bytes -= cost;
+	if (q.direct != 0) {
+		f->direct_queued--;
+		f->direct_bytes -= cost;
+		if (f->direct_of[q.direct] > 0)
+			f->direct_of[q.direct]--;
+	}
 	METRIC_SUB(queued, 1);
 	METRIC_SUB(queued_bytes, cost);
 	if (f->queue_head == f->queue_tail) {
 		mem_free(f->queue);
+		mem_free(f->direct_of);
 		f->queue = NULL;
+		f->direct_of = NULL;
 		f->queue_room = 0;
 	}
 	return q;

@@ -29,9 +29,21 @@ int flow_restore_slot(struct flow *f, uint64_t seq, struct msg *m, uint8_t qos, 
 void flow_push(struct flow *f, struct msg *m, uint8_t qos, bool retain, bool aside);
 /* The one that was pushed last is leased. */
 void flow_lease_last(struct flow *f, uint32_t lease);
+/* What flow_push() pushed is a direct message. Senders are told apart by a hash: 1 to FLOW_SENDERS. */
+#define FLOW_SENDERS 255u
+void flow_direct_last(struct flow *f, uint8_t sender);
+/* Takes the oldest of those off the queue, wherever it stands; false: there is none. The reference is the caller's. */
+enum { FLOW_SUBSCRIBED = 0, FLOW_DIRECT = FLOW_SENDERS + 1 /* of any sender */ };
+bool flow_take_oldest(struct flow *f, unsigned sender, struct queued *out);
 /* The first, or NULL; then flow_pop() takes it off: the reference is the caller's. */
 struct queued *flow_first(struct flow *f);
 struct queued flow_pop(struct flow *f);
+
+static inline uint32_t
+flow_direct_of(const struct flow *f, uint8_t sender)
+{
+	return f->direct_of != NULL ? f->direct_of[sender] : 0;
+}
 
 static inline uint32_t
 flow_queued(const struct flow *f)

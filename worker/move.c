@@ -202,6 +202,8 @@ activate(struct move *m)
 			struct queued q = flow_pop(held);
 
 			flow_push(s->flow, q.msg, q.qos, q.retain, false);
+			if (q.direct != 0)
+				flow_direct_last(s->flow, q.direct);
 			msg_drop(q.msg);
 		}
 		if (held != NULL)

@@ -42,6 +42,7 @@ struct queued {
 	uint8_t qos;
 	bool retain;
 	bool aside;                     /* came after its sender's mark in a move: not shipped */
+	uint8_t direct;                 /* a direct message: which of the FLOW_SENDERS sent it; 0: a subscribed one */
 	uint32_t lease;                 /* as in struct inflight */
 };
 
@@ -60,6 +61,9 @@ struct flow {
 	uint32_t queue_head;
 	uint32_t queue_tail;
 	uint64_t queue_bytes;
+	uint64_t direct_bytes;          /* of which are direct messages */
+	uint32_t direct_queued;
+	uint16_t *direct_of;            /* how many of each sender; NULL: no direct messages wait */
 	struct bitmap received;         /* QoS 2 packet ids from the client, until PUBREL */
 	struct timer expiry;            /* while offline */
 	struct list orphans;            /* struct waiting: QoS 2 publishes whose connection ended before PUBREC */

@@ -125,6 +125,8 @@ shared_return_leases(struct worker *w, struct session *s, const struct shared_gr
 		} else {
 			flow_push(f, q.msg, q.qos, q.retain, q.aside);
 			flow_lease_last(f, q.lease);
+			if (q.direct != 0)
+				flow_direct_last(f, q.direct);
 		}
 		msg_drop(q.msg);
 	}

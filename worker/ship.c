@@ -6,7 +6,7 @@
 
 #define PART_BYTES (32 * 1024)
 
-enum item { ITEM_WINDOW = 1, ITEM_SLOT, ITEM_RECEIVED, ITEM_QUEUED };
+enum item { ITEM_WINDOW = 1, ITEM_SLOT, ITEM_RECEIVED, ITEM_QUEUED, ITEM_DIRECT /* u8 sender, then as QUEUED */ };
 
 struct part {
 	struct buf b;
@@ -96,7 +96,9 @@ ship_encode(struct flow *f, struct slice lead, ship_emit_fn *emit, void *arg)
 
 		if (q->aside)
 			continue;
-		buf_put_u8(&p.b, ITEM_QUEUED);
+		buf_put_u8(&p.b, q->direct != 0 ? ITEM_DIRECT : ITEM_QUEUED);
+		if (q->direct != 0)
+			buf_put_u8(&p.b, q->direct);
 		buf_put_u8(&p.b, q->qos);
 		buf_put_u8(&p.b, q->retain);
 		put_msg(&p.b, q->msg);
@@ -168,7 +170,7 @@ take_queued(struct flow *f, struct slice *s)
 int
 ship_decode(struct flow *f, struct slice s)
 {
-	uint8_t item;
+	uint8_t item, sender;
 	uint16_t id;
 	int err = 0;
 
@@ -184,6 +186,11 @@ ship_decode(struct flow *f, struct slice s)
 			err = slice_take_le16(&s, &id);
 			if (err == 0)
 				bitmap_put(&f->received, id);
+			break;
+		case ITEM_DIRECT:
+			err = slice_take_u8(&s, &sender) != 0 || sender == 0 ? FB_EPROTO : take_queued(f, &s);
+			if (err == 0)
+				flow_direct_last(f, sender);
 			break;
 		case ITEM_QUEUED:
 			err = take_queued(f, &s);

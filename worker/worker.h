@@ -34,6 +34,7 @@ struct recipient {
 	struct session *session;
 	uint8_t qos;                    /* highest of its matching subscriptions */
 	uint8_t options;
+	bool direct;                    /* no subscription: its id is the topic */
 };
 
 struct worker {

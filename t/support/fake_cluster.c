@@ -230,6 +230,8 @@ pub_copy(uint8_t *bytes, const struct cluster_pub *p)
 {
 	struct cluster_pub copy = *p;
 
+	copy.sender = slice_of(NULL, 0);
+
 	copy.topic = place(&bytes, p->topic);
 	copy.payload = place(&bytes, p->payload);
 	copy.props = place(&bytes, p->props);

@@ -159,6 +159,77 @@ class Direct(fubar.TestCase):
         self.assertEqual(got, list(range(sent)))
 
 
+class Quota(fubar.TestCase):
+    broker_options = {"workers": 2, "settings": {"session.buffer_limit": "10", "session.direct_limit": "3",
+                                                 "session.max_inflight": "1"}}
+
+    def waiting(self, cid, count):
+        fubar.until("%d wait" % count, lambda: self.broker.sessions()[cid]["queued"] == count)
+
+    def test_senders_have_a_share(self):
+        for slot in range(2):
+            cid = self.name("d%d" % slot)
+            d = self.broker.on_worker(slot, cid, clean=False)
+            self._clients.append(d)
+            d.subscribe(("t", 1))
+            d.disconnect()
+            eve, ann, pub = [self.broker.on_worker(0, self.name(n + str(slot))) for n in ("eve", "ann", "pub")]
+            self._clients += [eve, ann, pub]
+            for i in range(10):
+                pub.publish("t", "t%d" % i, 1)
+                eve.publish(cid, "eve%d" % i, 1 + i % 2)
+                if i < 2:
+                    ann.publish(cid, "ann%d" % i, 1)
+            self.waiting(cid, 15)
+            for i in range(10, 12):         # the oldest subscribed ones give way to these, no direct ones
+                pub.publish("t", "t%d" % i, 1)
+            self.waiting(cid, 15)
+            d = self.broker.on_worker(slot, cid, clean=False)
+            self._clients.append(d)
+            got = [d.get_publish().payload.decode() for _ in range(15)]
+            self.assertEqual([g for g in got if g[0] == "t"], ["t%d" % i for i in range(2, 12)])
+            self.assertEqual([g for g in got if g[0] == "e"], ["eve7", "eve8", "eve9"])
+            self.assertEqual([g for g in got if g[0] == "a"], ["ann0", "ann1"])
+            self.assertEqual(got[-4:], ["t9", "eve9", "t10", "t11"])
+
+    def test_many_senders(self):
+        cid = self.name("d")
+        self.connected(cid, clean=False).disconnect()
+        for i in range(12):
+            c = self.connected(self.name("s%d" % i))
+            c.publish(cid, "m%d" % i, 1)
+            c.disconnect()
+        self.waiting(cid, 10)
+        d = self.connected(cid, clean=False)
+        self.assertEqual([d.get_publish().payload.decode() for _ in range(10)], ["m%d" % i for i in range(2, 12)])
+
+    def test_a_subscriber_to_its_own_name(self):
+        # What it subscribed to is no direct message.
+        cid = self.name("d")
+        d = self.connected(cid, clean=False)
+        d.subscribe((cid, 1))
+        d.disconnect()
+        pub = self.connected()
+        for i in range(8):
+            pub.publish(cid, "m%d" % i, 1)
+        self.waiting(cid, 8)
+
+    def test_they_move_with_the_session(self):
+        cid = self.name("d")
+        d = self.broker.on_worker(0, cid, clean=False)
+        d.disconnect()
+        pub = self.connected()
+        for i in range(3):
+            pub.publish(cid, "m%d" % i, 1)
+        d = self.broker.on_worker(1, cid, clean=False)
+        d.close()
+        for i in range(3, 5):
+            pub.publish(cid, "m%d" % i, 1)
+        d = self.connected(cid, clean=False)
+        got = {d.get_publish().payload.decode() for _ in range(4)}
+        self.assertIn("m4", got)
+
+
 class DirectPublic(fubar.TestCase):
     def test_names_and_topics_are_one_space(self):
         self.broker.admin("settings", "set", "features.direct_public", "true")

@@ -219,5 +219,54 @@ START_TEST(the_queue_is_a_ring)
 }
 END_TEST
 
-UNIT_MAIN("flow", ids_in_sequence_and_a_limit, ids_wrap, all_ids_in_use, random_acknowledgements, walking_the_window,
+/* Against a plain array: of which sender, in which order. */
+START_TEST(direct_messages_are_counted_apart)
+{
+	struct flow *f = flow_new(NULL, NULL);
+	uint8_t sender[200];
+	uint64_t number[200];
+	unsigned count = 0;
+	struct rand r;
+
+	rand_seed(&r, 6);
+	f->queue_head = f->queue_tail = UINT32_MAX - 100;
+	for (unsigned i = 0; i < 20000; i++) {
+		const struct cluster_pub p = { .topic = SLICE_LIT("t"), .expires_s = i };
+		unsigned what = (unsigned)rand_below(&r, 6), at = 0, of = 0;
+		struct queued q;
+
+		if (count < 200 && what < 3) {
+			struct msg *m = msg_new(&p);
+
+			sender[count] = (uint8_t)(what == 0 ? 0 : 1 + rand_below(&r, 3));
+			number[count] = i;
+			flow_push(f, m, 1, false, false);
+			if (sender[count] != 0)
+				flow_direct_last(f, sender[count]);
+			count++;
+			msg_drop(m);
+			continue;
+		}
+		what = (unsigned)rand_below(&r, 5);
+		while (at < count && (what == 4 ? sender[at] == 0 : sender[at] != what))
+			at++;
+		if (at == count) {
+			ck_assert(!flow_take_oldest(f, what == 4 ? FLOW_DIRECT : what, &q));
+			continue;
+		}
+		ck_assert(flow_take_oldest(f, what == 4 ? FLOW_DIRECT : what, &q));
+		ck_assert(q.msg->expires_s == number[at] && q.direct == sender[at]);
+		msg_drop(q.msg);
+		count--;
+		memmove(sender + at, sender + at + 1, count - at);
+		memmove(number + at, number + at + 1, (count - at) * sizeof number[0]);
+		for (unsigned k = 0; k < count; k++)
+			of += sender[k] == 2;
+		ck_assert(flow_queued(f) == count && flow_direct_of(f, 2) == of);
+	}
+	flow_free(f);
+}
+END_TEST
+
+UNIT_MAIN("flow", direct_messages_are_counted_apart, ids_in_sequence_and_a_limit, ids_wrap, all_ids_in_use, random_acknowledgements, walking_the_window,
     restored, the_queue_is_a_ring)
