@@ -154,12 +154,13 @@ help(const struct options *o)
 {
 	size_t skip = is_help_word(o) ? 1 : 0;
 
-	fputs(usage_text, stdout);
-	puts("Words may be shortened while they stay unique. Commands:");
-	if (!words_help(stdout, o->count - skip, o->words + skip)) {
-		fputs("no command begins so; without words, --help shows all\n", stderr);
+	if (!words_help(NULL, o->count - skip, o->words + skip)) {
+		fputs("fubar-admin: no command begins so; without words, --help shows all\n", stderr);
 		return TOOL_USAGE;
 	}
+	fputs(usage_text, stdout);
+	puts("Words may be shortened while they stay unique. Commands:");
+	words_help(stdout, o->count - skip, o->words + skip);
 	puts("Exit codes: 0 done, 1 refused, 2 usage, 3 no daemon. More in fubar-admin(8).");
 	return TOOL_DONE;
 }

@@ -34,7 +34,7 @@ const char options_help[] =
 	"  -h, --help               print this and exit\n"
 	"\n"
 	"It runs in the foreground and prints \"fubard: ready\" when it serves. SIGTERM stops it, SIGHUP reads the\n"
-	"configuration again, SIGUSR1 opens the log file anew. See fubard(8).\n";
+	"configuration again, SIGUSR1 opens the log files anew. See fubard(8).\n";
 
 enum { OPT_SET = 256, OPT_BIND, OPT_DOCTOR, OPT_VERSION, OPT_KEY, OPT_LATER = OPT_KEY + 16 };
 

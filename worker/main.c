@@ -48,7 +48,7 @@ main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "--check-tls") == 0)
 		return check_tls();
 	if (argc != 3 || strcmp(argv[1], "--slot") != 0) {
-		fprintf(stderr, "fubar-worker: is started by fubard, not by hand\n");
+		fprintf(stderr, "fubar-worker is started by fubard, not by hand\n");
 		return 2;
 	}
 	snprintf(who, sizeof who, "worker %s", argv[2]);

@@ -259,7 +259,7 @@ words_help(FILE *f, size_t argc, char *const *argv)
 			s.in[c] = nth_word(info[c].words, n, word) && strncmp(word, argv[n], strlen(argv[n])) == 0;
 		any = any || s.in[c];
 	}
-	for (size_t c = 0; c < ADMIN_COMMAND_COUNT; c++)
+	for (size_t c = 0; c < ADMIN_COMMAND_COUNT && f != NULL; c++)
 		if (s.in[c])
 			fprintf(f, "  %s%s%s\n      %s\n", info[c].words, info[c].args[0] != '\0' ? " " : "",
 			    info[c].args, info[c].help);

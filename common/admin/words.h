@@ -28,7 +28,8 @@ const struct admin_info *admin_info(enum admin_command c);
  * prefix. 0; FB_ESYNTAX: none or several match, or the arguments are wrong: error says what was possible. */
 int words_match(size_t argc, char *const *argv, enum admin_command *out, size_t *used, char *error, size_t error_size);
 
-/* The commands that begin with these words (none: all), with arguments and help; false: there is none. */
+/* The commands that begin with these words (none: all), with arguments and help, to f unless NULL; false:
+ * there is none. */
 bool words_help(FILE *f, size_t argc, char *const *argv);
 
 #endif

@@ -173,6 +173,8 @@ class AdminTool(unittest.TestCase):
             self.assertEqual(r.returncode, 2, args)
             self.assertTrue(r.stderr.startswith("fubar-admin: "), args)
         self.assertIn("session", tool("sesion").stderr)
+        r = tool("--help", "nonsense")
+        self.assertEqual((r.returncode, r.stdout, r.stderr.count("\n")), (2, "", 1))
 
     def test_no_daemon(self):
         for args in (["--socket", "/nonexistent/admin.sock"], ["--run-dir", "/nonexistent"]):

@@ -106,6 +106,7 @@ START_TEST(help_is_of_what_was_typed)
 
 	ck_assert(words_help(f, 1, argv));
 	ck_assert(!words_help(f, 1, none));
+	ck_assert(words_help(NULL, 1, argv));
 	fclose(f);
 	ck_assert_ptr_nonnull(strstr(out, "acl set PREFIX allow|deny"));
 	ck_assert_ptr_null(strstr(out, "account"));
