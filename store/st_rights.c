@@ -129,6 +129,7 @@ struct right_change {
 	struct store *store;
 	uint64_t id;
 	struct right_rule rule;         /* its slices are in bytes; place 0: not named */
+	uint32_t moved_from;            /* 0: it was at no other place */
 	const char *why;                /* it was refused */
 	uint8_t bytes[];
 };
@@ -218,7 +219,8 @@ run_set(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 		op->code = FB_EEXIST;
 		return 0;
 	}
-	if (same != 0 && same != r->place) {
+	c->moved_from = same != r->place ? same : 0;
+	if (c->moved_from != 0) {
 		rc = del_place(x, same);
 		if (rc != 0)
 			return rc;
@@ -253,13 +255,18 @@ run_del(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 	return 0;
 }
 
-/* A set may have moved the rule: all are sent again. A change of the rules is rare. */
+/* One that moves is for a moment at both places, never at none. */
 static void
-tell_all(struct store *s)
+tell_all(const struct right_change *c)
 {
-	for (struct slot *t = slots_next(s, NULL); t != NULL; t = slots_next(s, t))
-		while (rights_send_all(t) == FB_EAGAIN)
-			continue;
+	bool set = c->op.run == run_set;
+	const struct right_rule old = { .place = c->moved_from };
+
+	for (struct slot *t = slots_next(c->store, NULL); t != NULL; t = slots_next(c->store, t)) {
+		send_rule(t, set ? IPC_RIGHT_SET : IPC_RIGHT_DEL, &c->rule);
+		if (c->moved_from != 0)
+			send_rule(t, IPC_RIGHT_DEL, &old);
+	}
 }
 
 static void
@@ -268,7 +275,7 @@ done_change(struct batch_op *op)
 	struct right_change *c = container_of(op, struct right_change, op);
 
 	if (op->code == 0)
-		tell_all(c->store);
+		tell_all(c);
 	admin_done(c->store, c->id, op->code, op->code == FB_ENOENT ? "no such rule" : c->why);
 	mem_free(c);
 }
