@@ -38,6 +38,7 @@ UNIT_TESTS += t/unit/test_reload
 UNIT_TESTS += t/unit/test_restart
 UNIT_TESTS += t/unit/test_service
 UNIT_TESTS += t/unit/test_right
+UNIT_TESTS += t/unit/test_shell
 UNIT_TESTS += t/unit/test_slice
 UNIT_TESTS += t/unit/test_target
 UNIT_TESTS += t/unit/test_traffic
@@ -70,6 +71,7 @@ t_unit_test_cli_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_hist_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_ledger_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_seq_LDADD = $(CLIENT_TEST_LIBS)
+t_unit_test_shell_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_target_LDADD = $(CLIENT_TEST_LIBS)
 t_unit_test_traffic_LDADD = $(CLIENT_TEST_LIBS)
 

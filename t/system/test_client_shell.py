@@ -200,14 +200,14 @@ class Terminal(Case):
         self.open()
 
     def open(self):
-        env = dict(os.environ, TERM="xterm", FUBAR_CLIENT_HISTORY=self.history, LC_ALL="C.UTF-8", HOME=self.dir.name)
+        env = dict(fubar.sanitizer_env(self.dir.name), TERM="xterm", FUBAR_CLIENT_HISTORY=self.history, LC_ALL="C.UTF-8", HOME=self.dir.name)
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.execve(CLIENT, self.args(), env)
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
         self.addCleanup(self.end, self.pid, self.fd)
         self.text = ""
-        self.expect("fubar> ")
+        self.prompt("fubar> ")
 
     def end(self, pid, fd):
         os.close(fd)
@@ -232,20 +232,25 @@ class Terminal(Case):
         out, self.text = self.text[:at], self.text[at:]
         return out
 
+    def prompt(self, what):
+        """The shell is ready for keys: libedit shows the prompt a moment before it takes the terminal."""
+        self.expect(what)
+        fubar.until("no echo", lambda: not termios.tcgetattr(self.fd)[3] & termios.ECHO, every=0.002)
+
     def pub(self, topic, text):
         subprocess.run([CLIENT, "pub", *self.args()[2:], "-t", topic, "-m", text, "-q", "1"], check=True)
 
     def connect(self, name="a"):
         self.type("connect @%s -i %s%s\n" % (name, self.name(), name))
         self.expect("@%s connected" % name)
-        self.expect("@%s> " % name)
+        self.prompt("@%s> " % name)
 
     def test_a_message_while_typing(self):
         t = self.name() + "/t"
         self.connect()
         self.type("subscribe %s\n" % t)
         self.expect("@a subscribed")
-        self.expect("@a> ")
+        self.prompt("@a> ")
         self.type("echo half a li")
         self.expect("half a li")
         self.pub(t, "in between")
@@ -261,7 +266,7 @@ class Terminal(Case):
         self.connect()
         self.type("subscribe %s\n" % t)
         self.expect("@a subscribed")
-        self.expect("@a> ")
+        self.prompt("@a> ")
         words = " ".join("word%02d" % i for i in range(20))             # 3 rows of 60
         self.type("echo " + words)
         self.expect("word19")
@@ -277,10 +282,13 @@ class Terminal(Case):
         self.expect("bscribe ")
         self.type("\x03sta\t@al\t\n")
         self.expect("state      up")
+        self.prompt("@alpha> ")
         self.type("sub\tsome/long/topic\n")
         self.expect("subscribed")
+        self.prompt("@alpha> ")
         self.type("pub\tsome/\tx\n")
         self.expect("some/long/topic: x")
+        self.prompt("@alpha> ")
         self.type("connect @beta --will-t\t")
         self.expect("opic ")
 
@@ -288,10 +296,13 @@ class Terminal(Case):
         self.connect()
         self.type("echo first-one\n")
         self.expect("\nfirst-one\r\n")
+        self.prompt("@a> ")
         self.type("\x1b[A\n")
         self.expect("\nfirst-one\r\n")
+        self.prompt("@a> ")
         self.type("connect @b -u joe -P secret\n")
-        self.expect("@b ")
+        self.expect("@b connected")
+        self.prompt("@b> ")
         self.type("quit\n")
         os.waitpid(self.pid, 0)
         with open(self.history, encoding="utf-8") as f:
@@ -306,13 +317,16 @@ class Terminal(Case):
     def test_keys_that_end(self):
         self.type("echo wrong\x03echo right\n")
         self.expect("\nright\r\n")
+        self.prompt("fubar> ")
         self.type("wait\n")
         self.expect("no client yet")
+        self.prompt("fubar> ")
         self.connect()
         self.type("wait 1 100\n")
         self.expect("wait 1 100\r\n")
         self.type("\x03")
         self.expect("interrupted")
+        self.prompt("@a> ")
         self.type("\x04")
         self.assertEqual(os.waitpid(self.pid, 0)[1], 0)
 

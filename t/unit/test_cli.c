@@ -218,5 +218,27 @@ START_TEST(formats)
 }
 END_TEST
 
-UNIT_MAIN("cli", sub_takes_its_options, defaults, long_names_shorten_and_take_an_equal_sign, a_url_is_many_options,
+START_TEST(commands_of_the_shell)
+{
+	ck_assert_int_eq(parse(CLI_CONNECT, "-u joe -P pw -k 5 -c --will-topic t --redirects 3 --tls"), 0);
+	ck_assert_ptr_null(c.id);
+	ck_assert(c.durable && c.net.at.tls);
+	ck_assert_uint_eq(c.redirects, 3);
+	ck_assert_int_eq(parse(CLI_SUBSCRIBE, "a b/# -q 1 -t c"), 0);
+	ck_assert_uint_eq(c.topics.count, 3);
+	ck_assert_int_eq(parse(CLI_PUBLISH, "a text -r"), 0);
+	ck_assert_str_eq(c.message, "text");
+	ck_assert_int_eq(c.source, CLI_MESSAGE);
+	refused(CLI_PUBLISH, "a", "what is to be published");
+	refused(CLI_PUBLISH, "a b c", "only one of");
+	refused(CLI_PUBLISH, "+/a b", "no valid");
+	refused(CLI_SUBSCRIBE, "", "needed");
+	refused(CLI_SUBSCRIBE, "a --no-local", "level 5");
+	refused(CLI_UNSUBSCRIBE, "a -q 1", "unknown option");
+	refused(CLI_CONNECT, "word", "no option");
+	refused(CLI_DISCONNECT, "-k 5", "unknown option");
+}
+END_TEST
+
+UNIT_MAIN("cli", sub_takes_its_options, defaults, long_names_shorten_and_take_an_equal_sign, a_url_is_many_options, commands_of_the_shell,
     what_does_not_go_together_is_refused, properties_are_checked, bench_knows_its_modes, bench_refuses, formats)
