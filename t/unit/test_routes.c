@@ -286,6 +286,38 @@ START_TEST(wants_tell_only_first_and_last)
 }
 END_TEST
 
-UNIT_MAIN("routes", bytemap_as_an_array, bytemap_stays_small, matches_as_topic_matches,
+/* A client's id is no topic that somebody wants, and the reverse; a publish to the name goes to both. */
+START_TEST(ids_have_a_space_of_their_own)
+{
+	struct routes *r = routes_new(&key);
+	struct slice name = SLICE_LIT("alice");
+	struct pattern p;
+	struct wants w;
+	bool id;
+
+	wants_init(&w, &key);
+	ck_assert(wants_put(&w, name, &p));
+	routes_put(r, 3, p.level[0]);
+	ck_assert(!routes_has_id(r, name));
+	ck_assert_uint_eq(routes_match_id(r, name, &id), UINT64_C(1) << 3);
+	ck_assert(!id);
+	ck_assert(wants_put_id(&w, name, &p));
+	ck_assert(!wants_put_id(&w, name, &p));
+	routes_put(r, 5, p.level[0]);
+	ck_assert(routes_has_id(r, name) && !routes_has_id(r, SLICE_LIT("bob")));
+	ck_assert_uint_eq(routes_match_id(r, name, &id), UINT64_C(1) << 3 | UINT64_C(1) << 5);
+	ck_assert(id);
+	ck_assert(wants_del(&w, name, &p));
+	routes_del(r, 3, p.level[0]);
+	ck_assert_uint_eq(routes_match(r, name), UINT64_C(1) << 5);
+	ck_assert(!wants_del_id(&w, name, &p) && wants_del_id(&w, name, &p));
+	routes_drop(r, 5);
+	ck_assert(!routes_has_id(r, name));
+	wants_fini(&w);
+	routes_free(r);
+}
+END_TEST
+
+UNIT_MAIN("routes", ids_have_a_space_of_their_own, bytemap_as_an_array, bytemap_stays_small, matches_as_topic_matches,
     deep_filters_match_too_much_and_never_too_little, hostile_shapes_are_bounded, bad_patterns_are_refused,
     wants_tell_only_first_and_last)
