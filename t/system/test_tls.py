@@ -483,6 +483,45 @@ class Replaced(Tls):
         self.broker.log.wait("certificate expires soon listener=mqtts .*days=1")
 
 
+class Scripts(unittest.TestCase):
+    """scripts/new-certs and scripts/clear-certs. The README's tour uses what they make."""
+
+    def run_script(self, name, *args):
+        return subprocess.run([os.path.join(fubar.ROOT, "scripts", name), *args], cwd=self.dir, capture_output=True, text=True,
+                              timeout=60, check=False, stdin=subprocess.DEVNULL)
+
+    def look(self, name, *what):
+        return subprocess.run(["openssl", "x509", "-noout", "-in", os.path.join(self.certs, name), *what], check=True,
+                              capture_output=True, text=True).stdout
+
+    def test_make_again_and_clear(self):
+        self.dir = tempfile.mkdtemp(prefix="fubar-c-")
+        self.addCleanup(shutil.rmtree, self.dir)
+        self.certs = os.path.join(self.dir, "here")
+        r = self.run_script("new-certs", "-d", "here", "-c", "alice", "mqtt.example.org", "192.0.2.7", "2001:db8::7")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        modes = {n: os.stat(os.path.join(self.certs, n)).st_mode & 0o777 for n in os.listdir(self.certs)}
+        self.assertEqual(modes, {"ca.crt": 0o644, "ca.key": 0o600, "server.crt": 0o644, "server.key": 0o600,
+                                 "alice.crt": 0o644, "alice.key": 0o600, "alice.p12": 0o600})
+        text = self.look("server.crt", "-ext", "subjectAltName,extendedKeyUsage")
+        for part in ("DNS:mqtt.example.org", "IP Address:192.0.2.7", "IP Address:2001:DB8:0:0:0:0:0:7",
+                     "TLS Web Server Authentication"):
+            self.assertIn(part, text)
+        self.assertIn("CN = alice", self.look("alice.crt", "-subject"))
+        for name, purpose in (("server", "sslserver"), ("alice", "sslclient")):
+            subprocess.run(["openssl", "verify", "-CAfile", "here/ca.crt", "-purpose", purpose, "here/%s.crt" % name], check=True,
+                           cwd=self.dir, capture_output=True)
+        before = {n: slurp(os.path.join(self.certs, n)) for n in modes}
+        self.assertEqual(self.run_script("new-certs", "-d", "here", "-c", "bob").returncode, 0)
+        self.assertEqual({n: slurp(os.path.join(self.certs, n)) for n in modes}, before)
+        self.assertIn("bob.p12", os.listdir(self.certs))
+        self.assertEqual(self.run_script("clear-certs", "here").returncode, 0)
+        self.assertFalse(os.path.exists(self.certs))
+        self.assertEqual(self.run_script("clear-certs", "here").returncode, 1)
+        self.assertEqual(self.run_script("new-certs", "-c", "server").returncode, 2)
+        self.assertEqual(self.run_script("new-certs", "-x").returncode, 2)
+
+
 class Links(unittest.TestCase):
     def test_the_supervisor_has_no_openssl(self):
         needed = {name: subprocess.run(["readelf", "-d", fubar.program(name)], capture_output=True, text=True,
