@@ -491,6 +491,11 @@ read_once(struct conn *c)
 		loop_fd_want(c->lfd, c->flags & CONN_WANT_WRITE ? LOOP_WRITE : 0);
 		return false;
 	}
+	/* Less is allowed now than when this packet began: what is here is enough to say so. */
+	if (own == 0 && have >= WORKER_RBUF) {
+		parse_own(c);
+		return false;
+	}
 	n = get(c, own > 0 ? buf_room(in_make(c), own) : w->rbuf + have, room);
 	METRIC_ADD(reads, 1);
 	if (n == FB_EAGAIN) {

@@ -198,6 +198,28 @@ START_TEST(drops_and_keep_alive)
 }
 END_TEST
 
+START_TEST(a_limit_lowered_in_the_middle_of_a_packet)
+{
+	static const uint8_t head[] = { 0x30, 0xa0, 0xf7, 0x36, 0, 1, 't' };    /* 900,000 bytes behind the length */
+	static const uint8_t part[50000];
+	struct fx_client *c;
+
+	fx_open(&fx, 1, &fake_net, NULL);
+	c = echo("c");
+	ck_assert_int_eq(send(c->fd, head, sizeof head, 0), sizeof head);
+	for (unsigned i = 0; i < 6; i++) {
+		ck_assert_int_eq(send(c->fd, part, sizeof part, 0), sizeof part);
+		fx_run(&fx);
+	}
+	ck_assert_uint_gt(buf_len(conn_of("c")->in), WORKER_RBUF);
+	fx_set(&fx, "mqtt.max_packet_size", "64KiB");
+	fx_run(&fx);
+	ck_assert_int_eq(send(c->fd, part, sizeof part, MSG_NOSIGNAL), sizeof part);
+	fx_expect(c, "END");
+	fx_close(&fx);
+}
+END_TEST
+
 /* Whatever the client does after its violation, it gets our last bytes and an end; nothing is kept. */
 START_TEST(ends)
 {
@@ -330,4 +352,5 @@ START_TEST(stream_holds_no_room)
 }
 END_TEST
 
-UNIT_MAIN("conn", stream_holds_no_room, packets_cut_anywhere, random_sizes_and_cuts, held_back, held_back_and_keep_alive, drops_and_keep_alive, ends, lingering)
+UNIT_MAIN("conn", stream_holds_no_room, packets_cut_anywhere, random_sizes_and_cuts, held_back, held_back_and_keep_alive, drops_and_keep_alive,
+    a_limit_lowered_in_the_middle_of_a_packet, ends, lingering)
