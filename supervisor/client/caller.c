@@ -287,11 +287,13 @@ goes_on(struct caller *c, int r, struct mono now)
 	return false;
 }
 
-/* The socket's or the stream's failure. */
+/* The socket's or the stream's failure. With TLS 1.3 a server refuses our certificate when our side of the handshake is
+ * over, and CONNECT on its way. */
 static void
 lost(struct caller *c, int r, const char *why)
 {
-	if (c->state == CALLER_OPENING || c->state == CALLER_DIALING)
+	if (c->state == CALLER_OPENING || c->state == CALLER_DIALING ||
+	    (r == FB_EPROTO && c->client.state == CLIENT_CONNECTING))
 		down(c, CALLER_NO_SERVER, why);
 	else
 		down(c, r == FB_EPROTO ? CALLER_BROKEN : CALLER_LOST, why);

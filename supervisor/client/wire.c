@@ -112,7 +112,7 @@ on_down(struct caller *c, enum caller_end why, const char *text)
 		w->status = c->code;
 		break;
 	case CALLER_LOST:
-		wire_error(w, w->was_up ? "connection lost (%s)%s" : "the server closed the connection (%s)%s", text, again);
+		wire_error(w, w->was_up ? "connection lost (%s)%s" : "no answer to CONNECT (%s)%s", text, again);
 		break;
 	case CALLER_SILENT:
 		wire_error(w, "%s", text);
