@@ -465,7 +465,7 @@ tls_user(const struct stream *stream)
 	memcpy(name, text, (size_t)len);
 	name[len] = '\0';
 	OPENSSL_free(text);
-	return utf8_valid(slice_str(name)) ? name : NULL;
+	return utf8_clean(slice_str(name)) ? name : NULL;         /* as for accounts */
 }
 
 static void

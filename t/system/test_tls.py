@@ -384,6 +384,16 @@ class ClientCertificates(Tls):
             c.connect("by-cert", user="alice", password="wrong")
             self.assertEqual(self.broker.sessions()["by-cert"]["account"], "client")
 
+    def test_name_that_no_account_can_have(self):
+        """It would be a line of its own in the log: such a client has to log in like others."""
+        cert, csr = self.certs.path("odd.crt"), self.certs.path("odd.csr")
+        subprocess.run(["openssl", "req", "-new", "-utf8", "-key", self.certs.client_key, "-subj", "/CN=a\nb", "-out", csr],
+                       check=True, capture_output=True)
+        subprocess.run(["openssl", "x509", "-req", "-in", csr, "-CA", self.certs.ca, "-CAkey", self.certs.path("ca.key"),
+                        "-set_serial", "9", "-days", "2", "-out", cert], check=True, capture_output=True)
+        self.assertEqual(self.connect("mqtts2", cert, self.certs.client_key), 5)
+        self.assertEqual(self.connect("mqtts2", cert, self.certs.client_key, user="alice", password="secret"), 0)
+
     def test_off(self):
         self.assertEqual(self.connect("mqtts3", self.other.client_cert, self.other.client_key, user="alice",
                                       password="secret"), 0)
