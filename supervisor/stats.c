@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/stats.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -349,10 +350,15 @@ put_row(void *arg, const struct stats_row *row)
 {
 	struct admin_call *c = arg;
 	struct buf *b = admin_row(c);
+	char unit[32];
+	size_t n = 0;
 
+	for (; row->unit[n] != '\0' && n < sizeof unit - 1; n++)
+		unit[n] = (char)tolower((unsigned char)row->unit[n]);
+	unit[n] = '\0';
 	row_put_str(b, "name", row->name);
 	row_put_str(b, "kind", row->kind);
-	row_put_str(b, "unit", row->unit);
+	row_put_str(b, "unit", unit);
 	row_put_number(b, "total", (int64_t)row->total);
 	EACH_PROC(p, c->node) {
 		char name[32];

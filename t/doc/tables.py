@@ -177,7 +177,8 @@ def client_part():
 def shell_part():
     out = [".Bl -tag -width Ds"]
     for word, args, _, _, text in rows("supervisor/client/shell.def", "SHELL"):
-        out.append(".It Cm %s%s" % (word, " Ar " + args.lower() if args else ""))
+        # What ends with a bracket is no delimiter.
+        out.append(".It Cm %s%s" % (word, " Ar " + re.sub(r"\]$", r"]\\&", args.lower()) if args else ""))
         out += mdoc(text)
     return out + [".El"]
 

@@ -191,6 +191,7 @@ class Admin(fubar.TestCase):
             ("out", "connack puback pubrec pubrel pubcomp suback unsuback pingresp")) for n in list.split()]
         names += ["publish_%s_qos%d" % (d, q) for d in ("in", "out") for q in (0, 1, 2)]
         stats = lambda: {r["name"]: r["total"] for r in self.broker.rows("stats")}
+        self.assertEqual({r["unit"] for r in self.broker.rows("stats") if r["name"] in ("reads", "memory_kb")}, {"calls", "kib"})
         before = stats()
         c = self.connected()
         c.subscribe((self.name("t"), 2))
