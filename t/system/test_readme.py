@@ -184,5 +184,37 @@ class Tour(unittest.TestCase):
             t.close()
 
 
+def untold():
+    """The indented commands that stand outside of the tour, but those that need systemd."""
+    with open(os.path.join(fubar.ROOT, "README.md"), encoding="utf-8") as f:
+        return re.findall(r"^    (fubar-(?:admin|client) .*)$", f.read(), re.M)
+
+
+class Rest(unittest.TestCase):
+    def test_commands(self):
+        """As they stand there, but for the names of the two servers."""
+        logs = tempfile.TemporaryDirectory(prefix="fubar-logs-")
+        with logs, fubar.Broker(settings={"log.dir": logs.name}) as one, fubar.Broker() as other:
+            env = dict(fubar.sanitizer_env(one.dir), PATH=fubar.BUILD + ":" + os.environ["PATH"],
+                       FUBAR_SOCKET=os.path.join(one.run_dir, "admin.sock"))
+            commands = untold()
+            self.assertGreater(len(commands), 4)
+            for text in commands:
+                text = text.replace("other.example.org:1883", "127.0.0.1:%d" % other.port)
+                with self.subTest(command=text):
+                    if text.startswith("fubar-client sub "):
+                        text += " -h 127.0.0.1 -p %d -C 1 -W 20" % one.port
+                        with subprocess.Popen(["sh", "-c", "exec " + text], env=env, stdin=subprocess.DEVNULL) as p:
+                            self.addCleanup(p.kill)
+                            fubar.until("the subscription at the other", lambda: "hello" in other.admin("topic", "list"))
+                            subprocess.run([fubar.program("fubar-client"), "pub", "-h", "127.0.0.1", "-p", str(other.port),
+                                            "-t", "hello/world", "-m", "hi"], check=True, env=env)
+                            self.assertEqual(p.wait(30), 0)
+                    else:
+                        r = subprocess.run(["sh", "-c", text], env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                                           check=False)
+                        self.assertEqual((r.returncode, r.stderr), (0, b""))
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
