@@ -12,10 +12,11 @@
 #include "common/base/mem.h"
 #include "worker/http.h"
 
-#define INPUT      (64 * 1024)          /* read at once */
+#define INPUT      (64 * 1024)          /* looked at in one read: frames without payload must not hold up the others */
 #define REQUEST_STEP 1024
 #define FRAME_MAX  (64 * 1024)          /* payload of a frame that we send */
 #define CONTROL_MAX 125
+#define PONG_HEAD  2
 #define PONGS_MAX  (16 * 1024)          /* unread answers to pings; beyond, the client is not served */
 
 enum ws_state { WS_REQUEST, WS_OPEN, WS_CLOSED };
@@ -43,6 +44,7 @@ struct ws {
 	struct buf out;                 /* frames that the stream below did not take yet */
 	struct buf control;             /* payload of the control frame in hand */
 	uint64_t left;                  /* bytes of the frame in hand still to come */
+	uint32_t pongs;                 /* bytes of answers to pings in out */
 	uint64_t unread;                /* bytes given to the parser and not yet accounted for */
 	const char *why;                /* set with WS_CLOSED */
 	int fd;
@@ -273,12 +275,14 @@ frame_ends(struct ws *s)
 		s->in_message = !s->fin;
 		return;
 	}
-	if (s->opcode == WSLAY_PING && buf_len(&s->out) > PONGS_MAX)
+	if (s->opcode == WSLAY_PING && s->pongs > PONGS_MAX) {
 		fail(s, WSLAY_CODE_POLICY_VIOLATION, "WebSocket: pings whose answers are not read");
-	else if (s->opcode == WSLAY_PING)
+	} else if (s->opcode == WSLAY_PING) {
 		put_frame(s, WSLAY_PONG, buf_slice(&s->control).p, buf_len(&s->control));
-	else if (s->opcode == WSLAY_CONNECTION_CLOSE)
+		s->pongs += PONG_HEAD + (uint32_t)buf_len(&s->control);
+	} else if (s->opcode == WSLAY_CONNECTION_CLOSE) {
 		close_came(s);
+	}
 	buf_clear(&s->control);
 	buf_shrink(&s->control);
 }
@@ -337,12 +341,13 @@ static ssize_t
 ws_read(struct stream *stream, void *p, size_t len)
 {
 	struct ws *s = (struct ws *)stream;
+	size_t looked = 0;
 	size_t got = 0;
 	ssize_t n;
 
 	if (s->state == WS_REQUEST && (n = handshake(s)) != 0)
 		return n;
-	while (s->state == WS_OPEN && got < len) {
+	while (s->state == WS_OPEN && got < len && looked < INPUT) {
 		size_t want = len - got < INPUT ? len - got : INPUT;
 
 		if (buf_len(&s->in) > 0) {
@@ -357,6 +362,7 @@ ws_read(struct stream *stream, void *p, size_t len)
 			if (n < 0)
 				break;
 		}
+		looked += (size_t)n;
 		got += take(s, slice_of(s->pool->input, (size_t)n), (uint8_t *)p + got);
 		if (s->below == NULL && (size_t)n < want && buf_len(&s->in) == 0)
 			break;
@@ -390,6 +396,7 @@ ws_flush(struct stream *stream)
 			return (int)n;
 		buf_eat(&s->out, (size_t)n);
 	}
+	s->pongs = 0;
 	buf_shrink(&s->out);
 	return s->below != NULL && s->below->ops->unsent(s->below) ? s->below->ops->flush(s->below) : 0;
 }

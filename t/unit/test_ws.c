@@ -349,6 +349,40 @@ START_TEST(unread_pongs_end_it)
 }
 END_TEST
 
+/* A slow reader's ping is no crime: what it has not read is mostly ours. */
+START_TEST(a_ping_behind_a_large_message_is_answered)
+{
+	static uint8_t data[60000];
+	struct iovec iov = { data, sizeof data };
+	uint8_t p[8];
+
+	open_it();
+	peer->room = 5;
+	ck_assert_int_eq(ws->ops->writev(ws, &iov, 1), sizeof data);
+	put_frame(&peer->to_server, PING | FIN, "x", 1, true);
+	ck_assert_int_eq(ws->ops->read(ws, p, sizeof p), FB_EAGAIN);
+	peer->room = SIZE_MAX;
+	ck_assert_int_eq(ws->ops->flush(ws), 0);
+	ck_assert_uint_eq(buf_len(&peer->to_client), 4 + sizeof data + 3);
+	ck_assert_int_eq(memcmp(buf_slice(&peer->to_client).p + 4 + sizeof data, "\x8a\1x", 3), 0);
+	end();
+}
+END_TEST
+
+/* Frames without payload come as fast as we look at them. */
+START_TEST(a_flood_of_nothing_ends_the_read)
+{
+	uint8_t p[8];
+
+	open_it();
+	for (unsigned i = 0; i < 40000; i++)
+		put_frame(&peer->to_server, PONG | FIN, "", 0, true);
+	ck_assert_int_eq(ws->ops->read(ws, p, sizeof p), FB_EAGAIN);
+	ck_assert_uint_gt(buf_len(&peer->to_server), 128 * 1024);
+	end();
+}
+END_TEST
+
 START_TEST(the_end_below_is_the_end)
 {
 	uint8_t p[8];
@@ -384,4 +418,5 @@ END_TEST
 
 UNIT_MAIN("ws", bytes_pass_however_they_are_cut, what_follows_the_request_is_not_lost, rules_of_the_frames,
     a_new_message_inside_another_is_refused, a_bad_request_is_answered_and_closed,
-    output_is_framed_once_and_survives_a_full_socket, unread_pongs_end_it, the_end_below_is_the_end, any_bytes_do_no_harm)
+    output_is_framed_once_and_survives_a_full_socket, unread_pongs_end_it,
+    a_ping_behind_a_large_message_is_answered, a_flood_of_nothing_ends_the_read, the_end_below_is_the_end, any_bytes_do_no_harm)
