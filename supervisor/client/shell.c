@@ -139,11 +139,15 @@ wait_ms(struct shell *sh, int64_t max_ns)
 bool
 shell_turn(struct shell *sh, int fd, int64_t max_ns)
 {
+	bool waiting = sh->wait != WAIT_NONE;
 	uint32_t n = flush_all(sh, clock_mono());
-	struct pollfd *p = mem_zalloc((n + 1) * sizeof *p);
+	struct pollfd *p;
 	uint32_t i = 1;
 	bool readable;
 
+	if (waiting && sh->wait == WAIT_NONE)
+		return false;                   /* a drop needs no socket to happen */
+	p = mem_zalloc((n + 1) * sizeof *p);
 	p[0] = (struct pollfd){ .fd = fd, .events = POLLIN };
 	LIST_EACH(node, &sh->members) {
 		struct member *m = container_of(node, struct member, node);

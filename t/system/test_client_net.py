@@ -14,6 +14,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 import fubar
@@ -205,6 +206,22 @@ class Fubar(Transports, unittest.TestCase):
         cls.addClassCleanup(broker.close)
         cls.plain, cls.tls, cls.mutual, cls.ws, cls.wss = [broker.read_port(name) for name in (
             "mqtt", "mqtts", "mqtts2", "ws", "wss")]
+
+    def test_simulate_over_each(self):
+        for kind, url in self.urls.items():
+            r = run("simulate", *url, "-d", "0.7", "--ids", "1-10", "--reconnect", "0.2", "--away", "0.05", "--publish", "0.02",
+                    "--json")
+            self.assertEqual((r.returncode, r.stderr), (0, b""), r.stdout)
+            self.assertGreater(json.loads(r.stdout)["connected"]["count"], 10, kind)
+
+    def test_shell_over_each(self):
+        script = b"connect @a\nconnect @b\nsubscribe @a t -q 2\npublish @b t x -q 2\nwait @a\ndrop @a\n"
+        for kind, url in self.urls.items():
+            start = time.monotonic()
+            r = run("shell", *url, input=script)
+            self.assertLess(time.monotonic() - start, 15)               # no time-out in it
+            self.assertEqual((r.returncode, r.stderr), (0, b""), r.stdout)
+            self.assertIn(b"@a t (QoS 2): x\n", r.stdout)
 
 
 ACCEPTED = b"\x20\x02\x00\x00"
