@@ -171,6 +171,10 @@ get_step(struct work_job *j)
 	struct cursor *c;
 	int rc;
 
+	if (g->filter.len == 0) {
+		get_answer(g, 0, false);
+		return false;
+	}
 	if (chan_full(g->slot->chan)) {
 		slot_park(g->slot, j);
 		return false;
@@ -209,20 +213,21 @@ retained_do_get(struct slot *t, struct slice payload)
 	struct ipc_retain_get p;
 	struct retained_get *g;
 
-	if (ipc_take_retain_get(payload, &p) != 0 || p.filter.len == 0 || p.filter.len > TOPIC_MAX)
+	if (ipc_take_retain_get(payload, &p) != 0 || p.filter.len > TOPIC_MAX)
 		store_bad_message(IPC_RETAIN_GET);
 	g = mem_alloc(sizeof *g + p.filter.len + p.min.len);
 	*g = (struct retained_get){ .slot = t, .req = p.req, .max_bytes = p.max_bytes > 0 ? p.max_bytes : 1 };
 	g->job.step = get_step;
 	g->filter = slice_of(g->bytes, p.filter.len);
-	memcpy(g->bytes, p.filter.p, p.filter.len);
+	if (p.filter.len > 0)
+		memcpy(g->bytes, p.filter.p, p.filter.len);
 	g->min = slice_of(g->bytes + p.filter.len, p.min.len);
 	if (p.min.len > 0)
 		memcpy(g->bytes + p.filter.len, p.min.p, p.min.len);
 	if (p.after.len > 0) {
 		scan_put_key(&g->at, p.after);
 		buf_put_u8(&g->at, 0);
-	} else {
+	} else if (p.filter.len > 0) {
 		scan_put_start(&g->at, p.filter);
 	}
 	list_put_last(&s->retained.gets, &g->link);

@@ -35,6 +35,8 @@ void connect_taken(struct open *o, struct session *s);
 void connect_gone(struct open *o);
 /* asked: it lives, but knows nothing of it. The store is asked who had it before, or for its rows. */
 void connect_reload(struct open *o, bool asked);
+/* What its client has sent elsewhere: the CONNACK waits until the store has applied the writes of that worker up to seq. */
+void connect_behind(struct open *o, unsigned slot, uint64_t epoch, uint64_t seq);
 /* The CONNECT that has this session in hand, before its CONNACK; NULL: none. */
 struct open *connect_holding(const struct worker *w, const struct session *s);
 void connect_name(struct worker *w);    /* tells a new store of sessions that are to come here */

@@ -51,6 +51,8 @@ struct open {
 	bool present;
 	bool failed;
 	struct buf subs;                /* that the store sent along */
+	struct store_get behind;        /* the writes that the store has to have applied: its min is in behind_min */
+	struct buf behind_min;
 	uint8_t bytes[];                /* id, user, password */
 };
 
@@ -185,6 +187,7 @@ open_free(struct open *o)
 		will_free(o->will);
 	name_drop(o->account);
 	buf_fini(&o->subs);
+	buf_fini(&o->behind_min);
 	mem_free(o);
 }
 
@@ -540,6 +543,21 @@ on_barrier(struct cluster_barrier *b)
 	last_step(container_of(b, struct open, barrier));
 }
 
+static void
+on_behind(struct store_get *g, const struct ipc_retain_rows *rows)
+{
+	(void)rows;
+	last_step(container_of(g, struct open, behind));
+}
+
+void
+connect_behind(struct open *o, unsigned slot, uint64_t epoch, uint64_t seq)
+{
+	buf_put_le16(&o->behind_min, (uint16_t)slot);
+	buf_put_le64(&o->behind_min, epoch);
+	buf_put_le64(&o->behind_min, seq);
+}
+
 void
 connect_taken(struct open *o, struct session *s)
 {
@@ -579,6 +597,13 @@ connect_taken(struct open *o, struct session *s)
 	if (w->cluster != NULL) {
 		o->steps++;
 		cluster_barrier(w->cluster, &o->barrier, on_barrier);
+	}
+	/* What it publishes here must not come to the store before what it published there. */
+	if (buf_len(&o->behind_min) > 0) {
+		o->steps++;
+		o->behind.min = buf_slice(&o->behind_min);
+		o->behind.done = on_behind;
+		storec_retain_get(w->store, &o->behind);
 	}
 	last_step(o);
 }

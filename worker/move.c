@@ -265,16 +265,19 @@ static void
 on_frozen(struct worker *w, unsigned from, struct slice body)
 {
 	struct slice id;
-	uint64_t taken;
+	uint64_t taken, epoch, seq;
 	uint8_t what;
 	struct move *m;
 	struct session *s;
 	struct open *o;
 
 	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_u8(&body, &what) != 0 ||
-	    slice_take_le64(&body, &taken) != 0 || (m = take_of(w, from, taken, id)) == NULL)
+	    slice_take_le64(&body, &taken) != 0 || slice_take_le64(&body, &epoch) != 0 ||
+	    slice_take_le64(&body, &seq) != 0 || (m = take_of(w, from, taken, id)) == NULL)
 		return;
 	o = m->open;
+	if (seq != 0)
+		connect_behind(o, from, epoch, seq);
 	if (what == FROZEN_UNKNOWN) {
 		move_free(m);
 		connect_reload(o, true);

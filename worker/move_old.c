@@ -19,6 +19,14 @@ move_late_free(struct late_take *l)
 	mem_free(l);
 }
 
+/* What the client sent here may still be on its way to the store. */
+static void
+put_behind(const struct worker *w, struct buf *b)
+{
+	buf_put_le64(b, w->epoch);
+	buf_put_le64(b, storec_last_unanswered(w->store));
+}
+
 void
 move_reply_gone(struct worker *w, unsigned to, struct slice id, uint64_t taken, int how)
 {
@@ -28,6 +36,7 @@ move_reply_gone(struct worker *w, unsigned to, struct slice id, uint64_t taken, 
 	buf_put_le32_bytes(&b, id);
 	buf_put_u8(&b, (uint8_t)how);
 	buf_put_le64(&b, taken);
+	put_behind(w, &b);
 	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
 	buf_fini(&b);
 }
@@ -53,6 +62,7 @@ freeze(struct worker *w, struct session *s, unsigned to, uint64_t taken, uint64_
 	buf_put_u8(&b, (s->flags & SESSION_ROW) == 0 ? FROZEN_HERE_NO_ROW :
 	    s->flags & SESSION_LOADED ? FROZEN_HERE_LOADED : FROZEN_HERE);
 	buf_put_le64(&b, taken);
+	put_behind(w, &b);
 	subs_encode(s, &b);
 	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
 	buf_fini(&b);
@@ -62,7 +72,7 @@ freeze(struct worker *w, struct session *s, unsigned to, uint64_t taken, uint64_
 static void
 let_go(struct worker *w, struct session *s)
 {
-	storec_give_up(w->store, session_id(s), s->stamp);
+	storec_let_go(w->store, session_id(s), s->stamp);
 	session_forget(w, s);
 }
 

@@ -170,7 +170,7 @@ session_end(struct worker *w, struct session *s)
 	if (s->flags & SESSION_DURABLE)
 		(void)storec_session_del(w->store, session_id(s), NULL, NULL);
 	if ((s->flags & SESSION_ASSIGNED) == 0)
-		storec_give_up(w->store, session_id(s), s->stamp);
+		storec_let_go(w->store, session_id(s), s->stamp);
 	session_forget(w, s);
 }
 

@@ -27,6 +27,15 @@ struct write {
 	uint8_t bytes[];
 };
 
+/* A GIVE_UP that waits for the writes before it. */
+struct let_go {
+	struct list link;
+	uint64_t seq;
+	uint64_t stamp;
+	uint32_t len;
+	uint8_t id[];
+};
+
 struct storec {
 	struct worker *worker;
 	struct chan *chan;              /* NULL: no store now */
@@ -34,6 +43,7 @@ struct storec {
 	struct list gets;               /* struct store_get */
 	struct list writes;             /* struct write, by seq */
 	size_t write_bytes;             /* of writes */
+	struct list let_gos;            /* struct let_go, by seq */
 	uint64_t next_req;
 	uint64_t next_seq;
 	struct buf scratch;             /* of the write in hand */
@@ -53,14 +63,25 @@ storec_new(struct worker *w)
 	list_init(&s->opens);
 	list_init(&s->gets);
 	list_init(&s->writes);
+	list_init(&s->let_gos);
 	s->next_req = 1;
 	s->next_seq = 1;
 	return s;
 }
 
+static void
+let_gos_drop(struct storec *s)
+{
+	LIST_EACH_SAFE(n, tmp, &s->let_gos) {
+		list_del(n);
+		mem_free(container_of(n, struct let_go, link));
+	}
+}
+
 void
 storec_free(struct storec *s)
 {
+	let_gos_drop(s);
 	LIST_EACH_SAFE(n, tmp, &s->writes) {
 		struct write *wr = container_of(n, struct write, link);
 
@@ -159,6 +180,35 @@ storec_give_up(struct storec *s, struct slice client_id, uint64_t stamp)
 	/* A store that comes later learns it by our OWNs. */
 	if (s->chan != NULL)
 		CHAN_SEND(s->chan, GIVE_UP, client, .stamp = stamp, .client_id = client_id);
+}
+
+void
+storec_let_go(struct storec *s, struct slice client_id, uint64_t stamp)
+{
+	struct let_go *g;
+
+	if (s->chan == NULL || list_empty(&s->writes)) {
+		storec_give_up(s, client_id, stamp);
+		return;
+	}
+	g = mem_zalloc(sizeof *g + client_id.len);
+	g->seq = s->next_seq - 1;
+	g->stamp = stamp;
+	g->len = (uint32_t)client_id.len;
+	memcpy(g->id, client_id.p, client_id.len);
+	list_put_last(&s->let_gos, &g->link);
+}
+
+static void
+let_gos_send(struct storec *s, uint64_t answered)
+{
+	struct let_go *g;
+
+	while ((g = LIST_FIRST(&s->let_gos, struct let_go, link)) != NULL && g->seq <= answered) {
+		list_del(&g->link);
+		storec_give_up(s, slice_of(g->id, g->len), g->stamp);
+		mem_free(g);
+	}
 }
 
 static uint64_t
@@ -262,6 +312,12 @@ storec_last_seq(const struct storec *s)
 	return s->next_seq - 1;
 }
 
+uint64_t
+storec_last_unanswered(const struct storec *s)
+{
+	return list_empty(&s->writes) ? 0 : s->next_seq - 1;
+}
+
 void
 storec_retain_get(struct storec *s, struct store_get *g)
 {
@@ -290,6 +346,7 @@ on_done(struct storec *s, uint64_t seq, int err)
 		s->write_bytes -= wr->real_size;
 		mem_slab_put(wr, wr->real_size);
 	}
+	let_gos_send(s, seq);
 }
 
 static void
@@ -348,4 +405,5 @@ on_closed(void *arg)
 	log_notice("storec", "store gone", "requests wait for its successor");
 	chan_free(s->chan);
 	s->chan = NULL;
+	let_gos_drop(s);        /* its successor is told what is here */
 }

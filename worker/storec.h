@@ -34,6 +34,9 @@ struct store_open {
 void storec_open(struct storec *s, struct store_open *o);
 /* What was given by that stamp is no longer here. */
 void storec_give_up(struct storec *s, struct slice client_id, uint64_t stamp);
+/* The same, but not before all writes so far are answered: until then whoever wants the id next asks us, and waits for
+ * them. Else what the client published before could be applied behind what it publishes elsewhere. */
+void storec_let_go(struct storec *s, struct slice client_id, uint64_t stamp);
 
 /* Tells a new store of a session that is here, or that a CONNECT of ours is about to take. flags: OWN_... of chan.h. */
 void storec_own(struct storec *s, struct slice client_id, struct slice account, uint64_t stamp, uint8_t flags);
@@ -52,8 +55,10 @@ uint64_t storec_queue_del(struct storec *s, struct slice client_id);
 /* All done callbacks with this arg are forgotten. */
 void storec_forget(struct storec *s, const void *arg);
 uint64_t storec_last_seq(const struct storec *s);
+uint64_t storec_last_unanswered(const struct storec *s);       /* 0: none */
 
-/* The next retained messages of a replay: rows is borrowed for the call of done. */
+/* The next retained messages of a replay: rows is borrowed for the call of done. With an empty filter nothing is read:
+ * done when the writes that min names are applied. */
 struct store_get {
 	struct list link;
 	uint64_t req;

@@ -345,17 +345,11 @@ check_owners(void)
 	}
 }
 
-/* A copy of m that was not acknowledged on its own connection may reach the store behind what came over a later one:
- * the worker of the first one keeps it while the store is slow. SIM_FAULTS=retain_order: it must not. And at QoS 1 it is
- * done again when it is sent again, behind what QoS 2 did once meanwhile. */
+/* At QoS 1 it is done again when it is sent again, behind what QoS 2 did once meanwhile. */
 static bool
 again_after(const struct entry *m, const struct entry *newest)
 {
-	if (m->qos == 1 && m->over_conn_no > newest->conn_no && newest->qos == 2)
-		return true;
-	if (sn.faults_of_all.retain_order || m->conn_no >= newest->conn_no)
-		return false;
-	return m->qos == 0 || m->state != MSG_ACKED || (m->qos == 1 && m->over_conn_no != m->conn_no);
+	return m->qos == 1 && m->over_conn_no > newest->conn_no && newest->qos == 2;
 }
 
 void

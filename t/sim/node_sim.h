@@ -78,8 +78,7 @@ struct entry {
 };
 
 struct faults {
-	bool kill_worker, kill_store, freeze, pipes, ghosts, slow_store, pause, moves, resets,
-	    retain_order;
+	bool kill_worker, kill_store, freeze, pipes, ghosts, slow_store, pause, moves, resets;
 };
 
 extern struct sim_node {
@@ -92,7 +91,6 @@ extern struct sim_node {
 	bool calm;
 	bool trace;
 	struct faults faults;           /* none, when it is calm */
-	struct faults faults_of_all;
 	uint64_t delivered, acked, moves, kills;
 	uint32_t group_taint[GROUPS];   /* messages before this one: there may have been no member */
 	uint32_t retained[2 * CLIENTS]; /* what the probe was given: message plus 1 */

@@ -363,8 +363,6 @@ set_faults(const char *only)
 	PICK(moves, 8);
 	PICK(resets, 3);
 #undef PICK
-	f->retain_order = only != NULL && strstr(only, "retain_order") != NULL;
-	sn.faults_of_all = *f;
 	p->delay_max_ns = sim_between(50 * NS_PER_US, 5 * NS_PER_MS);
 	p->break_one_in = f->pipes && !sim_one_in(3) ? 20 + sim_below(1000) : 0;
 	p->cut_one_in = f->pipes && sim_one_in(3) ? 200 + sim_below(3000) : 0;

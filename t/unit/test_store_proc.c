@@ -244,6 +244,12 @@ START_TEST(reads_wait_for_the_writes_they_name)
 	ck_assert_uint_eq(p.more, 0);
 	ck_assert_uint_eq(p.rows.len, 2 * (1 + 8 + 4 + 1 + 4 + 4 + 1));
 	mem_free(m);
+	/* Without a filter nothing is read: it is told when the writes are applied. */
+	CHAN_SEND(r.worker[0].chan, RETAIN_GET, retain_get, .req = 3, .min = buf_slice(&min));
+	m = rig_wait(&r.worker[0], IPC_RETAIN_ROWS);
+	ck_assert_int_eq(ipc_take_retain_rows(m->payload, &p), 0);
+	ck_assert(p.req == 3 && p.code == 0 && p.more == 0 && p.rows.len == 0);
+	mem_free(m);
 	min.base[min.start + 10] = 9;
 	CHAN_SEND(r.worker[0].chan, RETAIN_GET, retain_get, .req = 2, .max_bytes = 1000, .filter = SLICE_LIT("#"),
 	    .min = buf_slice(&min));

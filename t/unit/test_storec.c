@@ -197,11 +197,13 @@ START_TEST(gets_and_cancels)
 END_TEST
 
 static unsigned opened;
+static uint64_t stamp_of[2];            /* x, y */
 
 static void
 on_opened(struct store_open *o, const struct ipc_opened *a)
 {
 	ck_assert_int_eq(a->code, 0);
+	stamp_of[o->client_id.p[0] - 'x'] = a->stamp;
 	opened++;
 }
 
@@ -227,5 +229,58 @@ START_TEST(before_there_is_a_store)
 }
 END_TEST
 
+/* The id goes behind the writes before it; a store that comes later is not told at all. */
+START_TEST(an_id_goes_behind_the_writes)
+{
+	struct storec *s = start();
+	struct store_open x = { .client_id = SLICE_LIT("x"), .flags = OPEN_CLEAN, .done = on_opened };
+	struct store_open y = { .client_id = SLICE_LIT("y"), .flags = OPEN_CLEAN, .done = on_opened };
+
+	storec_open(s, &x);
+	storec_open(s, &y);
+	fx_run(&fx);
+	fx.store.hold_commits = true;
+	ck_assert_uint_eq(storec_last_unanswered(s), 0);
+	retain(s, "t", "1", &one);
+	storec_let_go(s, SLICE_LIT("x"), stamp_of["x"[0] - 'x']);
+	ck_assert_uint_eq(storec_last_unanswered(s), 1);
+	fx_run(&fx);
+	ck_assert_int_eq(fake_store_owner(&fx.store, "x"), 0);
+	retain(s, "t", "2", &two);
+	fx.store.hold_commits = false;
+	fx_run(&fx);
+	ck_assert_int_eq(fake_store_owner(&fx.store, "x"), -1);
+	ck_assert_int_eq(fake_store_owner(&fx.store, "y"), 0);
+	storec_let_go(s, SLICE_LIT("y"), stamp_of["y"[0] - 'x']);
+	fx_run(&fx);
+	ck_assert_int_eq(fake_store_owner(&fx.store, "y"), -1);
+	fx_close(&fx);
+}
+END_TEST
+
+/* Without a filter: when the writes are applied. */
+START_TEST(told_when_applied)
+{
+	struct storec *s = start();
+	struct buf min = { 0 };
+
+	fx.store.hold_commits = true;
+	retain(s, "t", "1", &one);
+	buf_put_le16(&min, 0);
+	buf_put_le64(&min, fx.w[0].worker->epoch);
+	buf_put_le64(&min, 1);
+	rows_came = 0;
+	get = (struct store_get){ .min = buf_slice(&min), .done = on_rows };
+	storec_retain_get(s, &get);
+	fx_run(&fx);
+	ck_assert_uint_eq(rows_came, 0);
+	fx.store.hold_commits = false;
+	fx_run(&fx);
+	ck_assert_uint_eq(rows_came, 1);
+	buf_fini(&min);
+	fx_close(&fx);
+}
+END_TEST
+
 UNIT_MAIN("storec", cumulative, failures_are_of_one, forgotten_callbacks, sent_again, applied_once, gets_and_cancels,
-    before_there_is_a_store)
+    before_there_is_a_store, an_id_goes_behind_the_writes, told_when_applied)

@@ -121,5 +121,33 @@ START_TEST(the_client_leaves_before_the_answer)
 }
 END_TEST
 
+/* What a client published elsewhere is with the store before it may publish here: while its session lives there, offline or
+ * online, and when it has just ended there. */
+START_TEST(behind_what_it_published_elsewhere)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned flags = i & 1 ? FX_CLEAN : 0;
+		struct fx_client *a, *b;
+
+		fx_open(&fx, 2, &fake_net, NULL);
+		a = fx_connected(&fx, 1, "c", flags, false);
+		fx.store.hold_commits = true;
+		fx_send(a, "PUBLISH t older qos=1,1 retain");
+		fx_run(&fx);
+		if (i & 2)
+			fx_client_close(a);
+		b = fx_connect(&fx, 0, "c", flags);
+		fx_expect(b, "");
+		fx.store.hold_commits = false;
+		fx_expect(b, flags ? "CONNACK 0" : "CONNACK 0 present");
+		fx_send(b, "PUBLISH t newer qos=1,2 retain");
+		fx_expect(b, "PUBACK 2");
+		ck_assert_str_eq(fake_store_retained(&fx.store, "t"), "newer");
+		ck_assert_int_eq(fake_store_owner(&fx.store, "c"), 0);
+		fx_close(&fx);
+	}
+}
+END_TEST
+
 UNIT_MAIN("takeover", a_second_connection_ousts_the_first, clean_after_durable_forgets_everything, three_at_once,
-    the_client_leaves_before_the_answer)
+    the_client_leaves_before_the_answer, behind_what_it_published_elsewhere)
