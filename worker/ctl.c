@@ -51,7 +51,7 @@ on_neighbour(void *arg, unsigned slot, uint64_t epoch, bool up)
 	struct worker *w = arg;
 
 	log_notice("ctl", up ? "neighbour up" : "neighbour down", "slot=%u epoch=%llu", slot, (unsigned long long)epoch);
-	move_on_neighbour(w, slot, up);
+	move_on_neighbour(w, slot, epoch, up);
 	trace_on_neighbour(w, slot, up);
 	shared_on_neighbour(w, slot, up);
 	ctl_check_ready(w);

@@ -337,6 +337,8 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
 			retain_note_live(s, p->topic);
 		h.direct = w->rcpts[i].direct;
 		to_session(&h, s, qos, false, aside);   /* retain is off for live subscribers [MQTT-3.3.1-9] */
+		if (aside && qos > 0)
+			move_note_sender(s, from);
 	}
 	for (int i = 0; i < 4; i++)
 		buf_clear(&w->scratch[i]);

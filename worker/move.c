@@ -53,6 +53,8 @@ move_free(struct move *m)
 		m->session->move = NULL;
 	if (m->shipped != NULL)
 		flow_free(m->shipped);
+	buf_fini(&m->senders);
+	buf_fini(&m->lost);
 	mem_free(m);
 }
 
@@ -109,6 +111,66 @@ move_takes(const struct move *m, unsigned from, bool *aside)
 	}
 	*aside = marked;
 	return true;
+}
+
+struct sender
+move_sender(const struct worker *w, unsigned slot)
+{
+	struct sender s = { .slot = (uint16_t)slot };
+	uint64_t seq;
+
+	if (slot != w->slot)
+		(void)cluster_store_seq(w->cluster, slot, &s.epoch, &seq);
+	return s;
+}
+
+static size_t
+sender_count(const struct buf *b)
+{
+	return buf_len(b) / sizeof(struct sender);
+}
+
+static struct sender
+sender_at(const struct buf *b, size_t i)
+{
+	struct sender s;
+
+	memcpy(&s, buf_slice(b).p + i * sizeof s, sizeof s);
+	return s;
+}
+
+/* Its place, from 0 on; the count: it is not there. */
+static size_t
+sender_find(const struct buf *b, const struct sender *s)
+{
+	size_t i = 0;
+
+	while (i < sender_count(b) && !(sender_at(b, i).slot == s->slot && sender_at(b, i).epoch == s->epoch))
+		i++;
+	return i;
+}
+
+bool
+move_has_sender(const struct buf *b, const struct sender *s)
+{
+	return sender_find(b, s) < sender_count(b);
+}
+
+void
+move_note_sender(struct session *s, unsigned from)
+{
+	struct move *m = s->move;
+	struct sender sender = move_sender(m->worker, from);
+	struct flow *f = s->flow;
+	size_t i;
+
+	if (m->open == NULL || sender.epoch == 0 || flow_first(f) == NULL)
+		return;
+	i = sender_find(&m->senders, &sender);
+	if (i == sender_count(&m->senders))
+		buf_put(&m->senders, &sender, sizeof sender);
+	if (i < UINT8_MAX)
+		f->queue[(f->queue_tail - 1) & (f->queue_room - 1)].held_of = (uint8_t)(i + 1);
 }
 
 struct session *
@@ -181,8 +243,32 @@ move_take(struct worker *w, struct open *o, unsigned from_slot)
 void
 move_join_aside(struct flow *f)
 {
-	for (uint32_t pos = f->queue_head; pos != f->queue_tail; pos++)
-		f->queue[pos & (f->queue_room - 1)].aside = false;
+	for (uint32_t pos = f->queue_head; pos != f->queue_tail; pos++) {
+		struct queued *q = &f->queue[pos & (f->queue_room - 1)];
+
+		q->aside = false;
+		q->held_of = 0;
+	}
+}
+
+/* What is held of senders whose earlier publishes died with them: their clients send it again, in order. */
+static void
+drop_lost(struct move *m, struct flow *held)
+{
+	for (uint32_t n = flow_queued(held); n > 0; n--) {
+		struct queued q = flow_pop(held);
+		struct sender s = { 0 };
+
+		if (q.held_of != 0)
+			s = sender_at(&m->senders, q.held_of - 1u);
+		if (q.held_of == 0 || !move_has_sender(&m->lost, &s)) {
+			flow_push(held, q.msg, q.qos, q.retain, q.aside);
+			flow_lease_last(held, q.lease);
+			if (q.direct != 0)
+				flow_direct_last(held, q.direct);
+		}
+		msg_drop(q.msg);
+	}
 }
 
 /* Everything that O had is here: it goes before what was held meanwhile. */
@@ -194,6 +280,8 @@ activate(struct move *m)
 	struct open *o = m->open;
 	struct flow *held = s->flow;
 
+	if (held != NULL && buf_len(&m->lost) > 0)
+		drop_lost(m, held);
 	if (m->shipped != NULL) {
 		s->flow = m->shipped;
 		s->flow->session = s;
@@ -321,12 +409,20 @@ on_ship(struct worker *w, unsigned from, struct slice body)
 }
 
 static void
-on_ship_end(struct worker *w, unsigned from, struct slice id)
+on_ship_end(struct worker *w, unsigned from, struct slice body)
 {
-	struct move *m = coming_of(w, from, id);
+	struct slice id;
+	struct move *m;
+	struct sender s = { 0 };
 
-	if (m == NULL)
+	if (slice_take_le32_bytes(&body, &id) != 0 || (m = coming_of(w, from, id)) == NULL)
 		return;
+	while (slice_take_le16(&body, &s.slot) == 0 && slice_take_le64(&body, &s.epoch) == 0) {
+		buf_put(&m->lost, &s, sizeof s);
+		/* It is dead, and we have not heard of it: what comes from it until then is held, too. */
+		if (s.slot < w->slots && move_sender(w, s.slot).epoch == s.epoch)
+			m->marked &= ~move_bit(s.slot);
+	}
 	m->sent = true;
 	activate_if_marked(m);
 }
@@ -396,12 +492,16 @@ on_switched(struct worker *w, unsigned from, struct slice body)
 	struct slice id;
 	uint64_t stamp;
 	struct session *s;
+	struct sender sender;
 
 	if (slice_take_le32_bytes(&body, &id) != 0 || slice_take_le64(&body, &stamp) != 0)
 		return;
 	s = move_find(w, id);
 	if (s == NULL || s->move == NULL || s->move->stamp != stamp)
 		return;
+	sender = move_sender(w, from);
+	if (s->move->open != NULL && move_has_sender(&s->move->lost, &sender))
+		return;         /* its end is waited for */
 	s->move->marked |= move_bit(from);
 	if (s->move->open == NULL)
 		move_ship_if_marked(s->move);
@@ -434,7 +534,7 @@ move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body)
 		on_ship(w, from, body);
 		break;
 	case SHIP_END:
-		on_ship_end(w, from, id);
+		on_ship_end(w, from, body);
 		break;
 	case ACTIVE:
 		move_on_active(w, from, id);
@@ -467,8 +567,10 @@ new_sender(struct worker *w, unsigned slot)
 }
 
 void
-move_on_neighbour(struct worker *w, unsigned slot, bool up)
+move_on_neighbour(struct worker *w, unsigned slot, uint64_t epoch, bool up)
 {
+	struct sender s = { .slot = (uint16_t)slot, .epoch = epoch };
+
 	late_marks(w, slot, up);
 	if (up) {
 		new_sender(w, slot);
@@ -480,6 +582,8 @@ move_on_neighbour(struct worker *w, unsigned slot, bool up)
 	LIST_EACH_SAFE(n, tmp, &w->moves->leaving) {
 		struct move *m = container_of(n, struct move, link);
 
+		if ((m->marked & move_bit(slot)) == 0)
+			buf_put(&m->lost, &s, sizeof s);
 		m->marked |= move_bit(slot);
 		if (m->peer == slot)
 			move_stay(m->session);
@@ -498,7 +602,12 @@ move_on_neighbour(struct worker *w, unsigned slot, bool up)
 			}
 			continue;
 		}
-		m->sent = m->sent || m->peer == slot;   /* with what it had shipped */
+		if (m->peer == slot && !m->sent) {
+			m->sent = true;         /* with what it had shipped */
+			/* Nothing: then what comes from now on, before its sender's mark or behind it, is ours alone. */
+			if (m->shipped == NULL)
+				m->marked = ~UINT64_C(0);
+		}
 		activate_if_marked(m);
 	}
 }

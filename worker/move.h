@@ -14,7 +14,8 @@
  *
  * Per link, records and publishes keep their order: that is what makes a mark a mark. N dies before ACTIVE: O joins
  * what is aside to the queue and stays owner. O dies: N goes on with what it has, or begins again with O's successor.
- * A sender that dies counts as having marked. One that is not linked with O yet marks when it has sent what it held for
+ * A sender that dies counts as having marked; but what came to O before its mark may be lost then, so O names it in
+ * SHIP_END, and N drops what it holds of it: nothing of that was acknowledged, as O has not kept it. One that is not linked with O yet marks when it has sent what it held for
  * it. */
 #ifndef WORKER_MOVE_H
 #define WORKER_MOVE_H
@@ -32,6 +33,8 @@ void moves_drop(struct worker *w);              /* worker_free()'s: all that are
 void move_take(struct worker *w, struct open *o, unsigned from_slot);
 /* Does this side take a publish of that sender? *aside: only to be kept, not sent. */
 bool move_takes(const struct move *m, unsigned from, bool *aside);
+/* One of its publishes was put aside, last in the queue. */
+void move_note_sender(struct session *s, unsigned from);
 /* The session ends with its move under way: the CONNECT that waits for it, or NULL; a new owner is told. */
 struct open *move_abandon(struct worker *w, struct session *s);
 /* A QoS 2 publish of the session, not kept when its connection ended, is kept now (or failed). */
@@ -46,6 +49,6 @@ void move_stay(struct session *s);
 struct open *move_coming(const struct move *m);
 /* From cluster_ops. */
 void move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body);
-void move_on_neighbour(struct worker *w, unsigned slot, bool up);
+void move_on_neighbour(struct worker *w, unsigned slot, uint64_t epoch, bool up);
 
 #endif

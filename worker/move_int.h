@@ -22,6 +22,12 @@ struct moves {
 	uint64_t up;                    /* slots that are linked */
 };
 
+/* One incarnation of a neighbour. */
+struct sender {
+	uint64_t epoch;
+	uint16_t slot;
+};
+
 struct move {
 	struct list link;
 	struct worker *worker;
@@ -32,6 +38,8 @@ struct move {
 	uint64_t marked;                /* senders, by slot */
 	uint16_t peer;                  /* the other end's slot */
 	uint64_t taken;                 /* the old owner's */
+	struct buf senders;             /* struct sender; coming: of what is held, by queued.held_of - 1 */
+	struct buf lost;                /* struct sender: died before their mark came to the old owner */
 	bool sent;                      /* going: shipped, awaiting ACTIVE. coming: all of it is here */
 	bool asked;                     /* coming: TAKE was sent */
 };
@@ -56,6 +64,8 @@ move_bit(unsigned slot)
 
 /* ---- move.c ---- */
 
+struct sender move_sender(const struct worker *w, unsigned slot);       /* epoch 0: it is not linked */
+bool move_has_sender(const struct buf *b, const struct sender *s);
 struct session *move_find(struct worker *w, struct slice id);
 void move_send_id(struct worker *w, unsigned slot, enum move_record type, struct slice id);
 void move_free(struct move *m);

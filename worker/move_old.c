@@ -190,6 +190,23 @@ send_part(void *arg, struct slice part)
 	(void)cluster_send(m->worker->cluster, m->peer, SHIP, part);
 }
 
+static void
+send_ship_end(const struct move *m)
+{
+	struct buf b;
+	struct sender s;
+
+	buf_init(&b);
+	buf_put_le32_bytes(&b, session_id(m->session));
+	for (struct slice rest = buf_slice(&m->lost); rest.len > 0; rest.p += sizeof s, rest.len -= sizeof s) {
+		memcpy(&s, rest.p, sizeof s);
+		buf_put_le16(&b, s.slot);
+		buf_put_le64(&b, s.epoch);
+	}
+	(void)cluster_send(m->worker->cluster, m->peer, SHIP_END, buf_slice(&b));
+	buf_fini(&b);
+}
+
 void
 move_ship_if_marked(struct move *m)
 {
@@ -211,7 +228,7 @@ move_ship_if_marked(struct move *m)
 		ship_encode(m->session->flow, buf_slice(&id), send_part, m);
 		buf_fini(&id);
 	}
-	move_send_id(w, m->peer, SHIP_END, session_id(m->session));
+	send_ship_end(m);
 }
 
 void

@@ -40,8 +40,9 @@ struct inflight {
 struct queued {
 	struct msg *msg;
 	uint8_t qos;
-	bool retain;
-	bool aside;                     /* came after its sender's mark in a move: not shipped */
+	bool retain : 1;
+	bool aside : 1;                 /* came after its sender's mark in a move: not shipped */
+	uint8_t held_of;                /* while it comes here: the neighbour that sent it, as worker/move.c knows it; 0: none */
 	uint8_t direct;                 /* a direct message: which of the FLOW_SENDERS sent it; 0: a subscribed one */
 	uint32_t lease;                 /* as in struct inflight */
 };

@@ -335,6 +335,35 @@ START_TEST(a_sender_dies)
 }
 END_TEST
 
+/* With a publish that came before its mark, on its way to the old owner: what came behind it to the new one is as lost, and its
+ * client sends both again, in order. */
+START_TEST(a_sender_dies_with_the_first_of_two)
+{
+	struct fx_client *s, *p;
+
+	fx_open(&fx, 3, &fake_net, NULL);
+	s = subscribed();
+	p = fx_connected(&fx, 2, "p", FX_CLEAN, false);
+	fx_run(&fx);
+	fake_net_hold(2, 0, true);
+	publish(p, 1, 1, "first");
+	fx_run(&fx);
+	s = fx_connect(&fx, 1, "s", 0);
+	fx_expect(s, "");
+	publish(p, 1, 2, "second");
+	fx_expect(p, "");
+	fx_worker_kill(&fx, 2);
+	fx_expect(s, "CONNACK 0 present");
+	fx_expect(s, "");
+	p = fx_connected(&fx, 1, "p", FX_CLEAN, false);
+	publish(p, 1, 1, "first");
+	fx_expect(s, "PUBLISH t first qos=1,*");
+	publish(p, 1, 2, "second");
+	fx_expect(s, "PUBLISH t second qos=1,*");
+	fx_close(&fx);
+}
+END_TEST
+
 /* Whoever asked for the session is dead when its turn comes: nobody waits for it. */
 START_TEST(one_who_asked_is_dead)
 {
@@ -549,4 +578,4 @@ END_TEST
 
 UNIT_MAIN("move", the_queue_goes_along, the_window_goes_along, a_long_queue, a_mark_that_is_late_at_the_new_owner,
     a_mark_that_is_late_at_the_old_owner, from_one_to_the_next, the_new_owner_dies, the_old_owner_dies, a_sender_dies,
-    one_who_asked_is_dead, two_takes_in_a_row, a_wanderer_among_publishers)
+    a_sender_dies_with_the_first_of_two, one_who_asked_is_dead, two_takes_in_a_row, a_wanderer_among_publishers)
