@@ -4,6 +4,8 @@
  * owner table decides. What has to wait, for the hashing pool or for workers to name their sessions, is copied. */
 #include "store/open.h"
 
+#include <string.h>
+
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "store/auth.h"
@@ -42,6 +44,20 @@ wait_new(struct slot *t, const struct ipc_open *p)
 	return o;
 }
 
+/* Does anybody log in? Where nobody does, the accounts of sessions are what is left of other times. */
+static bool
+anybody_logs_in(const struct config *config)
+{
+	struct listener_config l;
+
+	for (unsigned i = 0; i < CONFIG_LISTENERS; i++) {
+		config_listener(config, i, &l);
+		if (l.port != 0 && (strcmp(l.auth, "on") == 0 || l.cn_user))
+			return true;
+	}
+	return config->auth_enabled;
+}
+
 /* The id has an entry: may the asker have it, and from whom? Makes it the owner. */
 static int
 take_over(struct slot *t, struct owner *w, const struct ipc_open *p, struct ipc_opened *a, struct buf *subs)
@@ -52,7 +68,7 @@ take_over(struct slot *t, struct owner *w, const struct ipc_open *p, struct ipc_
 	bool durable = (w->flags & OWNER_DURABLE) != 0;
 	int rc = 0;
 
-	if (s->config.auth_enabled && !s->config.shared_ids && !slice_eq(owner_account(w), a->account))
+	if (!s->config.shared_ids && !slice_eq(owner_account(w), a->account) && anybody_logs_in(&s->config))
 		return FB_EOWNER;
 	if (durable && !clean && !held)
 		rc = sessions_put_subs(s->env, subs, owner_id(w));

@@ -49,6 +49,23 @@ retain(struct rig *r, uint64_t seq, const char *topic, const char *payload)
 	return rig_wait_done(r, 0, seq);
 }
 
+/* Logins at one listener alone: its clients' sessions are nobody else's either. */
+START_TEST(sessions_are_guarded_where_one_listener_asks_for_logins)
+{
+	static const char *const settings[] = { "auth.scrypt_n", "1024", "auth.enabled", "false", "listeners.mqtt2.port", "1",
+		"listeners.mqtt2.auth", "on", NULL };
+	struct rig r;
+
+	start(&r, 2, settings);
+	ck_assert_int_eq(rig_admin(&r, ADMIN_account_set, NULL, "ann", "pw", NULL), 0);
+	ck_assert_int_eq(rig_open(&r, 0, OPEN_AUTH, "c", "ann", "pw").code, 0);
+	ck_assert_int_eq(rig_open(&r, 1, 0, "c", NULL, NULL).code, FB_EOWNER);
+	ck_assert_int_eq(rig_open(&r, 1, 0, "d", NULL, NULL).code, 0);
+	ck_assert_int_eq(rig_open(&r, 0, OPEN_AUTH, "d", "ann", "pw").code, FB_EOWNER);
+	rig_fini(&r);
+}
+END_TEST
+
 START_TEST(accounts_open_the_door)
 {
 	unsigned rows;
@@ -375,6 +392,6 @@ START_TEST(two_stores_take_turns)
 }
 END_TEST
 
-UNIT_MAIN("store_admin", accounts_open_the_door, bad_accounts_are_refused,
-    logins_share_hashes_and_the_queue_is_bounded, rules_reach_all_workers, settings_are_checked_and_kept,
+UNIT_MAIN("store_admin", accounts_open_the_door, sessions_are_guarded_where_one_listener_asks_for_logins,
+    bad_accounts_are_refused, logins_share_hashes_and_the_queue_is_bounded, rules_reach_all_workers, settings_are_checked_and_kept,
     reset_clears_everything, a_full_disk_refuses_and_recovers, damaged_records_are_skipped, two_stores_take_turns)
