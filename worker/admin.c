@@ -199,6 +199,11 @@ topic_list(struct answer *a)
 	struct hmap_iter it = { 0 };
 	struct hmap_node *n;
 
+	if (a->arg.len > 0 && !topic_filter_valid(a->arg)) {
+		a->code = FB_EINVAL;
+		a->text = "not a topic filter: + and # stand alone in a level, # in the last";
+		return;
+	}
 	while ((n = hmap_each(&a->w->trie.filters, &it)) != NULL) {
 		const struct filter *f = container_of(n, struct filter, node);
 		struct buf *b;

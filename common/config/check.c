@@ -37,6 +37,23 @@ check_listener(const struct listener_config *l, struct config_error *e)
 	return 0;
 }
 
+/* Two that listen at one address; 0.0.0.0 beside 127.0.0.1 shows only when they do. */
+static int
+check_ports(const struct config *c, const struct listener_config *l, unsigned before, struct config_error *e)
+{
+	for (unsigned i = 0; i < before && l->port > 0; i++) {
+		struct listener_config o;
+
+		config_listener(c, i, &o);
+		if (o.port != l->port || (o.bind[0] != '\0' && l->bind[0] != '\0' && strcmp(o.bind, l->bind) != 0))
+			continue;
+		snprintf(e->text, sizeof e->text, "listeners.%s.port is %u, as listeners.%s.port; give them different ports, or "
+		    "each an address of its own with bind", l->name, (unsigned)l->port, o.name);
+		return FB_ECONFLICT;
+	}
+	return 0;
+}
+
 int
 config_check(const struct config *c, struct config_error *e)
 {
@@ -55,6 +72,8 @@ config_check(const struct config *c, struct config_error *e)
 
 		config_listener(c, i, &l);
 		err = check_listener(&l, e);
+		if (err == 0)
+			err = check_ports(c, &l, i, e);
 		if (err != 0)
 			return err;
 	}

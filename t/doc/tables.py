@@ -174,11 +174,16 @@ def client_part():
                                                       32: "publish", 64: "disconnect", 128: "last-message"})
 
 
+def lower(args):
+    """Names of values as mdoc has them; letters of options stay."""
+    return re.sub(r"(?<!-)\b[A-Z]+\b", lambda m: m.group().lower(), args)
+
+
 def shell_part():
     out = [".Bl -tag -width Ds"]
     for word, args, _, _, text in rows("supervisor/client/shell.def", "SHELL"):
         # What ends with a bracket is no delimiter.
-        out.append(".It Cm %s%s" % (word, " Ar " + re.sub(r"\]$", r"]\\&", args.lower()) if args else ""))
+        out.append(".It Cm %s%s" % (word, " Ar " + re.sub(r"\]$", r"]\\&", lower(args)) if args else ""))
         out += mdoc(text)
     return out + [".El"]
 

@@ -239,6 +239,10 @@ class Admin(fubar.TestCase):
         row = [r for r in out if self.name("t/+") in r.values()]
         self.assertEqual(len(row), 1)
         self.assertIn(6, row[0].values())
+        self.assertEqual(self.broker.rows("topic", "list", self.name("t/#"))[0]["filter"], self.name("t/+"))
+        r = self.broker.admin_raw("topic", "list", "a/#/b")
+        self.assertEqual((r.returncode, r.stderr.count("\n")), (1, 1))
+        self.assertIn("not a topic filter", r.stderr)
 
     def test_settings_at_run_time(self):
         # Black-box test 6 of the original: settings change at run time and read back; and they work.
