@@ -54,8 +54,8 @@ cell_text(const struct row_field *f, char out[CELL_MAX])
 		snprintf(out, CELL_MAX, "%s", f->number != 0 ? "yes" : "no");
 		break;
 	case ROW_REAL:
-		/* What is large needs no small digits. */
-		snprintf(out, CELL_MAX, f->real < 1000 ? "%.4g" : "%.1f", f->real);
+		/* Shares and loads; --json has all digits. What is large needs none. */
+		snprintf(out, CELL_MAX, f->real < 1000 ? "%.2f" : "%.1f", f->real);
 		break;
 	}
 	return out;

@@ -128,9 +128,9 @@ class AdminTool(unittest.TestCase):
     def test_lists_and_groups_are_tables(self):
         _, r = self.ask(row(("client", "a"), ("queue", 5)) + done(), "session", "list")
         self.assertEqual(r.stdout, "client  queue\na           5\n")
-        _, r = self.ask(row(("node", "n")) + row(("_table", "worker"), ("slot", 0), ("load", 0.5)) +
+        _, r = self.ask(row(("node", "n")) + row(("_table", "worker"), ("slot", 0), ("load", 0.5039)) +
                         row(("_table", "worker"), ("slot", 10), ("note", "x")) + done(), "state")
-        self.assertEqual(r.stdout, "node: n\n\nworker:\n  slot  load  note\n     0   0.5  -\n    10     -  x\n")
+        self.assertEqual(r.stdout, "node: n\n\nworker:\n  slot  load  note\n     0  0.50  -\n    10     -  x\n")
 
     def test_what_came_from_clients_is_escaped(self):
         _, r = self.ask(row(("client", b"\x1b[2J\xff"), ("queue", 5)) + done(), "session", "list")
