@@ -98,6 +98,9 @@ def yaml_file():
         for depth, s in enumerate(sections):
             if sections[:depth + 1] != open_sections[:depth + 1]:
                 out.append("  " * depth + s + ":")
+                if s == "listeners":
+                    more = [r[1] for r in rows("common/config/listeners.def", "LISTENER") if r[1][-1].isdigit()]
+                    out.append("  # More of them, with the keys of their kind and no port: " + ", ".join(more))
                 open_sections = sections[:depth + 1]
         open_sections = sections
         indent = "  " * len(sections)
