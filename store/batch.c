@@ -42,6 +42,7 @@ struct batch {
 	struct rec_counts finished_counts;
 
 	struct rec_counts counts, counts_pending;       /* the committer's */
+	bool committed;                 /* the same: a transaction of the batch in hand, maybe of refusals alone */
 };
 
 /* ---- numbers ---- */
@@ -220,6 +221,7 @@ run_range(struct run_call *r)
 	if (rc != 0)
 		return rc;
 	b->counts = b->counts_pending;
+	b->committed = true;
 	RUN_EACH(n, r) {
 		struct batch_op *op = container_of(n, struct batch_op, link);
 
@@ -295,6 +297,7 @@ commit_ops(struct batch *b, struct list *ops, struct batch_stats *add)
 	};
 	struct list *n = ops->next;
 
+	b->committed = false;
 	while (n != ops) {
 		struct batch_op *op = container_of(n, struct batch_op, link);
 		struct run_call r = { .batch = b, .from = n, .to = n };
@@ -316,10 +319,11 @@ commit_ops(struct batch *b, struct list *ops, struct batch_stats *add)
 			add->failed++;
 	}
 	add->batches++;
-	if (add->writes > 0) {
+	if (add->writes > 0)
 		env_count_updates(b->env, add->writes);
+	/* A refusal is answered as well: its number must not be lost, nor asked for again. */
+	if (b->committed)
 		env_flush(b->env);
-	}
 }
 
 /* With the lock held: takes a batch, commits it without the lock, hands it back. */

@@ -116,7 +116,9 @@ bool
 slot_accept(struct slot *t, uint64_t seq)
 {
 	if (seq > t->seen) {
-		if (seq != t->seen + 1)
+		/* The first after a start of the store: the last one may have refused some for want of disk, and answered them,
+		 * without another commit to note their numbers. */
+		if (seq != t->seen + 1 && t->seen != t->resumed.last)
 			log_error("store", "gap in the numbers of a worker", "slot=%u seq=%llu expected=%llu", t->number,
 			    (unsigned long long)seq, (unsigned long long)t->seen + 1);
 		t->seen = seq;

@@ -343,6 +343,30 @@ START_TEST(writes_are_applied_once_over_a_kill)
 }
 END_TEST
 
+/* A refusal is an answer as well: the next store knows its number, and gives it again. */
+START_TEST(a_refusal_outlives_the_store)
+{
+	uint64_t e0, e1;
+	struct rig r;
+
+	start(&r, 2);
+	e0 = r.worker[0].epoch;
+	e1 = r.worker[1].epoch;
+	(void)rig_open(&r, 1, 0, "c", NULL, NULL);
+	session_put(&r, 0, 1, "c");
+	ck_assert_int_eq(rig_wait_done(&r, 0, 1), FB_EOWNER);
+	rig_kill(&r);
+	rig_start(&r, NULL);
+	rig_wait_ready(&r);
+	rig_worker(&r, 0, e0, true);
+	rig_worker(&r, 1, e1, true);
+	(void)rig_open(&r, 0, 0, "c", NULL, NULL);
+	session_put(&r, 0, 1, "c");
+	ck_assert_int_eq(rig_wait_done(&r, 0, 1), FB_EOWNER);
+	rig_fini(&r);
+}
+END_TEST
+
 START_TEST(a_living_worker_keeps_what_it_names)
 {
 	struct rig_opened o;
@@ -431,7 +455,7 @@ START_TEST(several_names_of_one_session_stand_in_line)
 END_TEST
 
 UNIT_MAIN("store_proc", starts_and_stops, ids_have_one_owner, rows_of_a_dead_worker_go_to_its_successor,
-    a_clean_owner_deletes_the_row, writes_are_applied_once_over_a_kill, a_living_worker_keeps_what_it_names,
-    a_dead_owner_leaves_it_to_who_had_it_before,
+    a_clean_owner_deletes_the_row, writes_are_applied_once_over_a_kill, a_refusal_outlives_the_store,
+    a_living_worker_keeps_what_it_names, a_dead_owner_leaves_it_to_who_had_it_before,
     several_names_of_one_session_stand_in_line, a_move_that_broke_begins_again_at_the_successor,
     assigned_ids_are_not_recorded, reads_wait_for_the_writes_they_name, a_long_read_stalls_nobody)
