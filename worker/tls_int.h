@@ -36,6 +36,7 @@ struct tls {
 	/* Handshakes of this turn. */
 	struct mono turn;
 	int64_t spent_ns;
+	unsigned shaking;               /* streams in the middle of one */
 	uint8_t gather[TLS_RECORD];     /* small pieces of output on their way into one record */
 };
 

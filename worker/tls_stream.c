@@ -20,6 +20,9 @@
 
 /* A signature with RSA takes a millisecond: the clients that are in must not wait for all that come in. */
 #define HANDSHAKES_NS (2 * NS_PER_MS)   /* a turn; one begins in any case */
+/* Half a handshake holds some 45 KB for up to server.timeout, and needs no account: whoever comes when so many are under
+ * way is sent off. In honest crowds few are: a handshake begins when its turn has come, and needs two round trips. */
+#define SHAKING_MAX   4096
 #define WHY_MAX       200
 #define NAME_MAX_LEN  256
 
@@ -164,6 +167,14 @@ explain(struct tls_stream *s, const char *fmt, const char *what, const char *mor
 	s->why = mem_strdup(text);
 }
 
+static void
+set_state(struct tls_stream *s, enum tls_state state)
+{
+	if (s->state == TLS_HANDSHAKE && s->ssl != NULL && state != TLS_HANDSHAKE)
+		s->tls->shaking--;
+	s->state = (uint8_t)state;
+}
+
 /* Only words of OpenSSL's, never a byte of the client's. */
 static void
 explain_error(struct tls_stream *s, const char *during)
@@ -199,7 +210,7 @@ outcome(struct tls_stream *s, int n)
 	if (s->eof || why == SSL_ERROR_ZERO_RETURN) {
 		if (s->state == TLS_HANDSHAKE && s->heard)
 			explain(s, "%s%s", "closed in the middle of the TLS handshake", "");
-		s->state = TLS_ENDED;
+		set_state(s, TLS_ENDED);
 		return FB_ECLOSED;
 	}
 	if (why == SSL_ERROR_SYSCALL && s->error != 0) {
@@ -209,7 +220,7 @@ outcome(struct tls_stream *s, int n)
 		/* The alert that says so to the client must not be lost with the rest of the socket. */
 		s->unsent = s->first == HANDSHAKE;
 	}
-	s->state = TLS_FAILED;
+	set_state(s, TLS_FAILED);
 	return FB_EIO;
 }
 
@@ -251,14 +262,35 @@ step(struct tls_stream *s)
 		return outcome(s, n);
 	if (has_expired(s)) {
 		explain(s, "client certificate: %s%s", X509_verify_cert_error_string(X509_V_ERR_CERT_HAS_EXPIRED), "");
-		s->state = TLS_FAILED;
+		set_state(s, TLS_FAILED);
 		return FB_EIO;
 	}
 	if (s->state == TLS_HANDSHAKE) {
 		METRIC_ADD(tls_handshakes, 1);
 		METRIC_ADD(tls_resumed, SSL_session_reused(s->ssl));
 	}
-	s->state = TLS_OPEN;
+	set_state(s, TLS_OPEN);
+	return 0;
+}
+
+static int
+begin(struct tls_stream *s)
+{
+	struct tls *t = s->tls;
+
+	if (t->shaking >= SHAKING_MAX) {
+		explain(s, "%s%s", "too many TLS handshakes at a time", "");
+		set_state(s, TLS_FAILED);
+		return FB_EIO;
+	}
+	t->shaking++;
+	s->ssl = SSL_new(s->ctx);
+	FB_ASSERT(s->ssl != NULL);
+	SSL_CTX_free(s->ctx);
+	s->ctx = NULL;
+	BIO_up_ref(t->bio);
+	SSL_set_bio(s->ssl, t->bio, t->bio);
+	SSL_set_accept_state(s->ssl);
 	return 0;
 }
 
@@ -267,21 +299,15 @@ handshake(struct tls_stream *s)
 {
 	struct tls *t = s->tls;
 	struct mono start;
-	int err;
+	int err = 0;
 
 	if (!may_shake(t))
 		return FB_EAGAIN;               /* the socket stays readable: in a later turn */
 	start = clock_mono();
-	if (s->ssl == NULL) {
-		s->ssl = SSL_new(s->ctx);
-		FB_ASSERT(s->ssl != NULL);
-		SSL_CTX_free(s->ctx);
-		s->ctx = NULL;
-		BIO_up_ref(t->bio);
-		SSL_set_bio(s->ssl, t->bio, t->bio);
-		SSL_set_accept_state(s->ssl);
-	}
-	err = step(s);
+	if (s->ssl == NULL)
+		err = begin(s);
+	if (err == 0)
+		err = step(s);
 	if (err != 0 && err != FB_EAGAIN && s->why != NULL)
 		METRIC_ADD(tls_failed, 1);
 	t->spent_ns += mono_diff(clock_mono(), start);
@@ -473,6 +499,7 @@ tls_stream_free(struct stream *stream)
 {
 	struct tls_stream *s = of(stream);
 
+	set_state(s, TLS_ENDED);
 	s->tls->in_hand = s;
 	SSL_free(s->ssl);
 	SSL_CTX_free(s->ctx);
