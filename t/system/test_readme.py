@@ -190,7 +190,30 @@ def untold():
         return re.findall(r"^    (fubar-(?:admin|client) .*)$", f.read(), re.M)
 
 
+def inline():
+    """The commands of clients that stand whole within the text."""
+    with open(os.path.join(fubar.ROOT, "README.md"), encoding="utf-8") as f:
+        return re.findall(r"`((?:mosquitto_|fubar-client )(?:pub|sub) [^`]* -t [^`]*)`", f.read().replace("\n", " "))
+
+
 class Rest(unittest.TestCase):
+    def test_within_the_text(self):
+        for port in () if own_network() else (1883, 8080):
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    self.skipTest("port %d is in use, and no network namespace is to be had" % port)
+        commands = inline()
+        self.assertGreater(len(commands), 2)
+        with fubar.Broker(port=1883, auth=True, args=["--http-port", "8080"]) as broker:
+            broker.admin("account", "set", "alice", "secret")
+            env = dict(fubar.sanitizer_env(broker.dir), PATH=fubar.BUILD + ":" + os.environ["PATH"])
+            for text in commands:
+                with self.subTest(command=text):
+                    enough = " -C 1 -W 30" if text.split()[0].endswith("sub") else ""
+                    r = subprocess.run(["sh", "-c", text + enough], env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                                       check=False)
+                    self.assertEqual((r.returncode, r.stderr), (0, b""))
+
     def test_commands(self):
         """As they stand there, but for the names of the two servers."""
         logs = tempfile.TemporaryDirectory(prefix="fubar-logs-")
