@@ -107,7 +107,7 @@ send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, boo
 	conn_put_publish(c, &packet, m);
 	count_out(qos, p.payload.len);
 	if (trace_msg_has(m))
-		trace_to(w, s, &p, TRACE_SENT);
+		trace_msg_to(w, s, m, TRACE_SENT);
 	return true;
 }
 
@@ -406,7 +406,7 @@ deliver_again(struct worker *w, struct session *s)
 			conn_put_publish(s->conn, &packet, slot->msg);
 			count_out(slot->qos, p.payload.len);
 			if (trace_msg_has(slot->msg))
-				trace_to(w, s, &p, TRACE_AGAIN);
+				trace_msg_to(w, s, slot->msg, TRACE_AGAIN);
 		}
 	}
 	conn_touch(s->conn);

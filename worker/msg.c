@@ -26,16 +26,20 @@ put_trace(uint8_t *at, const struct cluster_pub *p)
 	put(at + TRACE_SIZE, p->origin_id);
 }
 
-void
-msg_trace(const struct msg *m, struct cluster_pub *p)
+struct cluster_pub
+msg_pub_whole(const struct msg *m)
 {
 	const uint8_t *at = m->bytes + m->topic_len + m->props_len + m->payload_len;
+	struct cluster_pub p = msg_pub(m);
 	uint16_t len;
 
-	memcpy(&p->traced_ns, at, sizeof p->traced_ns);
-	memcpy(&p->matched_ns, at + 8, sizeof p->matched_ns);
+	if (!m->traced)
+		return p;
+	memcpy(&p.traced_ns, at, sizeof p.traced_ns);
+	memcpy(&p.matched_ns, at + 8, sizeof p.matched_ns);
 	memcpy(&len, at + 16, sizeof len);
-	p->origin_id = slice_of(at + TRACE_SIZE, len);
+	p.origin_id = slice_of(at + TRACE_SIZE, len);
+	return p;
 }
 
 struct msg *

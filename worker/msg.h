@@ -40,13 +40,11 @@ msg_drop(struct msg *m)
 		msg_free(m);
 }
 
-void msg_trace(const struct msg *m, struct cluster_pub *p);     /* of one that is traced */
-
-/* What m says, borrowed from it; origin_id is empty if it is not traced. */
+/* What m says, borrowed from it; without its trace. */
 static inline struct cluster_pub
 msg_pub(const struct msg *m)
 {
-	struct cluster_pub p = {
+	return (struct cluster_pub){
 		.topic = { m->bytes, m->topic_len },
 		.props = { m->bytes + m->topic_len, m->props_len },
 		.payload = { m->bytes + m->topic_len + m->props_len, m->payload_len },
@@ -55,11 +53,10 @@ msg_pub(const struct msg *m)
 		.qos = m->qos,
 		.retain = m->retain,
 	};
-
-	if (__builtin_expect(m->traced, 0))
-		msg_trace(m, &p);
-	return p;
 }
+
+/* With its trace and origin_id, if it has one. */
+struct cluster_pub msg_pub_whole(const struct msg *m);
 
 /* What it is charged at in queues: its bytes and its bookkeeping. */
 static inline uint32_t

@@ -350,7 +350,7 @@ static void
 on_lease(struct worker *w, unsigned from, uint64_t hash, uint64_t number, struct msg *m)
 {
 	struct shared_group *g = shared_group_by_hash(w, hash);
-	struct cluster_pub p = msg_pub(m);
+	struct cluster_pub p = msg_pub_whole(m);
 	struct buf *b;
 
 	if (g != NULL && shared_give(w, g, &p, m, number))
@@ -455,7 +455,7 @@ shared_on_greeted(void *worker, unsigned slot)
 		tell_state(w, g, slot);
 		LIST_EACH_SAFE(l, tmp, &g->back) {
 			struct shared_item *i = container_of(l, struct shared_item, link);
-			struct cluster_pub p = msg_pub(i->msg);
+			struct cluster_pub p = msg_pub_whole(i->msg);
 
 			if (g->home != slot)
 				break;

@@ -165,7 +165,7 @@ pump(struct worker *w, struct shared_group *g)
 	unsigned slot;
 
 	while ((i = LIST_FIRST(&g->queue, struct shared_item, link)) != NULL && (slot = pick_slot(w, g)) != SHARED_NOBODY) {
-		struct cluster_pub p = msg_pub(i->msg);
+		struct cluster_pub p = msg_pub_whole(i->msg);
 		bool went;
 
 		list_del(&i->link);

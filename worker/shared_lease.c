@@ -68,7 +68,7 @@ lease_return(struct worker *w, uint32_t lease, struct msg *m)
 {
 	struct shared_lease l = lease_take(w, lease);
 	struct shared_group *g = l.group;
-	struct cluster_pub p = msg_pub(m);
+	struct cluster_pub p = msg_pub_whole(m);
 	struct shared_item *i;
 
 	if (g->home == w->slot) {

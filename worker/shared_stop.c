@@ -49,7 +49,7 @@ hand_over(struct worker *w, struct shared_group *g)
 
 	while (!list_empty(&g->queue) && (sub != NULL || others != 0)) {
 		struct shared_item *i = LIST_FIRST(&g->queue, struct shared_item, link);
-		struct cluster_pub p = msg_pub(i->msg);
+		struct cluster_pub p = msg_pub_whole(i->msg);
 
 		if (sub != NULL)
 			push(w, sub, i->msg);

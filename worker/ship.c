@@ -57,7 +57,7 @@ ship_put_msg(struct buf *b, const struct cluster_pub *p)
 static void
 put_msg(struct buf *b, const struct msg *m)
 {
-	struct cluster_pub p = msg_pub(m);
+	struct cluster_pub p = msg_pub_whole(m);
 
 	ship_put_msg(b, &p);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Before a name is hashed its length is looked up in a set of 64 bits: while one client is traced, nearly every
- * message of the others needs no more than that. */
+ * Before a name is hashed a bit made of its length and its ends is looked up in a set of 64: while one client is
+ * traced, nearly every message of the others needs no more than that. */
 #include "worker/trace.h"
 
 #include <stdio.h>
@@ -25,7 +25,7 @@
 /* Topic filters, or what a worker's traced clients subscribe to. */
 struct filters {
 	struct buf text;                /* le32 bytes each */
-	uint64_t lengths;               /* set of the lengths of those without wildcards, modulo 64 */
+	uint64_t marks;                 /* of those without wildcards */
 	bool wild;                      /* some have wildcards */
 	bool all;                       /* too many to name */
 };
@@ -38,10 +38,12 @@ struct traced {                         /* a client */
 struct traces {
 	struct worker *worker;
 	struct hmap clients;
-	uint64_t lengths;               /* set of the lengths of their ids, modulo 64 */
+	uint64_t marks;                 /* of their ids */
 	struct filters topics;
 	struct filters wanted[CLUSTER_MAX];     /* by each worker's traced clients, ours among them */
 	uint64_t wanted_slots;          /* whose are not empty */
+	uint64_t all_marks;             /* of all names and filters here */
+	bool any_wild;                  /* a topic may be wanted whatever its mark */
 	struct task tell;               /* ours have changed */
 };
 
@@ -51,6 +53,12 @@ static inline uint64_t
 bit(size_t n)
 {
 	return UINT64_C(1) << (n & 63);
+}
+
+static inline uint64_t
+mark(struct slice s)
+{
+	return s.len == 0 ? 1 : bit(s.len * 5 + s.p[0] * 3u + s.p[s.len - 1]);
 }
 
 /* ---- sets of filters ---- */
@@ -70,7 +78,7 @@ filters_put(struct filters *f, struct slice filter)
 	if (topic_has_wildcard(filter))
 		f->wild = true;
 	else
-		f->lengths |= bit(filter.len);
+		f->marks |= mark(filter);
 }
 
 static bool
@@ -81,7 +89,7 @@ filters_match(const struct filters *f, struct slice topic)
 
 	if (f->all)
 		return true;
-	if (!f->wild && (f->lengths & bit(topic.len)) == 0)
+	if (!f->wild && (f->marks & mark(topic)) == 0)
 		return false;
 	while (slice_take_le32_bytes(&rest, &filter) == 0)
 		if (topic_matches(filter, topic))
@@ -146,7 +154,7 @@ client_get(const struct traces *t, struct slice id)
 {
 	uint64_t hash;
 
-	if ((t->lengths & bit(id.len)) == 0)
+	if ((t->marks & mark(id)) == 0)
 		return NULL;
 	hash = rand_hash(id.p, id.len);
 	for (struct hmap_node *n = hmap_first(&t->clients, hash); n != NULL; n = hmap_next(n, hash))
@@ -171,18 +179,33 @@ set_client(struct traces *t, struct slice id, bool on)
 		name_drop(c->id);
 		mem_free(c);
 	}
-	t->lengths = 0;
+	t->marks = 0;
 	while ((n = hmap_each(&t->clients, &it)) != NULL)
-		t->lengths |= bit(container_of(n, struct traced, node)->id->len);
+		t->marks |= mark(name_text(container_of(n, struct traced, node)->id));
 	loop_defer(t->worker->loop, &t->tell);
+}
+
+/* Anything has changed. */
+static void
+summarize(struct traces *t)
+{
+	t->all_marks = t->marks | t->topics.marks;
+	t->any_wild = t->topics.wild;
+	for (uint64_t slots = t->wanted_slots; slots != 0; slots &= slots - 1) {
+		const struct filters *f = &t->wanted[__builtin_ctzll(slots)];
+
+		t->all_marks |= f->marks;
+		t->any_wild = t->any_wild || f->wild || f->all;
+	}
 }
 
 static void
 set_tracing(struct worker *w)
 {
-	const struct traces *t = w->traces;
+	struct traces *t = w->traces;
 
-	w->tracing = t->lengths != 0 || buf_len(&t->topics.text) > 0;
+	summarize(t);
+	w->tracing = t->marks != 0 || buf_len(&t->topics.text) > 0;
 }
 
 void
@@ -224,6 +247,7 @@ note_slot(struct traces *t, unsigned slot)
 		t->wanted_slots |= bit(slot);
 	else
 		t->wanted_slots &= ~bit(slot);
+	summarize(t);
 }
 
 static void
@@ -337,7 +361,11 @@ trace_will(struct worker *w, struct slice from, struct cluster_pub *p)
 void
 trace_publish(struct worker *w, const struct session *s, struct cluster_pub *p)
 {
-	trace_will(w, session_id(s), p);
+	const struct traces *t = w->traces;
+	struct slice id = session_id(s);
+
+	if ((t->marks & mark(id)) != 0 || (t->all_marks & mark(p->topic)) != 0 || t->any_wild)
+		trace_will(w, id, p);
 }
 
 static const char *
@@ -430,7 +458,7 @@ trace_to(struct worker *w, const struct session *s, const struct cluster_pub *p,
 void
 trace_msg_to(struct worker *w, const struct session *s, const struct msg *m, enum trace_how how)
 {
-	const struct cluster_pub p = msg_pub(m);
+	const struct cluster_pub p = msg_pub_whole(m);
 
 	trace_to(w, s, &p, how);
 }

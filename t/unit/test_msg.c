@@ -39,7 +39,7 @@ START_TEST(a_trace_travels_along)
 	const struct cluster_pub p = { .topic = SLICE_LIT("a"), .payload = SLICE_LIT("pay"), .origin_id = SLICE_LIT("who"),
 		.traced_ns = 77, .matched_ns = 78 };
 	struct msg *m = msg_new(&p);
-	struct cluster_pub got = msg_pub(m);
+	struct cluster_pub got = msg_pub_whole(m);
 
 	ck_assert(m->traced && got.traced_ns == 77 && got.matched_ns == 78);
 	ck_assert(slice_eq(got.origin_id, SLICE_LIT("who")) && slice_eq(got.payload, SLICE_LIT("pay")));

@@ -81,8 +81,8 @@ same_msg(const struct msg *a, const struct msg *b)
 	ck_assert_uint_eq(a->qos, b->qos);
 	ck_assert_int_eq(a->retain, b->retain);
 	ck_assert_int_eq(a->traced, b->traced);
-	ck_assert_uint_eq(msg_pub(a).traced_ns, msg_pub(b).traced_ns);
-	ck_assert(slice_eq(msg_pub(a).origin_id, msg_pub(b).origin_id));
+	ck_assert_uint_eq(msg_pub_whole(a).traced_ns, msg_pub_whole(b).traced_ns);
+	ck_assert(slice_eq(msg_pub_whole(a).origin_id, msg_pub_whole(b).origin_id));
 	ck_assert_int_eq(memcmp(a->bytes, b->bytes, a->topic_len + a->props_len + a->payload_len), 0);
 }
 
