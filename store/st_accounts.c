@@ -48,8 +48,8 @@ put_row(struct buf *b, struct slice name, struct slice value)
 		return rc;
 	row_put_text(b, "name", name);
 	row_put_str(b, "kind", kind_name(r.hash));
-	row_put_number(b, "created", (int64_t)r.created_s);
-	row_put_number(b, "changed", (int64_t)r.changed_s);
+	row_put_time(b, "created", (int64_t)r.created_s);
+	row_put_time(b, "changed", (int64_t)r.changed_s);
 	return 0;
 }
 

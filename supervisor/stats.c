@@ -4,7 +4,6 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
@@ -14,18 +13,6 @@
 #include "supervisor/watch.h"
 
 #define DAY_S (24 * 3600)
-
-static void
-put_time(struct buf *b, const char *name, struct wall t)
-{
-	time_t s = (time_t)(t.ns / NS_PER_SEC);
-	char text[32];
-	struct tm tm;
-
-	gmtime_r(&s, &tm);
-	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	row_put_str(b, name, text);
-}
 
 static uint64_t
 value_of(const struct proc *p, enum metric m)
@@ -105,7 +92,7 @@ put_process(struct admin_call *c, const char *role, const struct proc *p, pid_t 
 	row_put_number(b, "slot", p == NULL ? 0 : p->slot);
 	row_put_number(b, "pid", pid);
 	row_put_str(b, "state", p == NULL ? "ready" : proc_state_text(p));
-	put_time(b, "since", p == NULL ? c->node->since : p->since);
+	row_put_time(b, "since", (p == NULL ? c->node->since : p->since).ns / NS_PER_SEC);
 	row_put_number(b, "restarts", p == NULL ? 0 : p->restarts);
 	if (p != NULL && p->page != NULL && p->beat != 0)
 		row_put_number(b, "heartbeat_ms", (now.ns - (int64_t)value_of(p, METRIC_heartbeat_ns)) / NS_PER_MS);
@@ -232,7 +219,7 @@ put_node(struct admin_call *c, const struct usage *all)
 	row_put_str(b, "version", PACKAGE_VERSION);
 	row_put_str(b, "state", node_state_text(n));
 	row_put_number(b, "pid", getpid());
-	put_time(b, "since", n->since);
+	row_put_time(b, "since", n->since.ns / NS_PER_SEC);
 	row_put_number(b, "uptime_s", mono_diff(loop_now(n->loop), n->started) / NS_PER_SEC);
 	row_put_str(b, "config", n->options.file != NULL ? n->options.file : "");
 	row_put_str(b, "data_dir", n->paths.data_dir);

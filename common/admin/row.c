@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/admin/row.h"
 
+#include <time.h>
+
 static void
 put_head(struct buf *b, enum row_type type, const char *name)
 {
@@ -43,6 +45,18 @@ row_put_real(struct buf *b, const char *name, double value)
 	memcpy(&bits, &value, sizeof bits);
 	put_head(b, ROW_REAL, name);
 	buf_put_le64(b, bits);
+}
+
+void
+row_put_time(struct buf *b, const char *name, int64_t unix_s)
+{
+	time_t t = (time_t)unix_s;
+	char text[40];
+	struct tm tm;
+
+	if (gmtime_r(&t, &tm) == NULL || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		text[0] = '\0';
+	row_put_str(b, name, text);
 }
 
 static int

@@ -23,6 +23,8 @@ void row_put_str(struct buf *b, const char *name, const char *text);
 void row_put_number(struct buf *b, const char *name, int64_t number);
 void row_put_bool(struct buf *b, const char *name, bool value);
 void row_put_real(struct buf *b, const char *name, double value);
+/* Seconds since 1970, as text such as 2026-01-15T07:30:19Z. */
+void row_put_time(struct buf *b, const char *name, int64_t unix_s);
 /* The next field: 0; FB_ENOENT: the end; FB_EPROTO. */
 int row_next(struct slice *fields, struct row_field *out);
 

@@ -67,6 +67,7 @@ class Accounts(fubar.TestCase):
         self.assertEqual(self.code("Ann", "first"), CODE_REFUSED)
         self.assertIn("ann", self.broker.admin("account", "all"))
         self.assertIn("ann", self.broker.admin("account", "get", "ann"))
+        self.assertRegex(self.broker.rows("account", "get", "ann")[0]["created"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         self.broker.admin("account", "set", "ann", "second")
         self.assertEqual(self.code("ann", "second"), 0)
         self.assertEqual(self.code("ann", "first"), CODE_REFUSED)      # also where it was cached
