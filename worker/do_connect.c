@@ -591,6 +591,9 @@ connect_taken(struct open *o, struct session *s)
 	/* A new session; or one that came from a worker whose own write of the row came too late. */
 	if (!o->clean && (s->flags & SESSION_ROW) == 0) {
 		o->steps++;
+		/* Who had the id may die before it says that its session has ended: this row is not its successor's. */
+		if (o->prev_stamp != 0 && o->prev_slot != w->slot)
+			storec_give_up(w->store, session_id(s), o->prev_stamp);
 		storec_session_put(w->store, session_id(s), session_account(s), on_row, o);
 		subs_store(w, s);
 	}
