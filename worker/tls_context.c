@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,8 +27,11 @@
 static const char *
 reason(void)
 {
-	const char *text = ERR_reason_error_string(ERR_peek_error());
+	unsigned long code = ERR_peek_error();
+	const char *text = ERR_reason_error_string(code);
 
+	if (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE)
+		return "holds nothing of that kind in PEM form";
 	return text != NULL ? text : "unknown reason";
 }
 

@@ -476,7 +476,7 @@ class Replaced(Tls):
         after = fubar.until("the new one", lambda: self.serial() != before and self.serial())
         live.ping()
         # What does not work changes nothing, and is said: by the answer and in the log.
-        for name, text, why in ((cert, b"nonsense", "no start line"), (key, b"nonsense", "DECODER routines|no start line|unsupported"),
+        for name, text, why in ((cert, b"nonsense", "in PEM form"), (key, b"nonsense", "DECODER routines|in PEM form|unsupported"),
                                 (key, slurp(fubar.certificates().key), "is not the key of the certificate")):
             good = slurp(name)
             with open(name, "wb") as f:
@@ -568,7 +568,7 @@ class BadStart(unittest.TestCase):
     def test_files(self):
         c = fubar.certificates()
         self.check("fubard: listeners.mqtts.cert /nowhere: No such file", cert="/nowhere")
-        self.check("fubard: listeners.mqtts.cert %s: no start line" % c.key, cert=c.key)
+        self.check("fubard: listeners.mqtts.cert %s: holds nothing of that kind in PEM form" % c.key, cert=c.key)
         self.check("fubard: listeners.mqtts.key %s: is not the key" % c.client_key, key=c.client_key)
         self.check("fubard: listeners.mqtts.ca %s: " % c.key, ca=c.key, client_cert="required")
 
