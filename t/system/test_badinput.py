@@ -121,7 +121,9 @@ class Start(unittest.TestCase):
     def test_missing_helper(self):
         os.mkdir(self.path("bin"))
         shutil.copy(fubar.program("fubard"), self.path("bin", "fubard"))
-        if os.path.exists("/usr/local/libexec/fubar/fubar-worker"):
+        with open(os.path.join(fubar.BUILD, "Makefile"), encoding="utf-8") as f:
+            prefix = re.search(r"^prefix = (.*)$", f.read(), re.M).group(1)
+        if os.path.exists(os.path.join(prefix, "libexec/fubar/fubar-worker")):
             self.skipTest("fubar is installed here")
         self.refused("fubar-", program=self.path("bin", "fubard"))
 
