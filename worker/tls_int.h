@@ -33,6 +33,7 @@ struct tls {
 	BIO_METHOD *method;
 	BIO *bio;
 	struct tls_stream *in_hand;
+	unsigned refills;               /* that the read in hand may still ask the socket for */
 	/* Handshakes of this turn. */
 	struct mono turn;
 	int64_t spent_ns;
@@ -44,7 +45,8 @@ struct tls {
 SSL_CTX *tls_context_make(struct tls *t, const struct listener_config *l, struct wall *expires, struct config_error *e);
 /* tls_ticket.c: SSL_CTX_set_tlsext_ticket_key_evp_cb()'s. */
 int tls_ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int make);
-/* tls_stream.c */
+/* tls_stream.c; tls_on_event is SSL_CTX_set_info_callback()'s. */
+void tls_on_event(const SSL *ssl, int where, int value);
 void tls_bio_init(struct tls *t);
 void tls_bio_fini(struct tls *t);
 

@@ -23,6 +23,9 @@
 /* Half a handshake holds some 45 KB for up to server.timeout, and needs no account: whoever comes when so many are under
  * way is sent off. In honest crowds few are: a handshake begins when its turn has come, and needs two round trips. */
 #define SHAKING_MAX   4096
+#define RECORDS       256               /* most that one read takes: they may have one byte each */
+#define REFILLS       2                 /* of OpenSSL's buffer on the way to the next byte: a record may need two */
+#define EVENTS_MAX    256               /* in the life of a stream: a change of keys costs us more than the client */
 #define WHY_MAX       200
 #define NAME_MAX_LEN  256
 
@@ -45,6 +48,7 @@ struct tls_stream {
 	int64_t full_ns;                /* the turn in which the socket took no more */
 	int fd;
 	int error;                      /* errno of the last call that failed */
+	uint16_t events;                /* changes of keys, and the like, since the handshake */
 	uint8_t state;
 	uint8_t first;                  /* byte that was heard */
 	bool heard;
@@ -74,7 +78,8 @@ bio_read(BIO *b, char *p, int len)
 	ssize_t n;
 
 	BIO_clear_retry_flags(b);
-	if (s->empty_ns == turn(s)) {
+	if (s->empty_ns == turn(s) || (s->state == TLS_OPEN && s->tls->refills-- == 0)) {
+		s->tls->refills = 0;
 		BIO_set_retry_read(b);
 		return -1;
 	}
@@ -314,6 +319,16 @@ handshake(struct tls_stream *s)
 	return err;
 }
 
+void
+tls_on_event(const SSL *ssl, int where, int value)
+{
+	struct tls_stream *s = ((struct tls *)SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)))->in_hand;
+
+	(void)where, (void)value;
+	if (s->state == TLS_OPEN && s->events <= EVENTS_MAX)
+		s->events++;
+}
+
 /* --- the stream -------------------------------------------------------------------------------------------------- */
 
 static int
@@ -327,6 +342,7 @@ static ssize_t
 tls_read(struct stream *stream, void *p, size_t len)
 {
 	struct tls_stream *s = of(stream);
+	unsigned records = 0;
 	size_t got = 0;
 	size_t n;
 	int err = s->state == TLS_HANDSHAKE ? handshake(s) : 0;
@@ -339,18 +355,25 @@ tls_read(struct stream *stream, void *p, size_t len)
 	s->error = 0;
 	s->tls->in_hand = s;
 	ERR_clear_error();
-	while (got < len) {
+	while (got < len && records < RECORDS) {
 		/* Nothing in OpenSSL's buffer, nothing in the socket. */
 		if (s->empty_ns == turn(s) && !SSL_has_pending(s->ssl))
 			break;
+		s->tls->refills = REFILLS;      /* a client that changes its keys all the time holds up nobody */
 		if (SSL_read_ex(s->ssl, (uint8_t *)p + got, len - got, &n) == 1) {
 			got += n;
+			records++;
 			continue;
 		}
 		err = outcome(s, 0);
 		break;
 	}
-	s->more = got == len ? SSL_has_pending(s->ssl) : s->state != TLS_OPEN;
+	if (s->events > EVENTS_MAX) {
+		explain(s, "%s%s", "TLS: too many changes of keys", "");
+		set_state(s, TLS_FAILED);
+		return FB_EIO;
+	}
+	s->more = got == len || records == RECORDS ? SSL_has_pending(s->ssl) : s->state != TLS_OPEN;
 	if (got > 0)
 		return (ssize_t)got;
 	return s->state == TLS_OPEN ? FB_EAGAIN : ended(s);

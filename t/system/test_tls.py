@@ -172,6 +172,21 @@ class Handshake(Tls):
             type_in(m.packet(m.PINGREQ, 0))
             see(b"\xd0\0")
 
+    def test_too_many_new_keys(self):
+        """Each costs the server more than the client: a few hundred end the connection."""
+        type_in, see = self.openssl("-tls1_3")
+        see(b"Verify return code")
+        type_in(m.connect_packet(self.name("c")))
+        see(b"\x20\x02\0\0")
+        since = self.broker.log.mark()
+        try:
+            for _ in range(300):
+                type_in(b"k\n")
+                see(b"KEYUPDATE")
+        except (OSError, m.Timeout):
+            pass                        # it is gone
+        self.broker.log.wait('closed client=%s .*reason="TLS: too many changes of keys"' % self.name("c"), since)
+
     def test_no_renegotiation(self):
         type_in, see = self.openssl("-tls1_2")
         see(b"Verify return code")
