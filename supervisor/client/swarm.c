@@ -174,8 +174,7 @@ peer_close(struct peer *p)
 		stream_end(p->stream, &p->wire);
 		(void)!send(p->fd, buf_slice(&p->wire).p, buf_len(&p->wire), MSG_NOSIGNAL | MSG_DONTWAIT);
 	}
-	if (p->fd >= 0)
-		peer_gone(p);
+	peer_gone(p);
 }
 
 static void
