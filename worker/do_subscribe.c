@@ -30,6 +30,7 @@ struct op {
 	struct barrier_wait barrier;
 	struct conn *conn;              /* NULL: gone */
 	struct worker *worker;
+	uint64_t hash;                  /* of the client id */
 	uint32_t steps;                 /* not done yet */
 	uint32_t count;
 	uint16_t packet_id;
@@ -46,6 +47,7 @@ op_new(struct conn *c, uint16_t packet_id, uint32_t count, bool unsubscribe)
 
 	op->conn = c;
 	op->worker = c->worker;
+	op->hash = c->session->node.hash;
 	op->packet_id = packet_id;
 	op->count = count;
 	op->unsubscribe = unsubscribe;
@@ -86,6 +88,15 @@ subscribe_conn_gone(struct conn *c)
 		if (op->conn == c)
 			op->conn = NULL;
 	}
+}
+
+bool
+subscribe_pending(const struct worker *w, const struct session *s)
+{
+	LIST_EACH(n, &w->sub_ops)
+		if (container_of(n, struct op, link)->hash == s->node.hash)
+			return true;
+	return false;
 }
 
 void

@@ -354,7 +354,7 @@ on_frozen(struct worker *w, unsigned from, struct slice body)
 {
 	struct slice id;
 	uint64_t taken, epoch, seq;
-	uint8_t what;
+	uint8_t what, pending;
 	struct move *m;
 	struct session *s;
 	struct open *o;
@@ -371,6 +371,8 @@ on_frozen(struct worker *w, unsigned from, struct slice body)
 		connect_reload(o, true);
 		return;
 	}
+	if (what != FROZEN_GONE && slice_take_u8(&body, &pending) != 0)
+		return;
 	/* Gone there; or here already, which no order of the store leads to: then the rows decide. */
 	if (what == FROZEN_GONE || move_find(w, id) != NULL) {
 		if (what != FROZEN_GONE)
@@ -386,6 +388,9 @@ on_frozen(struct worker *w, unsigned from, struct slice body)
 	s->move = m;
 	m->session = s;
 	subs_decode(w, s, body);
+	/* A write of them that the store reads now is refused: it is not that worker's any more. */
+	if (pending != 0)
+		subs_store(w, s);
 	/* The routes are on their way before the SWITCH; our own publishes come to us from here on. */
 	m->marked = ~w->moves->up | move_bit(w->slot);
 	send_switched(w, m->peer, id, m->stamp);

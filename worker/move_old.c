@@ -5,6 +5,7 @@
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
 #include "worker/conn.h"
+#include "worker/dispatch.h"
 #include "worker/flow.h"
 #include "worker/move_int.h"
 #include "worker/ship.h"
@@ -63,6 +64,7 @@ freeze(struct worker *w, struct session *s, unsigned to, uint64_t taken, uint64_
 	    s->flags & SESSION_LOADED ? FROZEN_HERE_LOADED : FROZEN_HERE);
 	buf_put_le64(&b, taken);
 	put_behind(w, &b);
+	buf_put_u8(&b, subscribe_pending(w, s));
 	subs_encode(s, &b);
 	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
 	buf_fini(&b);
