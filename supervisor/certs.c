@@ -276,3 +276,25 @@ certs_stop(struct certs *s)
 	if (s->node != NULL)
 		loop_timer_cancel(s->node->loop, &s->tick);
 }
+
+int
+certs_may_set(const struct config *c, const char *path, struct config_error *e)
+{
+	const char *last = strrchr(path, '.');
+
+	if (last == NULL || (strcmp(last, ".cert") != 0 && strcmp(last, ".key") != 0 && strcmp(last, ".ca") != 0))
+		return 0;
+	for (unsigned i = 0; i < CONFIG_LISTENERS; i++) {
+		struct listener_config l;
+		char start[64];
+
+		config_listener(c, i, &l);
+		snprintf(start, sizeof start, "listeners.%s.", l.name);
+		if (strncmp(path, start, strlen(start)) != 0 || l.port != 0)
+			continue;
+		snprintf(e->text, sizeof e->text, "%s: that listener is off, so nothing would check the file: set it in the "
+		    "configuration file, together with listeners.%s.port", path, l.name);
+		return FB_EUNSUP;
+	}
+	return 0;
+}

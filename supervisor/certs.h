@@ -41,4 +41,8 @@ void certs_rotate(struct certs *s);
 /* The step (30, 7, 1 or 0 days) that these seconds have come below; -1: none yet. */
 int certs_step(int64_t left_s);
 
+/* May this key be set while it runs? The files of a listener that is off may not: they would wait unread until a file
+ * switches it on. 0; FB_EUNSUP and *e. */
+int certs_may_set(const struct config *c, const char *path, struct config_error *e);
+
 #endif

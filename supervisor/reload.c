@@ -250,6 +250,8 @@ reload_may_set(const struct reload *r, const char *path, const char *value, stru
 	config_copy(&c, &r->wanted);
 	err = config_set(&c, path, value, CONFIG_OVERRIDE, e);
 	if (err == 0)
+		err = certs_may_set(&c, path, e);
+	if (err == 0)
 		err = config_check(&c, e);
 	if (err == 0)
 		err = logs_check(&c, e);

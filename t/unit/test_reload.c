@@ -120,6 +120,8 @@ START_TEST(what_may_be_set_at_run_time)
 	ck_assert_int_eq(reload_may_set(&r, "server.alternate", "", &e), 0);
 	ck_assert_int_eq(reload_may_set(&r, "mqtt.max_qoss", "1", &e), FB_ENOENT);
 	ck_assert_int_eq(reload_may_set(&r, "workers", "2", &e), FB_EUNSUP);
+	ck_assert_int_eq(reload_may_set(&r, "listeners.mqtts.cert", "/tmp/x", &e), FB_EUNSUP);
+	ck_assert(strstr(e.text, "that listener is off") != NULL);
 	ck_assert_int_eq(reload_may_set(&r, "mqtt.max_topic_levels", "2", &e), FB_ECONFLICT);
 	ck_assert_int_eq(reload_may_set(&r, "log.to", "files", &e), FB_EPERM);
 	ck_assert_int_eq(r.running.max_qos, 2);
