@@ -131,7 +131,9 @@ class BadServers(unittest.TestCase):
     def test_twice(self):
         code, report, _ = self.run_with(lambda p: p + p, 0)
         self.assertEqual(code, 1)
-        self.assertEqual(report["wrong"]["messages_doubled"], report["published"]["qos0"])
+        # The last one may be on its way when the time is over.
+        self.assertIn(report["published"]["qos0"] - report["wrong"]["messages_doubled"], (0, 1))
+        self.assertGreater(report["wrong"]["messages_doubled"], 0)
 
     def test_not_ours(self):
         code, report, _ = self.run_with(lambda p: b"\x30\x04\x00\x01tx", 0)
