@@ -163,12 +163,7 @@ class Client:
         self.sock.close()
 
     def reset(self):
-        """Closes with a TCP reset. A thread that waits for this socket would hold it open: it is woken first, which the
-        other end does not see."""
-        try:
-            self.sock.shutdown(socket.SHUT_RD)
-        except OSError:
-            pass
+        """Closes with a TCP reset. No thread may be waiting for this socket: it would hold it open."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 

@@ -4,6 +4,7 @@
 
 import os
 import signal
+import socket
 import threading
 
 import fubar
@@ -31,6 +32,11 @@ class Member(threading.Thread):
             pass
         except Exception as e:          # noqa: shown by the main thread
             self.error = e
+
+    def stop(self):
+        """Ends it without a word on the wire."""
+        self.client.sock.shutdown(socket.SHUT_RD)
+        self.join()
 
 
 class Shared(fubar.TestCase):
@@ -156,6 +162,7 @@ class Shared(fubar.TestCase):
         sessions = self.broker.sessions()
         for c in away:
             self.assertEqual(sessions[c.client_id]["queued"], 0)
+        takers[0].stop()
         here[0].reset()
         # With nobody there it waits for one of them, wherever it comes back.
         pub.publish(t, "200", 1)
