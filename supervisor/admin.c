@@ -297,10 +297,12 @@ take_requests(struct admin_conn *c)
 		struct ipc_admin p;
 		uint32_t len = 0;
 		uint16_t type = 0;
+		uint16_t digest = 0;
 		char *body;
 
 		(void)slice_take_le32(&s, &len);
 		(void)slice_take_le16(&s, &type);
+		(void)slice_take_le16(&s, &digest);
 		if (len > REQUEST_MAX || type != IPC_ADMIN) {
 			refuse(c, 0, FB_EPROTO, type == IPC_ADMIN ? "the request is longer than 64 KiB" :
 			    "not a request of fubar-admin");
@@ -308,8 +310,12 @@ take_requests(struct admin_conn *c)
 		}
 		if (buf_len(&c->in) < HEADER + len)
 			return;
+		if (digest != words_digest()) {
+			refuse(c, 0, FB_EVERSION, "fubar-admin is of another version than the fubard that runs; use the one it came with");
+			return;
+		}
 		/* Out of the way first: what is finished at once comes back here for the next one. */
-		body = mem_dup(s.p + 2, len);
+		body = mem_dup(s.p, len);
 		explicit_bzero(c->in.base + c->in.start, HEADER + len);
 		buf_eat(&c->in, HEADER + len);
 		if (ipc_take_admin(slice_of(body, len), &p) == 0)

@@ -68,7 +68,7 @@ put_request(struct buf *b, enum admin_command c, size_t argc, char *const *argv)
 	ipc_put_admin(&payload, &p);
 	buf_put_le32(b, (uint32_t)buf_len(&payload));
 	buf_put_le16(b, IPC_ADMIN);
-	buf_put_le16(b, 0);
+	buf_put_le16(b, words_digest());
 	buf_put_slice(b, buf_slice(&payload));
 	if (buf_len(&words) > 0)        /* may hold a password */
 		explicit_bzero(words.base, words.cap);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 enum admin_command {
@@ -23,6 +24,9 @@ struct admin_info {
 	unsigned args_min, args_max;
 };
 const struct admin_info *admin_info(enum admin_command c);
+
+/* Of the table: the tool sends a command's number, so tool and daemon must have one table. Never 0. */
+uint16_t words_digest(void);
 
 /* Finds the command that argv starts with; *used says how many words it took. Each word may be shortened to a unique
  * prefix. 0; FB_ESYNTAX: none or several match, or the arguments are wrong: error says what was possible. */

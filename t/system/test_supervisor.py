@@ -8,12 +8,14 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
 import unittest
 
 import fubar
+import test_admin_tool
 
 FUBARD = os.path.join(fubar.BUILD, "fubard")
 CHILD = os.path.join(fubar.BUILD, "t", "support", "fake_child")
@@ -409,6 +411,18 @@ class Supervisor(unittest.TestCase):
         self.assertEqual(n.admin_raw("stop").returncode, 0)
         self.assertEqual(n.proc.wait(LIMIT_S), 0)
         n.stop()
+
+    def test_a_tool_of_another_version(self):
+        """Commands go by number: what a tool with another table asks for is not done."""
+        n = self.node()
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(os.path.join(n.run_dir, "admin.sock"))
+        s.settimeout(LIMIT_S)
+        body = struct.pack("<QBH", 1, 3, 0)
+        s.sendall(struct.pack("<IHH", len(body), test_admin_tool.IPC["ADMIN"], 0) + body)
+        self.assertIn(b"fubar-admin is of another version", s.recv(1000))
+        s.close()
+        self.assertEqual(n.admin_raw("state").returncode, 0)
 
     def test_hostile_admin_clients(self):
         n = self.node()
