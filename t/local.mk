@@ -127,7 +127,7 @@ t_unit_test_cluster_LDADD = libfbcluster.a libfbsim.a $(UNIT_LIBS)
 # Whole workers in one process, under the false clock of t/sim: fake links, a fake store, clients that are texts.
 check_LIBRARIES += libfbworkertest.a
 libfbworkertest_a_SOURCES = \
-	t/support/fake_cluster.c t/support/fake_cluster.h \
+	t/support/fake_cluster.c t/support/fake_cluster.h t/support/fake_cluster_int.h t/support/fake_cluster_pub.c \
 	t/support/fake_store.c t/support/fake_store.h \
 	t/support/fake_tables.c t/support/fake_tables.h \
 	t/support/fake_wants.c t/support/fake_wants.h \

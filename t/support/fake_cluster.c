@@ -3,66 +3,10 @@
 
 #include <string.h>
 
-#include "cluster/cluster.h"
-#include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
+#include "t/support/fake_cluster_int.h"
 #include "t/support/fake_wants.h"
-
-enum kind { SNAPSHOT, WANT, UNWANT, PUBLISH, KEPT, CONTROL, ACK };
-
-struct record {
-	struct list link;
-	enum kind kind;
-	unsigned from;
-	uint64_t from_epoch, to_epoch;
-	uint64_t seq;                   /* ACK: the last that was handled */
-	uint64_t store_seq;
-	uint64_t leg;
-	struct cluster_pub pub;         /* its slices are in bytes */
-	uint8_t type;
-	size_t len;
-	uint8_t bytes[];
-};
-
-struct held {                           /* a publish with open legs */
-	uint64_t cookie;
-	uint64_t also;
-	unsigned legs;
-	struct cluster_pub pub;
-	uint8_t bytes[];
-};
-
-struct leg {
-	struct list link;
-	uint64_t number;
-	struct held *held;
-};
-
-struct neighbour {
-	struct cluster *cluster;
-	uint64_t epoch;
-	bool told, greeted, complete, up, gone;
-	uint64_t sent, acked, snapshot_seq, record_seq, store_seq, next_leg;
-	struct list routes;             /* struct want */
-	struct list legs;               /* struct leg */
-};
-
-struct cluster {
-	struct loop *loop;
-	const struct cluster_ops *ops;
-	void *arg;
-	unsigned slot, slots;
-	uint64_t epoch;
-	bool dead;
-	struct list wants;
-	struct list barriers;
-	struct list inbox;              /* struct record */
-	struct loop_bell *bell;
-	struct task task;
-	struct buf done;                /* le64 cookies */
-	struct neighbour n[CLUSTER_MAX];
-};
 
 static struct {
 	struct cluster *c[CLUSTER_MAX];
@@ -178,8 +122,8 @@ enqueue(struct cluster *c, unsigned to, struct record *r)
 	list_put_last(&limbo, &r->link);
 }
 
-static struct record *
-push_room(struct cluster *c, unsigned to, enum kind kind, size_t len)
+struct record *
+fake_push_room(struct cluster *c, unsigned to, enum kind kind, size_t len)
 {
 	struct neighbour *n = &c->n[to];
 	struct record *r = mem_zalloc(sizeof *r + len);
@@ -196,163 +140,14 @@ push_room(struct cluster *c, unsigned to, enum kind kind, size_t len)
 	return r;
 }
 
-static struct record *
-push(struct cluster *c, unsigned to, enum kind kind, struct slice bytes)
+struct record *
+fake_push(struct cluster *c, unsigned to, enum kind kind, struct slice bytes)
 {
-	struct record *r = push_room(c, to, kind, bytes.len);
+	struct record *r = fake_push_room(c, to, kind, bytes.len);
 
 	if (bytes.len > 0)
 		memcpy(r->bytes, bytes.p, bytes.len);
 	return r;
-}
-
-/* ---- publishes ---- */
-
-static size_t
-pub_size(const struct cluster_pub *p)
-{
-	return p->topic.len + p->payload.len + p->props.len + p->origin_id.len;
-}
-
-static struct slice
-place(uint8_t **at, struct slice s)
-{
-	struct slice to = slice_of(*at, s.len);
-
-	if (s.len > 0)
-		memcpy(*at, s.p, s.len);
-	*at += s.len;
-	return to;
-}
-
-static struct cluster_pub
-pub_copy(uint8_t *bytes, const struct cluster_pub *p)
-{
-	struct cluster_pub copy = *p;
-
-	copy.sender = slice_of(NULL, 0);
-
-	copy.topic = place(&bytes, p->topic);
-	copy.payload = place(&bytes, p->payload);
-	copy.props = place(&bytes, p->props);
-	copy.origin_id = place(&bytes, p->origin_id);
-	return copy;
-}
-
-static void
-send_publish(struct cluster *c, unsigned to, const struct cluster_pub *p, uint64_t leg)
-{
-	struct record *r = push_room(c, to, PUBLISH, pub_size(p));
-
-	r->leg = leg;
-	r->pub = pub_copy(r->bytes, p);
-}
-
-static void
-leg_open(struct neighbour *n, struct held *h)
-{
-	struct leg *leg = mem_zalloc(sizeof *leg);
-
-	leg->number = ++n->next_leg;
-	leg->held = h;
-	h->legs++;
-	list_put_last(&n->legs, &leg->link);
-}
-
-static void
-leg_close(struct cluster *c, struct leg *leg)
-{
-	struct held *h = leg->held;
-
-	list_del(&leg->link);
-	mem_free(leg);
-	if (--h->legs > 0)
-		return;
-	if (c != NULL) {
-		buf_put_le64(&c->done, h->cookie);
-		loop_defer(c->loop, &c->task);
-	}
-	mem_free(h);
-}
-
-static void
-run_done(struct task *t)
-{
-	struct cluster *c = container_of(t, struct cluster, task);
-	uint64_t cookie = 0;
-
-	while (buf_len(&c->done) > 0) {
-		struct slice s = buf_slice(&c->done);
-
-		(void)slice_take_le64(&s, &cookie);
-		buf_eat(&c->done, 8);
-		c->ops->on_kept(c->arg, cookie);
-	}
-	buf_shrink(&c->done);
-}
-
-unsigned
-cluster_publish_also(struct cluster *c, const struct cluster_pub *p, uint64_t cookie, uint64_t also)
-{
-	struct held *h = NULL;
-	unsigned legs = 0;
-
-	for (unsigned i = 0; i < c->slots; i++) {
-		struct neighbour *n = &c->n[i];
-
-		if (!(n->complete || (n->gone && p->qos > 0)) || !((also >> i & 1) != 0 || fake_wants_match(&n->routes, p->topic)))
-			continue;
-		legs++;
-		if (p->qos == 0) {
-			send_publish(c, i, p, 0);
-			continue;
-		}
-		if (h == NULL) {
-			h = mem_zalloc(sizeof *h + pub_size(p));
-			h->cookie = cookie;
-			h->also = also;
-			h->pub = pub_copy(h->bytes, p);
-		}
-		leg_open(n, h);
-		if (n->complete)
-			send_publish(c, i, p, n->next_leg);
-	}
-	return legs;
-}
-
-void
-cluster_kept(struct cluster *c, unsigned from, uint64_t kept)
-{
-	if (c->n[from].greeted)
-		push(c, from, KEPT, slice_of(NULL, 0))->leg = kept;
-}
-
-bool
-cluster_congested(const struct cluster *c)
-{
-	(void)c;
-	return false;
-}
-
-/* A new incarnation has told its routes: what its predecessor has not kept is its matter, or nobody's. */
-static void
-route_again(struct cluster *c, unsigned slot)
-{
-	struct neighbour *n = &c->n[slot];
-	struct list old;
-
-	list_init(&old);
-	list_move_all(&old, &n->legs);
-	n->gone = false;
-	LIST_EACH_SAFE(l, tmp, &old) {
-		struct leg *leg = container_of(l, struct leg, link);
-
-		if ((leg->held->also >> slot & 1) != 0 || fake_wants_match(&n->routes, leg->held->pub.topic)) {
-			leg_open(n, leg->held);
-			send_publish(c, slot, &leg->held->pub, n->next_leg);
-		}
-		leg_close(c, leg);
-	}
 }
 
 /* ---- wants ---- */
@@ -365,7 +160,7 @@ tell_all(struct cluster *c, enum kind kind, struct slice filter)
 
 		if (!n->greeted)
 			continue;
-		push(c, i, kind, filter);
+		fake_push(c, i, kind, filter);
 		if (kind == WANT)
 			n->record_seq = n->sent;
 	}
@@ -493,7 +288,7 @@ cluster_send(struct cluster *c, unsigned slot, uint8_t type, struct slice body)
 {
 	if (!c->n[slot].greeted)
 		return c->n[slot].told ? FB_EAGAIN : FB_ECLOSED;
-	push(c, slot, CONTROL, body)->type = type;
+	fake_push(c, slot, CONTROL, body)->type = type;
 	c->n[slot].record_seq = c->n[slot].sent;
 	return 0;
 }
@@ -503,7 +298,7 @@ cluster_tell(struct cluster *c, unsigned slot, uint8_t type, struct slice body, 
 {
 	if (!c->n[slot].greeted)
 		return FB_ECLOSED;
-	push(c, slot, CONTROL, body)->type = type;
+	fake_push(c, slot, CONTROL, body)->type = type;
 	if (how == CLUSTER_BARRIER)
 		c->n[slot].record_seq = c->n[slot].sent;
 	return 0;
@@ -524,7 +319,7 @@ greet(struct cluster *c, unsigned slot)
 	n->greeted = true;
 	if (c->ops->on_greeted != NULL)
 		c->ops->on_greeted(c->arg, slot);
-	push(c, slot, SNAPSHOT, buf_slice(&b));
+	fake_push(c, slot, SNAPSHOT, buf_slice(&b));
 	n->snapshot_seq = n->record_seq = n->sent;
 	buf_fini(&b);
 }
@@ -619,7 +414,7 @@ take_snapshot(struct cluster *c, unsigned from, struct slice body)
 	while (slice_take_le32_bytes(&body, &filter) == 0)
 		fake_wants_put(&n->routes, filter);
 	n->complete = true;
-	route_again(c, from);
+	fake_route_again(c, from);
 	check_up(c, from);
 }
 
@@ -630,7 +425,7 @@ take_kept(struct cluster *c, struct neighbour *n, uint64_t number)
 		struct leg *leg = container_of(l, struct leg, link);
 
 		if (leg->number == number) {
-			leg_close(c, leg);
+			fake_leg_close(c, leg);
 			return;
 		}
 	}
@@ -682,7 +477,7 @@ acknowledge(struct cluster *c, unsigned to, uint64_t seq)
 		last->seq = seq;
 		last->store_seq = c->ops->store_seq != NULL ? c->ops->store_seq(c->arg) : 0;
 	} else {
-		push(c, to, ACK, slice_of(NULL, 0))->seq = seq;
+		fake_push(c, to, ACK, slice_of(NULL, 0))->seq = seq;
 	}
 }
 
@@ -717,7 +512,7 @@ cluster_new(struct loop *l, const struct cluster_config *cfg, const struct clust
 	list_init(&c->barriers);
 	list_init(&c->inbox);
 	c->bell = loop_bell_new(l, on_bell, c);
-	task_init(&c->task, run_done);
+	task_init(&c->task, fake_run_done);
 	for (unsigned i = 0; i < CLUSTER_MAX; i++) {
 		c->n[i].cluster = c;
 		list_init(&c->n[i].routes);
@@ -735,7 +530,7 @@ cluster_free(struct cluster *c)
 	net.c[c->slot] = NULL;
 	for (unsigned i = 0; i < CLUSTER_MAX; i++) {
 		LIST_EACH_SAFE(l, tmp, &c->n[i].legs)
-			leg_close(NULL, container_of(l, struct leg, link));
+			fake_leg_close(NULL, container_of(l, struct leg, link));
 		fake_wants_free(&c->n[i].routes);
 		records_drop(queue(i, c->slot));
 	}
