@@ -10,6 +10,7 @@
 #include "worker/flow.h"
 #include "worker/move.h"
 #include "worker/retain.h"
+#include "worker/retry.h"
 #include "worker/rights.h"
 #include "worker/shared.h"
 #include "worker/trace.h"
@@ -105,6 +106,7 @@ send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, boo
 		flow_find(s->flow, id)->lease = lease;
 	packet = packet_of(&p, qos, retain, id);
 	conn_put_publish(c, &packet, m);
+	retry_watch(w, s);
 	count_out(qos, p.payload.len);
 	if (trace_msg_has(m))
 		trace_msg_to(w, s, m, TRACE_SENT);
@@ -381,7 +383,7 @@ deliver_pump(struct worker *w, struct session *s)
 }
 
 void
-deliver_again(struct worker *w, struct session *s)
+deliver_again(struct worker *w, struct session *s, uint64_t before)
 {
 	struct flow *f = s->flow;
 	struct inflight *slot;
@@ -391,7 +393,7 @@ deliver_again(struct worker *w, struct session *s)
 	if (f == NULL)
 		return;
 	seq = f->window_head;
-	while ((slot = flow_next(f, &seq, &id)) != NULL) {
+	while ((slot = flow_next(f, &seq, &id)) != NULL && seq <= before) {
 		if (slot->msg == NULL) {
 			struct mqtt_ack ack = { .packet_id = id };
 
@@ -409,6 +411,8 @@ deliver_again(struct worker *w, struct session *s)
 				trace_msg_to(w, s, slot->msg, TRACE_AGAIN);
 		}
 	}
+	if (f->window_used > 0)
+		retry_watch(w, s);
 	conn_touch(s->conn);
 	deliver_pump(w, s);
 }

@@ -17,8 +17,9 @@ void deliver_lease(struct worker *w, struct session *s, struct msg *m, uint8_t q
 bool deliver_is_private(const struct worker *w, struct slice topic);
 /* From the queue to the client, as far as window and output allow; then retained replays. */
 void deliver_pump(struct worker *w, struct session *s);
-/* After CONNACK: what was sent and not acknowledged, again, in its order [MQTT-4.4.0-1]; then the queue. */
-void deliver_again(struct worker *w, struct session *s);
+/* After CONNACK: what was sent and not acknowledged, again, in its order [MQTT-4.4.0-1]; then the queue. before: a
+ * sequence number of the window, such as its tail: those from there on are left out. */
+void deliver_again(struct worker *w, struct session *s, uint64_t before);
 /* May a retained replay add more to this session now? */
 bool deliver_has_room(const struct worker *w, const struct session *s);
 

@@ -520,7 +520,7 @@ last_step(struct open *o)
 	    c->keep_alive_s);
 	if (s->flags & SESSION_SHARES)
 		shared_online(w, s);
-	deliver_again(w, s);
+	deliver_again(w, s, UINT64_MAX);
 	conn_resume(c);
 	open_done(o, NULL);
 }

@@ -187,6 +187,8 @@ void
 session_offline(struct worker *w, struct session *s)
 {
 	s->conn = NULL;
+	if (s->flow != NULL)
+		loop_timer_cancel(w->loop, &s->flow->expiry);
 	if (s->flags & SESSION_SHARES_ON)
 		shared_offline(w, s);
 	if ((s->flags & SESSION_DURABLE) == 0 || (s->flags & SESSION_DISOWNED)) {

@@ -66,7 +66,10 @@ struct flow {
 	uint32_t direct_queued;
 	uint16_t *direct_of;            /* how many of each sender; NULL: no direct messages wait */
 	struct bitmap received;         /* QoS 2 packet ids from the client, until PUBREL */
-	struct timer expiry;            /* while offline */
+	struct timer expiry;            /* while offline; connected: worker/retry.c's */
+	uint64_t retry_head;            /* the window when that was set */
+	uint64_t retry_tail;
+	uint32_t retries;               /* without an acknowledgement between */
 	struct list orphans;            /* struct waiting: QoS 2 publishes whose connection ended before PUBREC */
 	struct replays *replays;        /* of retained messages; NULL: none */
 };

@@ -353,5 +353,22 @@ class Retained(fubar.TestCase):
         self.assertEqual(self.replay_all(self.name("t/#")), [])
 
 
+class Retry(fubar.TestCase):
+    broker_options = {"settings": {"session.retry_after": "1s", "session.max_retries": "2"}}
+
+    def test_level_3_is_sent_again_while_connected(self):
+        old, new, pub = self.connected(self.name("old"), level=3), self.connected(self.name("new")), self.connected()
+        for c in (old, new):
+            c.subscribe("retry", qos=1)
+        pub.publish("retry", "x", qos=1)
+        first = [c.get(m.PUBLISH) for c in (old, new)]
+        again = old.get(m.PUBLISH)
+        self.assertEqual((again.pid, again.payload, first[0].dup, again.dup), (first[0].pid, b"x", False, True))
+        old.get(m.PUBLISH)
+        # Later versions forbid it. [MQTT-4.4.0-1]
+        new.ping()
+        self.assertEqual([p for p in new.inbox if p.kind == m.PUBLISH], [])
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -354,6 +354,50 @@ START_TEST(sent_again_after_a_reconnect)
 }
 END_TEST
 
+START_TEST(sent_again_to_level_3_while_connected)
+{
+	struct fx_client *s, *modern, *p;
+
+	fx_open(&fx, 1, &fake_net, "session.retry_after", "10s", "session.max_retries", "2", NULL);
+	s = fx_client(&fx, 0, FX_LEVEL3);
+	fx_send(s, "CONNECT s level=3 clean");
+	fx_expect(s, "CONNACK 0");
+	fx_send(s, "SUBSCRIBE 1 t 2");
+	fx_expect(s, "SUBACK 1 2");
+	modern = subscriber("m", FX_CLEAN, "SUBSCRIBE 1 t 2");
+	p = fx_connected(&fx, 0, "p", FX_CLEAN, false);
+	fx_send(p, "PUBLISH t 1 qos=1,1");
+	fx_send(p, "PUBLISH t 2 qos=2,2");
+	fx_expect(s, "PUBLISH t 1 qos=1,1");
+	fx_expect(s, "PUBLISH t 2 qos=2,2");
+	fx_expect(modern, "PUBLISH t 1 qos=1,1");
+	fx_expect(modern, "PUBLISH t 2 qos=2,2");
+	fx_pass_ms(&fx, 9800);
+	fx_send(s, "PUBREC 2");
+	fx_expect(s, "PUBREL 2");
+	fx_send(p, "PUBLISH t 3 qos=1,3");
+	fx_expect(s, "PUBLISH t 3 qos=1,3");
+	fx_pass_ms(&fx, 400);
+	/* What was there for the whole interval. */
+	fx_expect(s, "PUBLISH t 1 qos=1,1 dup");
+	fx_expect(s, "");
+	/* An acknowledgement begins a new count. */
+	fx_send(s, "PUBACK 1");
+	fx_pass_ms(&fx, 10100);
+	fx_expect(s, "");
+	for (int i = 0; i < 2; i++) {
+		fx_pass_ms(&fx, 10100);
+		fx_expect(s, "PUBREL 2");
+		fx_expect(s, "PUBLISH t 3 qos=1,3 dup");
+	}
+	fx_pass_ms(&fx, 60000);
+	fx_expect(s, "");
+	fx_expect(modern, "PUBLISH t 3 qos=1,3");
+	fx_expect(modern, "");          /* [MQTT-4.4.0-1] */
+	fx_close(&fx);
+}
+END_TEST
+
 START_TEST(direct_messages)
 {
 	struct fx_client *a, *b, *both;
@@ -445,4 +489,4 @@ END_TEST
 UNIT_MAIN("deliver", qos_is_lowered, the_highest_qos_granted, overlapping_filters_deliver_once,
     retain_is_off_for_those_who_are_there, order_is_kept, the_window_is_filled_again, a_full_queue_drops_the_oldest,
     a_queue_has_a_limit_of_bytes, a_slow_reader_costs_its_limit, large_payloads, sent_again_after_a_reconnect,
-    direct_messages, ids_that_are_no_topics, between_workers)
+    sent_again_to_level_3_while_connected, direct_messages, ids_that_are_no_topics, between_workers)
