@@ -74,7 +74,7 @@ now_ms(const struct conn *c)
 struct conn *
 conn_new(struct worker *w, const struct conn_origin *from)
 {
-	struct conn *c = mem_zalloc(sizeof *c);
+	struct conn *c = loop_fd_with(w->loop, sizeof *c, from->fd, LOOP_READ, on_ready);
 
 	c->worker = w;
 	c->fd = from->fd;
@@ -90,7 +90,6 @@ conn_new(struct worker *w, const struct conn_origin *from)
 	timer_init(&c->timer, on_timer);
 	/* A CONNECT must come in time. [MQTT-3.1.4-1 and section 3.1.4] */
 	loop_timer_in(w->loop, &c->timer, w->config.connect_timeout * NS_PER_SEC);
-	c->lfd = loop_fd_new(w->loop, c->fd, LOOP_READ, on_ready, c);
 	metrics->listener_connections[c->listener]++;
 	METRIC_ADD(connections, 1);
 	METRIC_ADD(connections_total, 1);
@@ -151,21 +150,21 @@ void
 conn_free(struct conn *c)
 {
 	struct worker *w = c->worker;
+	int fd = c->fd;
 
 	FB_ASSERT(c->session == NULL && (c->flags & CONN_DIRTY) == 0);
 	FB_ASSERT(c->waiting == NULL);
 	loop_timer_cancel(w->loop, &c->timer);
-	loop_fd_free(c->lfd);
 	if (c->stream != NULL)
 		c->stream->ops->free(c->stream);
-	close(c->fd);
 	list_del(&c->link);
 	conn_out_free(c);
 	in_free(c);
 	w->conn_count--;
 	metrics->listener_connections[c->listener]--;
 	METRIC_SUB(connections, 1);
-	mem_free(c);
+	loop_fd_free(loop_fd_of(c));    /* and c with it */
+	close(fd);
 }
 
 void
@@ -254,7 +253,7 @@ conn_kill(struct conn *c, enum conn_side side, const char *reason)
 		detach(c);
 	}
 	c->state = CONN_DEAD;
-	loop_fd_want(c->lfd, 0);
+	loop_fd_want(loop_fd_of(c), 0);
 	list_del(&c->link);
 	list_put_last(&w->dead, &c->link);
 	worker_wake(w);
@@ -488,7 +487,7 @@ read_once(struct conn *c)
 	ssize_t n;
 
 	if (held && own == 0) {
-		loop_fd_want(c->lfd, c->flags & CONN_WANT_WRITE ? LOOP_WRITE : 0);
+		loop_fd_want(loop_fd_of(c), c->flags & CONN_WANT_WRITE ? LOOP_WRITE : 0);
 		return false;
 	}
 	/* Less is allowed now than when this packet began: what is here is enough to say so. */
@@ -560,7 +559,7 @@ on_ready(void *arg, unsigned ready)
 
 	if (ready & LOOP_WRITE) {
 		c->flags = (uint16_t)(c->flags & ~CONN_WANT_WRITE);
-		loop_fd_want(c->lfd, LOOP_READ);
+		loop_fd_want(loop_fd_of(c), LOOP_READ);
 		conn_flush(c);
 	}
 	if (c->state == CONN_DEAD || (ready & LOOP_READ) == 0)
@@ -596,7 +595,7 @@ conn_resume_now(struct conn *c)
 	list_put_last(&c->worker->conns, &c->link);
 	if (c->state == CONN_LINGER)
 		return;
-	loop_fd_want(c->lfd, c->flags & CONN_WANT_WRITE ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+	loop_fd_want(loop_fd_of(c), c->flags & CONN_WANT_WRITE ? LOOP_READ | LOOP_WRITE : LOOP_READ);
 	c->last_in_ms = now_ms(c);      /* what it sent was waiting here */
 	c->worker->share = SHARE;
 	metrics->note = c->session != NULL ? c->session->node.hash : 0;

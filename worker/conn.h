@@ -73,9 +73,9 @@ struct waitings {
 	uint32_t count;
 };
 
+/* Stands behind its struct loop_fd, which loop_fd_of() leads to. Without holes: there are many. */
 struct conn {
 	struct worker *worker;
-	struct loop_fd *lfd;
 	struct stream *stream;          /* owned; NULL: plain TCP */
 	struct session *session;        /* borrowed; NULL before CONNACK and after the end */
 	union {
@@ -87,7 +87,10 @@ struct conn {
 	struct timer timer;             /* CONNECT time-out, keep-alive, linger */
 	struct buf *in;                 /* a packet that is half there; NULL: none */
 	struct buf out;
-	int fd;                         /* here, where it leaves no hole */
+	int fd;
+	uint16_t flags;
+	uint8_t listener;               /* CONFIG_L_... where it came in */
+	uint8_t state;                  /* enum conn_state */
 	struct outrefs *refs;           /* NULL: none */
 	uint32_t last_in_ms;            /* loop clock, wraps */
 	uint32_t since_s;               /* loop clock */
@@ -96,10 +99,7 @@ struct conn {
 	uint16_t keep_alive_s;
 	uint16_t peer_port;
 	uint8_t peer[16];               /* as struct cidr has it */
-	uint8_t listener;               /* CONFIG_L_... where it came in */
-	uint8_t state;                  /* enum conn_state */
 	uint8_t level;                  /* 0 before CONNECT */
-	uint16_t flags;
 };
 
 /* Where a connection comes from. */

@@ -171,7 +171,7 @@ out_empty(struct conn *c)
 	buf_shrink(&c->out);
 	if (c->flags & CONN_WANT_WRITE) {
 		c->flags = (uint16_t)(c->flags & ~CONN_WANT_WRITE);
-		loop_fd_want(c->lfd, LOOP_READ);
+		loop_fd_want(loop_fd_of(c), LOOP_READ);
 	}
 	if (c->flags & CONN_WAIT_OUT) {
 		c->flags = (uint16_t)(c->flags & ~CONN_WAIT_OUT);
@@ -190,7 +190,7 @@ static void
 want_write(struct conn *c)
 {
 	c->flags |= CONN_WANT_WRITE;
-	loop_fd_want(c->lfd, LOOP_READ | LOOP_WRITE);
+	loop_fd_want(loop_fd_of(c), LOOP_READ | LOOP_WRITE);
 }
 
 static ssize_t

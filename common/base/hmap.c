@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * While the map grows there are two tables. Buckets of the old one below `moved` are empty, their nodes are in the new
- * one; the others are still where they were. Growth starts at one node a bucket and doubles; a put moves MOVE_STEP
+ * one; the others are still where they were. Growth starts at two nodes a bucket and doubles; a put moves MOVE_STEP
  * buckets, so that the move is long over when the next growth is due. Deletions move nothing: an iteration may
  * delete. */
 #include "common/base/hmap.h"
@@ -75,7 +75,7 @@ hmap_put(struct hmap *m, struct hmap_node *n, uint64_t hash)
 
 	if (m->old != NULL)
 		move_some(m);
-	else if (m->buckets == NULL || m->count > m->mask)
+	else if (m->buckets == NULL || m->count > 2 * m->mask)
 		grow(m);
 	n->hash = hash;
 	b = hmap_bucket(m, hash);

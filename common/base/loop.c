@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -34,6 +35,10 @@ struct loop {
 struct loop_fd {
 	struct event ev;                /* its events are what is wanted; added unless that is nothing */
 	struct loop *loop;
+	loop_fd_fn *fn;                 /* called with what stands behind this struct */
+};
+
+struct plain_fd {                       /* what stands there for loop_fd_new() */
 	loop_fd_fn *fn;
 	void *arg;
 };
@@ -210,7 +215,7 @@ on_fd(evutil_socket_t fd, short what, void *arg)
 	struct loop_fd *f = arg;
 
 	freshen(f->loop);
-	f->fn(f->arg, ((what & EV_READ) != 0 ? LOOP_READ : 0u) | ((what & EV_WRITE) != 0 ? LOOP_WRITE : 0u));
+	f->fn(f + 1, ((what & EV_READ) != 0 ? LOOP_READ : 0u) | ((what & EV_WRITE) != 0 ? LOOP_WRITE : 0u));
 }
 
 static short
@@ -227,20 +232,42 @@ fd_add(struct loop_fd *f, struct event_base *base, int fd, unsigned want)
 		FB_ASSERT(event_add(&f->ev, NULL) == 0);
 }
 
+void *
+loop_fd_with(struct loop *l, size_t size, int fd, unsigned want, loop_fd_fn *fn)
+{
+	struct loop_fd *f = mem_alloc(sizeof *f + size);
+
+	memset(f + 1, 0, size);
+	f->loop = l;
+	f->fn = fn;
+	fd_add(f, l->base, fd, want);
+	return f + 1;
+}
+
+struct loop_fd *
+loop_fd_of(void *with)
+{
+	return (struct loop_fd *)with - 1;
+}
+
+static void
+plain_ready(void *arg, unsigned ready)
+{
+	struct plain_fd *p = arg;
+
+	p->fn(p->arg, ready);
+}
+
 struct loop_fd *
 loop_fd_new(struct loop *l, int fd, unsigned want, loop_fd_fn *fn, void *arg)
 {
-	struct loop_fd *f = mem_alloc(sizeof *f);
+	struct plain_fd *p = loop_fd_with(l, sizeof *p, fd, want, plain_ready);
 
-	f->loop = l;
-	f->fn = fn;
-	f->arg = arg;
-	fd_add(f, l->base, fd, want);
-	return f;
+	p->fn = fn;
+	p->arg = arg;
+	return loop_fd_of(p);
 }
 
-/* While the event is out of libevent's hands a second one holds its place, so that the kernel hears of one change and
- * not of two. */
 void
 loop_fd_want(struct loop_fd *f, unsigned want)
 {

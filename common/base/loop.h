@@ -32,6 +32,10 @@ struct loop_fd;
 typedef void loop_fd_fn(void *arg, unsigned ready);
 /* want: LOOP_READ | LOOP_WRITE, or 0 for not yet. A hang-up is reported as what is wanted. */
 struct loop_fd *loop_fd_new(struct loop *l, int fd, unsigned want, loop_fd_fn *fn, void *arg);
+/* The same in one block with a struct of the caller's, for those that are many: its size bytes, cleared, which fn gets as
+ * arg and which are freed with the loop_fd. loop_fd_of() leads back. */
+void *loop_fd_with(struct loop *l, size_t size, int fd, unsigned want, loop_fd_fn *fn);
+struct loop_fd *loop_fd_of(void *with);
 void loop_fd_want(struct loop_fd *f, unsigned want);    /* the same as before: no system call */
 void loop_fd_free(struct loop_fd *f);                   /* also from its own callback; NULL is allowed */
 

@@ -204,17 +204,32 @@ loop_now(const struct loop *l)
 	return l->now;
 }
 
-struct loop_fd *
-loop_fd_new(struct loop *l, int fd, unsigned want, loop_fd_fn *fn, void *arg)
+void *
+loop_fd_with(struct loop *l, size_t size, int fd, unsigned want, loop_fd_fn *fn)
 {
-	struct loop_fd *f = mem_zalloc(sizeof *f);
+	struct loop_fd *f = mem_zalloc(sizeof *f + size);
 
 	f->loop = l;
 	f->fd = fd;
 	f->want = want;
 	f->fn = fn;
-	f->arg = arg;
+	f->arg = f + 1;
 	list_put_last(&l->fds, &f->link);
+	return f + 1;
+}
+
+struct loop_fd *
+loop_fd_of(void *with)
+{
+	return (struct loop_fd *)with - 1;
+}
+
+struct loop_fd *
+loop_fd_new(struct loop *l, int fd, unsigned want, loop_fd_fn *fn, void *arg)
+{
+	struct loop_fd *f = loop_fd_of(loop_fd_with(l, 0, fd, want, fn));
+
+	f->arg = arg;
 	return f;
 }
 
