@@ -268,6 +268,8 @@ loop_fd_new(struct loop *l, int fd, unsigned want, loop_fd_fn *fn, void *arg)
 	return loop_fd_of(p);
 }
 
+/* While the event is out of libevent's hands a second one holds its place, so that the kernel hears of one change and
+ * not of two. */
 void
 loop_fd_want(struct loop_fd *f, unsigned want)
 {
