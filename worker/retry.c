@@ -22,7 +22,6 @@ on_retry(struct timer *t)
 	struct flow *f = container_of(t, struct flow, expiry);
 	struct worker *w = f->worker;
 	struct session *s = f->session;
-
 	uint64_t before = f->retry_tail;
 	bool moved = f->window_head != f->retry_head;
 
@@ -30,11 +29,9 @@ on_retry(struct timer *t)
 		return;
 	if (moved)
 		f->retries = 0;
-	else if (f->retries >= w->config.max_retries)
-		return;
 	arm(w, f);
 	/* While output waits, it has not even been read. */
-	if (moved || conn_pending(s->conn) > 0)
+	if (moved || f->retries >= w->config.max_retries || conn_pending(s->conn) > 0)
 		return;
 	f->retries++;
 	METRIC_ADD(retransmissions, 1);
