@@ -3,13 +3,9 @@
  * end. The first two bytes choose how the second way cuts them. */
 #include <string.h>
 
-#include "common/base/buf.h"
-#include "common/base/mem.h"
 #include "t/fuzz/seeds.h"
+#include "t/support/ws_peer.h"
 #include "worker/ws.h"
-
-#define REQUEST "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
-	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
 
 static const struct { const char *p; size_t len; } seeds[] = {
 #define SEED(s) { s, sizeof s - 1 }
@@ -18,89 +14,31 @@ static const struct { const char *p; size_t len; } seeds[] = {
 	SEED("\x09\x40\x82\xff\0\0\0\0\0\0\0\x01\0\0\0\0x\x81\x81\0\0\0\0t"),
 };
 
-struct peer {
-	struct stream stream;
-	struct slice in;
-	size_t step;
-	struct buf out;
-};
-
-static ssize_t
-peer_read(struct stream *s, void *p, size_t len)
-{
-	struct peer *q = (struct peer *)s;
-	size_t n = q->in.len < len ? q->in.len : len;
-
-	n = n < q->step ? n : q->step;
-	if (n == 0)
-		return FB_EAGAIN;
-	memcpy(p, q->in.p, n);
-	q->in = slice_of(q->in.p + n, q->in.len - n);
-	return (ssize_t)n;
-}
-
-static ssize_t
-peer_writev(struct stream *s, const struct iovec *iov, int count)
-{
-	FB_ASSERT(count == 1);
-	buf_put(&((struct peer *)s)->out, iov->iov_base, iov->iov_len);
-	return (ssize_t)iov->iov_len;
-}
-
-static bool
-peer_no(const struct stream *s)
-{
-	(void)s;
-	return false;
-}
-
-static int
-peer_flush(struct stream *s)
-{
-	(void)s;
-	return 0;
-}
-
-static void
-peer_nothing(struct stream *s)
-{
-	(void)s;
-}
-
-static const char *
-peer_why(const struct stream *s)
-{
-	(void)s;
-	return "";
-}
-
 /* Everything through one connection: payload to *got, what it sent to *sent; returns how it ended. */
 static ssize_t
 run(struct slice bytes, size_t step, size_t piece, struct buf *got, struct buf *sent)
 {
-	static const struct stream_ops ops = { peer_read, peer_writev, peer_no, peer_no, peer_flush, peer_nothing, peer_why,
-		peer_why, peer_nothing };
 	static struct config config;
-	struct peer peer = { .stream = { &ops }, .in = SLICE_LIT(REQUEST), .step = SIZE_MAX };
+	struct ws_peer *peer = ws_peer_new();
 	struct ws_pool *pool = ws_pool_new();
 	struct stream *ws;
 	ssize_t n;
 
 	if (config.node == NULL)
 		config_init(&config);
-	ws = ws_new(pool, -1, &peer.stream, &config, CONFIG_L_ws);
-	FB_ASSERT(ws->ops->read(ws, buf_room(got, piece), piece) == FB_EAGAIN && peer.in.len == 0);
-	peer.in = bytes;
-	peer.step = step;
+	ws = ws_new(pool, -1, &peer->stream, &config, CONFIG_L_ws);
+	buf_put_slice(&peer->to_server, SLICE_LIT(WS_PEER_REQUEST));
+	FB_ASSERT(ws->ops->read(ws, buf_room(got, piece), piece) == FB_EAGAIN && buf_len(&peer->to_server) == 0);
+	buf_put_slice(&peer->to_server, bytes);
+	peer->step = step;
 	while ((n = ws->ops->read(ws, buf_room(got, piece), piece)) > 0)
 		buf_added(got, (size_t)n);
 	FB_ASSERT(n == FB_EAGAIN || n == FB_ECLOSED || n == FB_EIO);
-	FB_ASSERT(n != FB_EAGAIN || peer.in.len == 0);
+	FB_ASSERT(n != FB_EAGAIN || buf_len(&peer->to_server) == 0);
 	FB_ASSERT(ws->ops->flush(ws) == 0 && !ws->ops->more(ws));
-	buf_put_slice(sent, buf_slice(&peer.out));
+	buf_put_slice(sent, buf_slice(&peer->to_client));
 	ws->ops->free(ws);
 	ws_pool_free(pool);
-	buf_fini(&peer.out);
 	return n;
 }
 
@@ -131,7 +69,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int i = 0; i < 2; i++) {
 		buf_init(&got[i]);
 		buf_init(&sent[i]);
-		end[i] = run(slice_of(data + 2, size - 2), i == 0 ? SIZE_MAX : 1U + data[0], i == 0 ? 131072 : 1U + data[1], &got[i],
+		end[i] = run(slice_of(data + 2, size - 2), i == 0 ? 0 : 1U + data[0], i == 0 ? 131072 : 1U + data[1], &got[i],
 		    &sent[i]);
 	}
 	FB_ASSERT(end[0] == end[1]);

@@ -1,114 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "t/support/unit.h"
 
-#include "common/base/buf.h"
-#include "common/base/mem.h"
 #include "common/base/rand.h"
+#include "t/support/ws_peer.h"
 #include "worker/ws.h"
-
-#define REQUEST "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
-	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
 
 enum { CONT = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10, FIN = 0x80 };
 
-/* A stream below that the test feeds and drains. */
-struct peer {
-	struct stream stream;
-	struct buf to_server, to_client;
-	size_t step;                    /* bytes a read gives at most; 0: all */
-	size_t room;                    /* bytes that writes take before FB_EAGAIN */
-	bool eof;
-};
-
 static struct ws_pool *pool;
 static struct config config;
-static struct peer *peer;
+static struct ws_peer *peer;
 static struct stream *ws;
-
-static ssize_t
-peer_read(struct stream *s, void *p, size_t len)
-{
-	struct peer *q = (struct peer *)s;
-	size_t n = buf_len(&q->to_server);
-
-	if (n == 0)
-		return q->eof ? FB_ECLOSED : FB_EAGAIN;
-	n = n < len ? n : len;
-	n = q->step > 0 && n > q->step ? q->step : n;
-	memcpy(p, buf_slice(&q->to_server).p, n);
-	buf_eat(&q->to_server, n);
-	return (ssize_t)n;
-}
-
-static ssize_t
-peer_writev(struct stream *s, const struct iovec *iov, int count)
-{
-	struct peer *q = (struct peer *)s;
-	size_t n = iov->iov_len < q->room ? iov->iov_len : q->room;
-
-	ck_assert_int_eq(count, 1);
-	if (n == 0)
-		return FB_EAGAIN;
-	buf_put(&q->to_client, iov->iov_base, n);
-	q->room -= n;
-	return (ssize_t)n;
-}
-
-static bool
-peer_no(const struct stream *s)
-{
-	(void)s;
-	return false;
-}
-
-static int
-peer_flush(struct stream *s)
-{
-	(void)s;
-	return 0;
-}
-
-static void
-peer_shutdown(struct stream *s)
-{
-	(void)s;
-}
-
-static const char *
-peer_why(const struct stream *s)
-{
-	(void)s;
-	return "peer";
-}
-
-static const char *
-peer_user(const struct stream *s)
-{
-	(void)s;
-	return "ann";
-}
-
-static void
-peer_free(struct stream *s)
-{
-	struct peer *q = (struct peer *)s;
-
-	buf_fini(&q->to_server);
-	buf_fini(&q->to_client);
-	mem_free(q);
-}
 
 static void
 start(void)
 {
-	static const struct stream_ops ops = { peer_read, peer_writev, peer_no, peer_no, peer_flush, peer_shutdown, peer_why,
-		peer_user, peer_free };
-
 	config_init(&config);
 	pool = ws_pool_new();
-	peer = mem_zalloc(sizeof *peer);
-	peer->stream.ops = &ops;
-	peer->room = SIZE_MAX;
+	peer = ws_peer_new();
 	ws = ws_new(pool, -1, &peer->stream, &config, CONFIG_L_ws);
 }
 
@@ -142,7 +51,7 @@ open_it(void)
 	uint8_t p[8];
 
 	start();
-	buf_put_slice(&peer->to_server, SLICE_LIT(REQUEST));
+	buf_put_slice(&peer->to_server, SLICE_LIT(WS_PEER_REQUEST));
 	ck_assert_int_eq(ws->ops->read(ws, p, sizeof p), FB_EAGAIN);
 	ck_assert(ws->ops->unsent(ws));
 	ck_assert_int_eq(ws->ops->flush(ws), 0);
@@ -222,7 +131,7 @@ START_TEST(what_follows_the_request_is_not_lost)
 		start();
 		buf_init(&out);
 		peer->step = step;
-		buf_put_slice(&peer->to_server, SLICE_LIT(REQUEST));
+		buf_put_slice(&peer->to_server, SLICE_LIT(WS_PEER_REQUEST));
 		put_frame(&peer->to_server, BINARY | FIN, "hello", 5, true);
 		ck_assert_int_eq(drain(&out, 3), FB_EAGAIN);
 		ck_assert(slice_eq(buf_slice(&out), SLICE_LIT("hello")));
