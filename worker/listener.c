@@ -2,6 +2,7 @@
 #include "worker/listener.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -83,11 +84,15 @@ set_buffers(const struct worker *w, int fd, bool allowed)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &snd, sizeof snd);
 }
 
-static bool
-is_full(const struct worker *w, const struct listener *l, const struct listener_config *config)
+/* The limit that is reached: the worker's or the listener's own; 0: none. */
+static uint64_t
+limit_reached(const struct worker *w, const struct listener *l, const struct listener_config *config)
 {
-	return w->conn_count >= w->conn_limit ||
-	    (config->most > 0 && metrics->listener_connections[l->index] >= (uint64_t)config->most);
+	uint64_t own = (uint64_t)config->most;
+
+	if (w->conn_count >= w->conn_limit)
+		return w->conn_limit;
+	return own > 0 && metrics->listener_connections[l->index] >= own ? own : 0;
 }
 
 /* Whoever knocks must not make the log grow: once in a while. */
@@ -110,6 +115,7 @@ admit(struct listener *l, int fd, const struct sockaddr *sa)
 	struct conn_origin from = { .fd = fd, .listener = l->index };
 	struct cidr peer = { .bits = 128 };
 	struct listener_config config;
+	uint64_t limit;
 	int allow = -1;
 
 	config_listener(&w->config, l->index, &config);
@@ -120,9 +126,10 @@ admit(struct listener *l, int fd, const struct sockaddr *sa)
 		from.port = ntohs(((const struct sockaddr_in *)(const void *)sa)->sin_port);
 	else if (sa->sa_family == AF_INET6)
 		from.port = ntohs(((const struct sockaddr_in6 *)(const void *)sa)->sin6_port);
-	if (allow == 0 || is_full(w, l, &config)) {
+	limit = limit_reached(w, l, &config);
+	if (allow == 0 || limit > 0) {
 		if (allow != 0 && may_say(l->all))
-			log_warn("listener", "no room for more connections", "connections=%u limit=%u", w->conn_count, w->conn_limit);
+			log_warn("listener", "no room for more connections", "listener=%s limit=%" PRIu64, config.name, limit);
 		METRIC_ADD(connections_denied, 1);
 		close(fd);
 		return;

@@ -40,6 +40,7 @@ class Several(fubar.TestCase):
             for i, c in enumerate(clients):
                 c.connect(self.name("c%d" % i))
             self.assertEqual((self.code("mqtt3", "127.0.0.2"), self.code("mqtt2")), ("closed", 0))
+            self.broker.log.wait(r"no room for more connections listener=mqtt3 limit=2$")
         finally:
             for c in clients:
                 c.close()
