@@ -50,7 +50,7 @@ class Crowd(threading.Thread):
                     clients.append(self.broker.client())
                     clients[-1].send(m.connect_packet("s%d" % self.rnd.randrange(IDS), clean=self.rnd.random() < 0.3))
                 except (OSError, m.Closed):
-                    time.sleep(0.02)
+                    self.halt.wait(0.02)            # nobody listens just now
             for c in clients:
                 try:
                     self.work(c)
@@ -81,7 +81,7 @@ class Storm(fubar.TestCase):
         end = time.monotonic() + SECONDS
         kills = 0
         while time.monotonic() < end:
-            time.sleep(rnd.uniform(0.1, 1.0))
+            halt.wait(rnd.uniform(0.1, 1.0))        # when it strikes is chance, no event
             workers = list(self.broker.worker_pids().values())
             pid = self.broker.store_pid() if rnd.random() < 0.35 or not workers else rnd.choice(workers)
             try:
