@@ -52,6 +52,7 @@ libfbipc_a_SOURCES = \
 	common/ipc/chan.c common/ipc/chan.h \
 	common/ipc/codec.c common/ipc/codec.h \
 	common/ipc/message.c common/ipc/message.h \
+	common/ipc/qops.c common/ipc/qops.h \
 	common/ipc/messages.def \
 	common/ipc/payloads.def
 
