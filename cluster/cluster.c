@@ -305,6 +305,7 @@ on_record(void *arg, const struct record *r)
 
 	switch (r->type) {
 	case RECORD_PUBLISH:
+	case RECORD_PUBLISH_DISK:
 		return forward_take_publish(n->cluster->forward, n->slot, r);
 	case RECORD_KEPT:
 		return forward_take_kept(n->cluster->forward, n->slot, r->body);

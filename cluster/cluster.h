@@ -25,10 +25,11 @@ struct cluster_pub {
 	uint64_t traced_ns;             /* wall clock of its arrival, if it is traced; 0: it is not */
 	uint64_t matched_ns;            /* the same of when this worker matched its topic; stays here */
 	uint64_t expires_s;             /* wall clock, 0: never */
-	uint64_t qos2_id;               /* identity of a QoS 2 publish, 0: none */
+	uint64_t qos2_id;               /* identity of a QoS 2 publish, 0: none; else disk is set */
 	uint8_t qos;
 	bool retain;
 	uint8_t reach;                  /* enum cluster_reach */
+	bool disk;                      /* QoS >= 1: for durable sessions it is kept when it is on the disk */
 };
 
 /* Whom a publish may reach: its sender's rights say so. */

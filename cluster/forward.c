@@ -19,6 +19,7 @@ struct held {
 	size_t real_size;
 	uint32_t len;
 	uint16_t legs;
+	uint8_t type;                   /* of its record, and its flags */
 	uint8_t flags;
 	uint8_t body[];                 /* a PUBLISH without its leg */
 };
@@ -98,6 +99,7 @@ held_new(const struct cluster_pub *p, uint64_t cookie, uint64_t also)
 	h->real_size = real;
 	h->len = (uint32_t)len;
 	h->legs = 0;
+	h->type = record_publish_type(p);
 	h->flags = record_publish_flags(p);
 	record_publish_put(h->body, p);
 	return h;
@@ -183,7 +185,7 @@ static void
 send_held(struct side *s, const struct held *h, uint64_t leg)
 {
 	if (__builtin_expect(h->len <= RECORD_BODY_MAX - LEG_SIZE, 1)) {
-		uint8_t *at = link_put(s->link, RECORD_PUBLISH, h->flags, LEG_SIZE + h->len, LINK_SOON);
+		uint8_t *at = link_put(s->link, h->type, h->flags, LEG_SIZE + h->len, LINK_SOON);
 
 		le64_put(at, leg);
 		memcpy(at + LEG_SIZE, h->body, h->len);
@@ -192,7 +194,7 @@ send_held(struct side *s, const struct held *h, uint64_t leg)
 		struct slice parts[2] = { slice_of(number, sizeof number), slice_of(h->body, h->len) };
 
 		le64_put(number, leg);
-		link_put_parts(s->link, RECORD_PUBLISH, h->flags, parts, 2, LINK_SOON);
+		link_put_parts(s->link, h->type, h->flags, parts, 2, LINK_SOON);
 	}
 	s->counts.out++;
 }

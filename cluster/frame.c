@@ -221,8 +221,9 @@ record_publish_get(const struct record *r, struct cluster_pub *p, uint64_t *leg)
 	memset(p, 0, sizeof *p);
 	p->qos = r->flags & P_QOS;
 	p->retain = (r->flags & P_RETAIN) != 0;
+	p->disk = r->type == RECORD_PUBLISH_DISK;
 	*leg = 0;
-	if (p->qos == 3)
+	if (p->qos == 3 || (p->disk && p->qos == 0))
 		return FB_EPROTO;
 	if (p->qos != 0 && (slice_take_le64(&s, leg) != 0 || *leg == 0))
 		return FB_EPROTO;

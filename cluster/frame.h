@@ -76,7 +76,14 @@ record_header_put(uint8_t *at, uint8_t type, uint8_t flags, size_t body_len)    
 	at[3] = (uint8_t)(body_len >> 8);
 }
 
-/* A publish without its leg: the part that is the same for each neighbour. Its flags byte travels in the record. */
+/* A publish without its leg: the part that is the same for each neighbour. Its flags byte travels in the record, whose
+ * type says whether it is to be on the disk. */
+static inline uint8_t
+record_publish_type(const struct cluster_pub *p)
+{
+	return p->disk && p->qos != 0 ? RECORD_PUBLISH_DISK : RECORD_PUBLISH;
+}
+
 uint8_t record_publish_flags(const struct cluster_pub *p);
 size_t record_publish_size(const struct cluster_pub *p);
 void record_publish_put(uint8_t *at, const struct cluster_pub *p);

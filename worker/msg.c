@@ -59,6 +59,7 @@ msg_new(const struct cluster_pub *p)
 	m->real_size = real;
 	m->qos = p->qos;
 	m->retain = p->retain;
+	m->disk = p->disk;
 	at = put(at, p->topic);
 	at = put(at, p->props);
 	at = put(at, p->payload);

@@ -18,6 +18,7 @@ struct msg {
 	size_t real_size;               /* of the block, for mem_slab_put() */
 	uint8_t qos;                    /* as published */
 	bool retain;                    /* as published */
+	bool disk;
 	bool traced;                    /* times and the publisher's id stand behind the payload */
 	uint8_t bytes[];                /* topic, props, payload, [trace] */
 };
@@ -52,6 +53,7 @@ msg_pub(const struct msg *m)
 		.qos2_id = m->qos2_id,
 		.qos = m->qos,
 		.retain = m->retain,
+		.disk = m->disk,
 	};
 }
 

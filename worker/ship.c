@@ -36,13 +36,13 @@ part_turn(struct part *p)
 		part_send(p);
 }
 
-enum { MSG_RETAIN = 1, MSG_TRACED = 2 };
+enum { MSG_RETAIN = 1, MSG_TRACED = 2, MSG_DISK = 4 };
 
 void
 ship_put_msg(struct buf *b, const struct cluster_pub *p)
 {
 	buf_put_u8(b, p->qos);
-	buf_put_u8(b, (uint8_t)((p->retain ? MSG_RETAIN : 0) | (p->traced_ns != 0 ? MSG_TRACED : 0)));
+	buf_put_u8(b, (uint8_t)((p->retain ? MSG_RETAIN : 0) | (p->traced_ns != 0 ? MSG_TRACED : 0) | (p->disk ? MSG_DISK : 0)));
 	buf_put_le64(b, p->expires_s);
 	buf_put_le64(b, p->qos2_id);
 	buf_put_le32_bytes(b, p->topic);
@@ -119,6 +119,7 @@ ship_take_msg(struct slice *s)
 	    slice_take_le32_bytes(s, &p.props) != 0 || slice_take_le32_bytes(s, &p.payload) != 0)
 		return NULL;
 	p.retain = (flags & MSG_RETAIN) != 0;
+	p.disk = (flags & MSG_DISK) != 0;
 	if ((flags & MSG_TRACED) != 0 && (slice_take_le64(s, &p.traced_ns) != 0 ||
 	    slice_take_le32_bytes(s, &p.origin_id) != 0 || p.origin_id.len > UINT16_MAX))
 		return NULL;

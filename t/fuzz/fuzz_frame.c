@@ -65,6 +65,7 @@ try_records(struct slice body)
 	while (record_next(&body, &r) == 0) {
 		switch (r.type) {
 		case RECORD_PUBLISH:
+		case RECORD_PUBLISH_DISK:
 			try_publish(&r);
 			break;
 		case RECORD_KEPT:

@@ -26,12 +26,20 @@ struct side {
 
 static struct side w[N];
 
+/* Of the publishes of these tests: half of them, small and large ones. */
+static bool
+to_disk(const struct cluster_pub *p)
+{
+	return p->qos != 0 && (p->topic.p[p->topic.len - 1] + p->payload.len / 1000) % 2 == 0;
+}
+
 static void
 on_publish(void *arg, unsigned from, const struct cluster_pub *p, uint64_t kept)
 {
 	struct side *s = arg;
 
 	s->got++;
+	ck_assert(p->disk == to_disk(p));
 	s->token = kept;
 	s->from = from;
 	if (p->topic.len + strlen(s->topics) + 2 < sizeof s->topics) {
@@ -138,8 +146,10 @@ publish(unsigned slot, const char *topic, uint8_t qos, size_t len, uint64_t cook
 {
 	uint8_t *payload = mem_zalloc(len);
 	struct cluster_pub p = { .topic = slice_str(topic), .payload = slice_of(payload, len), .qos = qos };
-	unsigned legs = cluster_publish(w[slot].cluster, &p, cookie);
+	unsigned legs;
 
+	p.disk = to_disk(&p);
+	legs = cluster_publish(w[slot].cluster, &p, cookie);
 	mem_free(payload);
 	return legs;
 }

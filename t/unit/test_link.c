@@ -277,10 +277,10 @@ END_TEST
 
 START_TEST(a_publish_there_and_back)
 {
-	for (unsigned set = 0; set < 256; set++) {
+	for (unsigned set = 0; set < 512; set++) {
 		struct cluster_pub p = { .topic = SLICE_LIT("t/1"), .payload = SLICE_LIT("hello"), .qos = (uint8_t)(set % 3) }, q;
 		uint8_t bytes[200] = { 0 };
-		struct record r = { .type = RECORD_PUBLISH };
+		struct record r = { 0 };
 		uint64_t leg = 0;
 		size_t skip;
 
@@ -291,7 +291,9 @@ START_TEST(a_publish_there_and_back)
 		p.props = (set & 32) != 0 ? SLICE_LIT("props") : slice_of(NULL, 0);
 		p.reach = (set & 64) != 0 ? CLUSTER_DIRECT_ONLY : CLUSTER_ALL;
 		p.traced_ns = (set & 128) != 0 ? UINT64_C(1) << 60 : 0;
+		p.disk = (set & 256) != 0;
 		skip = p.qos != 0 ? 8 : 0;
+		r.type = record_publish_type(&p);
 		bytes[0] = p.qos != 0 ? 99 : 0;
 		record_publish_put(bytes + skip, &p);
 		r.flags = record_publish_flags(&p);
@@ -302,10 +304,13 @@ START_TEST(a_publish_there_and_back)
 		ck_assert(slice_eq(p.origin_id, q.origin_id) && p.retain == q.retain && p.qos == q.qos);
 		ck_assert(p.expires_s == q.expires_s && p.qos2_id == q.qos2_id);
 		ck_assert(p.reach == q.reach && p.traced_ns == q.traced_ns);
+		ck_assert(q.disk == (p.disk && p.qos != 0));
 		for (size_t cut = r.body.len - 5; cut-- > 0;) {         /* all but the payload is needed */
 			r.body.len = cut;
 			ck_assert_int_eq(record_publish_get(&r, &q, &leg), FB_EPROTO);
 		}
+		r = (struct record){ .type = RECORD_PUBLISH_DISK, .body = SLICE_LIT("\1\0t") };       /* QoS 0 is never kept */
+		ck_assert_int_eq(record_publish_get(&r, &q, &leg), FB_EPROTO);
 	}
 }
 END_TEST

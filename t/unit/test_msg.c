@@ -10,7 +10,7 @@ START_TEST(a_copy_of_all_parts)
 {
 	char topic[] = "a/b", props[] = "pp", payload[] = "payload";
 	const struct cluster_pub p = { .topic = slice_str(topic), .props = slice_str(props), .payload = slice_str(payload),
-		.expires_s = 7, .qos2_id = 9, .qos = 2, .retain = true };
+		.expires_s = 7, .qos2_id = 9, .qos = 2, .retain = true, .disk = true };
 	struct msg *m = msg_new(&p);
 	struct cluster_pub got;
 
@@ -25,7 +25,7 @@ START_TEST(a_copy_of_all_parts)
 	ck_assert_uint_eq(got.expires_s, 7);
 	ck_assert_uint_eq(got.qos2_id, 9);
 	ck_assert_uint_eq(got.qos, 2);
-	ck_assert(got.retain);
+	ck_assert(got.retain && got.disk);
 	ck_assert_uint_eq(msg_cost(m), sizeof *m + 3 + 2 + 7);
 	ck_assert_ptr_eq(msg_hold(m), m);
 	msg_drop(m);
@@ -54,6 +54,7 @@ START_TEST(empty_and_large)
 	struct msg *m = msg_new(&p);
 
 	ck_assert_uint_eq(msg_pub(m).payload.len, 0);
+	ck_assert(!msg_pub(m).disk);
 	msg_drop(m);
 	p.payload = slice_of(big, 1 << 20);
 	m = msg_new(&p);

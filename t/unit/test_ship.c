@@ -64,6 +64,7 @@ message(struct rand *r, unsigned n)
 	const struct cluster_pub p = { .topic = slice_of(topic, (size_t)snprintf(topic, sizeof topic, "t/%u", n)),
 		.payload = slice_of(bytes, rand_below(r, 2000)), .props = slice_of(bytes, rand_below(r, 10)),
 		.expires_s = rand_below(r, 100), .qos2_id = n, .qos = (uint8_t)(1 + n % 2), .retain = n % 3 == 0,
+		.disk = n % 4 < 2,
 		.origin_id = n % 5 == 0 ? SLICE_LIT("who") : slice_of(NULL, 0), .traced_ns = n % 5 == 0 ? n + 1 : 0 };
 
 	memset(bytes, (int)n, sizeof bytes);
@@ -80,6 +81,7 @@ same_msg(const struct msg *a, const struct msg *b)
 	ck_assert_uint_eq(a->qos2_id, b->qos2_id);
 	ck_assert_uint_eq(a->qos, b->qos);
 	ck_assert_int_eq(a->retain, b->retain);
+	ck_assert_int_eq(a->disk, b->disk);
 	ck_assert_int_eq(a->traced, b->traced);
 	ck_assert_uint_eq(msg_pub_whole(a).traced_ns, msg_pub_whole(b).traced_ns);
 	ck_assert(slice_eq(msg_pub_whole(a).origin_id, msg_pub_whole(b).origin_id));
