@@ -35,15 +35,29 @@
 #define ADMIN_FLOOR_BYTES (INT64_C(16) << 20)
 
 static const char *const names[TABLE_COUNT] = {
-#define TABLE(name, version, key, value, help) [TABLE_##name] = #name,
+#define TABLE(name, env, version, key, value, help) [TABLE_##name] = #name,
 #include "store/tables.def"
 #undef TABLE
 };
+
+static const enum env_name envs[TABLE_COUNT] = {
+#define TABLE(name, env, version, key, value, help) [TABLE_##name] = ENV_##env,
+#include "store/tables.def"
+#undef TABLE
+};
+
+static const char *const homes[ENV_COUNT] = { [ENV_state] = "state", [ENV_queue] = "queue" };
 
 const char *
 table_name(enum table t)
 {
 	return names[t];
+}
+
+enum env_name
+table_env(enum table t)
+{
+	return envs[t];
 }
 
 _Noreturn static void
@@ -270,7 +284,7 @@ open_all(struct env *e, const struct env_config *cfg)
 	char home[4096];
 	int rc;
 
-	path_in(home, sizeof home, e->dir, "state");
+	path_in(home, sizeof home, e->dir, homes[e->name]);
 	rc = make_dir(home);
 	if (rc != 0)
 		return rc;
@@ -283,8 +297,10 @@ open_all(struct env *e, const struct env_config *cfg)
 	if (rc == 0)
 		rc = env_rc(e->dbenv->open(e->dbenv, home, DB_CREATE | DB_RECOVER | DB_INIT_TXN | DB_INIT_LOCK |
 		    DB_INIT_LOG | DB_INIT_MPOOL | DB_THREAD | DB_PRIVATE, 0600), "open environment");
-	for (enum table t = 0; t < TABLE_COUNT && rc == 0; t++)
-		rc = open_table(e, t);
+	for (enum table t = 0; t < TABLE_COUNT && rc == 0; t++) {
+		if (envs[t] == e->name)
+			rc = open_table(e, t);
+	}
 	return rc;
 }
 
@@ -398,12 +414,13 @@ env_open(const struct env_config *cfg, struct env **out)
 	struct env *e = mem_zalloc(sizeof *e);
 	int rc;
 
+	e->name = cfg->name;
 	e->dir = mem_strdup(cfg->dir);
 	e->lock_fd = -1;
 	e->ballast_bytes = cfg->ballast_bytes;
 	atomic_init(&e->min_free_bytes, cfg->min_free_bytes);
 	rc = make_dir(e->dir);
-	if (rc == 0)
+	if (rc == 0 && e->name == ENV_state)
 		rc = lock_dir(e);
 	if (rc == 0) {
 		ballast_release(e);
@@ -491,4 +508,10 @@ struct env *
 txn_env(const struct txn *x)
 {
 	return x->env;
+}
+
+enum env_name
+env_which(const struct env *e)
+{
+	return e->name;
 }

@@ -11,10 +11,11 @@
 #include "store/env.h"
 
 struct env {
+	enum env_name name;
 	DB_ENV *dbenv;
-	DB *db[TABLE_COUNT];
+	DB *db[TABLE_COUNT];                    /* NULL: of the other environment */
 	char *dir;
-	int lock_fd;
+	int lock_fd;                            /* -1: not state */
 	_Atomic int64_t min_free_bytes;
 	int64_t ballast_bytes;
 

@@ -12,8 +12,8 @@
 #include "store/st_sessions.h"
 
 struct opener {
-	struct env_config cfg;
-	char *dir;
+	struct env_config cfg[ENV_COUNT];
+	char *dir[ENV_COUNT];
 	unsigned slots;
 	void (*done)(void *arg, struct opener_result *r);
 	void *arg;
@@ -74,7 +74,9 @@ run(void *arg)
 	struct opener *o = arg;
 	struct opener_result *r = &o->result;
 
-	r->rc = env_open(&o->cfg, &r->env);
+	r->rc = env_open(&o->cfg[ENV_state], &r->env);
+	if (r->rc == 0)
+		r->rc = env_open(&o->cfg[ENV_queue], &r->queue);
 	if (r->rc == 0)
 		r->rc = reset_finish(r->env);
 	if (r->rc == 0)
@@ -96,14 +98,15 @@ on_bell(void *arg)
 }
 
 struct opener *
-opener_new(struct loop *l, const struct env_config *cfg, unsigned slots,
+opener_new(struct loop *l, const struct env_config cfg[ENV_COUNT], unsigned slots,
     void (*done)(void *arg, struct opener_result *r), void *arg)
 {
 	struct opener *o = mem_zalloc(sizeof *o);
 
-	o->cfg = *cfg;
-	o->dir = mem_strdup(cfg->dir);
-	o->cfg.dir = o->dir;
+	for (enum env_name i = 0; i < ENV_COUNT; i++) {
+		o->cfg[i] = cfg[i];
+		o->cfg[i].dir = o->dir[i] = mem_strdup(cfg[i].dir);
+	}
 	o->slots = slots;
 	o->done = done;
 	o->arg = arg;
@@ -119,7 +122,8 @@ opener_free(struct opener *o)
 	if (o == NULL)
 		return;
 	loop_bell_free(o->bell);
-	mem_free(o->dir);
+	for (enum env_name i = 0; i < ENV_COUNT; i++)
+		mem_free(o->dir[i]);
 	explicit_bzero(o->result.key, sizeof o->result.key);
 	mem_free(o);
 }

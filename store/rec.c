@@ -14,7 +14,7 @@
 enum { RETAINED_QOS = 3, RETAINED_EXPIRES = 4, RETAINED_PROPS = 8, RETAINED_ALL = 15 };
 
 static const uint8_t versions[TABLE_COUNT] = {
-#define TABLE(name, version, key, value, help) [TABLE_##name] = (version),
+#define TABLE(name, env, version, key, value, help) [TABLE_##name] = (version),
 #include "store/tables.def"
 #undef TABLE
 };

@@ -22,9 +22,9 @@
 static const struct slice mark_key = { (const uint8_t *)"reset", sizeof "reset" };
 
 static bool
-is_cleared(enum table t)
+is_cleared(const struct env *e, enum table t)
 {
-	return t != TABLE_meta;
+	return table_env(t) == env_which(e) && t != TABLE_meta && t != TABLE_qmeta;
 }
 
 static int
@@ -60,7 +60,7 @@ clear_all(struct env *e)
 	int rc = env_write(e, write_mark, NULL);
 
 	for (struct chunk c = { 0 }; c.table < TABLE_COUNT && rc == 0; c.table++) {
-		if (!is_cleared(c.table))
+		if (!is_cleared(e, c.table))
 			continue;
 		do {
 			rc = env_write(e, del_chunk, &c);

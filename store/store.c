@@ -95,6 +95,7 @@ apply(struct store *s)
 	ac = auth_config(s);
 	auth_set(s->auth, &ac);
 	env_set_min_free(s->env, s->config.store_min_free);
+	env_set_min_free(s->queue, s->config.store_min_free);
 	batch_set(s->batch, s->config.commit_interval, s->config.commit_batch);
 }
 
@@ -129,6 +130,7 @@ on_opened(void *arg, struct opener_result *r)
 		_exit(EXIT_FAILURE);
 	}
 	s->env = r->env;
+	s->queue = r->queue;
 	s->owners = r->owners;
 	s->batch = batch_new(s->loop, s->env, true);
 	s->auth = auth_new(s->loop, s->env, r->key, &ac);
@@ -161,16 +163,18 @@ do_start(struct store *s, struct slice payload)
 static void
 do_settings_end(struct store *s)
 {
-	struct env_config cfg;
+	struct env_config cfg[ENV_COUNT];
 
 	if (s->data_dir == NULL)
 		store_bad_message(IPC_SETTINGS_END);
 	apply(s);
 	if (s->env != NULL || s->opener != NULL)
 		return;
-	cfg = (struct env_config){ .dir = s->data_dir, .cache_bytes = s->config.store_cache,
+	cfg[ENV_state] = (struct env_config){ .name = ENV_state, .dir = s->data_dir, .cache_bytes = s->config.store_cache,
 		.min_free_bytes = s->config.store_min_free, .ballast_bytes = STORE_BALLAST_BYTES };
-	s->opener = opener_new(s->loop, &cfg, s->slot_count, on_opened, s);
+	cfg[ENV_queue] = (struct env_config){ .name = ENV_queue, .dir = s->data_dir,
+		.cache_bytes = s->config.store_queue_cache, .min_free_bytes = s->config.store_min_free };
+	s->opener = opener_new(s->loop, cfg, s->slot_count, on_opened, s);
 }
 
 /* ---- the supervisor ---- */
@@ -285,21 +289,24 @@ store_new(struct loop *l, int fd)
 }
 
 static void *
-close_env(void *arg)
+close_envs(void *arg)
 {
-	env_close(arg);
+	struct store *s = arg;
+
+	env_close(s->queue);
+	env_close(s->env);
 	return NULL;
 }
 
 /* The last checkpoint may have a large cache to write: the process shows life meanwhile. */
 static void
-close_env_alive(struct env *e)
+close_envs_alive(struct store *s)
 {
 	pthread_t thread;
 	struct timespec until;
 	struct wall at;
 
-	FB_ASSERT(pthread_create(&thread, NULL, close_env, e) == 0);
+	FB_ASSERT(pthread_create(&thread, NULL, close_envs, s) == 0);
 	do {
 		METRIC_SET(heartbeat_ns, clock_mono().ns);
 		at = clock_wall();
@@ -324,7 +331,7 @@ store_free(struct store *s)
 		batch_drain(s->batch);
 	batch_free(s->batch);
 	if (s->env != NULL)
-		close_env_alive(s->env);
+		close_envs_alive(s);
 	owners_fini(&s->owners);
 	loop_timer_cancel(s->loop, &s->heartbeat);
 	chan_free(s->sup);

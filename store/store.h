@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * store/store.h - the process: its channels, its environment, and what it remembers.
+ * store/store.h - the process: its channels, its environments, and what it remembers.
  *
  * Threads: the loop (channels, decisions, short reads), the committer (batch.c), the checkpointer (env.c), the hashing
  * pool (auth.c), and at start the opener. Everything in struct store is the loop's, unless said. */
@@ -30,6 +30,7 @@ struct store {
 	char *data_dir;
 	unsigned slot_count;
 	struct env *env;                /* NULL: not open yet */
+	struct env *queue;
 	struct batch *batch;
 	struct auth *auth;
 	struct owners owners;

@@ -12,8 +12,10 @@
 #include "common/base/buf.h"
 #include "common/base/slice.h"
 
+enum env_name { ENV_state, ENV_queue, ENV_COUNT };
+
 enum table {
-#define TABLE(name, version, key, value, help) TABLE_##name,
+#define TABLE(name, env, version, key, value, help) TABLE_##name,
 #include "store/tables.def"
 #undef TABLE
 	TABLE_COUNT
@@ -23,6 +25,7 @@ struct env;
 struct txn;                     /* a write transaction: what env_write() hands out */
 
 const char *table_name(enum table t);
+enum env_name table_env(enum table t);          /* the only environment that it may be used with */
 
 /* The record is appended to out. FB_ENOENT: there is none. x: NULL, or the transaction whose own writes count. */
 int table_get(struct env *e, struct txn *x, enum table t, struct slice key, struct buf *out);

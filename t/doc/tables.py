@@ -220,9 +220,9 @@ def frames_part():
 
 def databases_part():
     out = [".Bl -tag -width Ds"]
-    for name, version, key, value, text in rows("store/tables.def", "TABLE"):
+    for name, env, version, key, value, text in rows("store/tables.def", "TABLE"):
         out.append(".It Li %s" % name)
-        out += mdoc("%s Key: %s; value: %s; version %s." % (text, key, value, version))
+        out += mdoc("%s Environment: %s; key: %s; value: %s; version %s." % (text, env, key, value, version))
     return out + [".El"]
 
 

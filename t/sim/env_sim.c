@@ -18,7 +18,7 @@ static struct disk_table {
 } disk[TABLE_COUNT];
 
 struct env {
-	bool open;
+	enum env_name name;
 };
 
 struct undo {
@@ -39,10 +39,28 @@ struct cursor {
 };
 
 static const char *const names[TABLE_COUNT] = {
-#define TABLE(name, version, key, value, help) [TABLE_##name] = #name,
+#define TABLE(name, env, version, key, value, help) [TABLE_##name] = #name,
 #include "store/tables.def"
 #undef TABLE
 };
+
+static const enum env_name envs[TABLE_COUNT] = {
+#define TABLE(name, env, version, key, value, help) [TABLE_##name] = ENV_##env,
+#include "store/tables.def"
+#undef TABLE
+};
+
+enum env_name
+table_env(enum table t)
+{
+	return envs[t];
+}
+
+enum env_name
+env_which(const struct env *e)
+{
+	return e->name;
+}
 
 const char *
 table_name(enum table t)
@@ -152,7 +170,7 @@ int
 env_open(const struct env_config *cfg, struct env **out)
 {
 	*out = mem_zalloc(sizeof **out);
-	(*out)->open = true;
+	(*out)->name = cfg->name;
 	return 0;
 }
 
@@ -173,6 +191,7 @@ note(struct txn *x, enum table t, struct slice key)
 	struct undo *u = mem_zalloc(sizeof *u);
 	size_t at = lookup(t, key, &u->was);
 
+	FB_ASSERT(envs[t] == x->env->name);
 	u->table = t;
 	u->old = row_new(key, u->was ? disk[t].rows[at].value : slice_of(NULL, 0));
 	u->next = x->undo;
@@ -244,6 +263,7 @@ table_get(struct env *e, struct txn *x, enum table t, struct slice key, struct b
 	bool exact;
 	size_t at = lookup(t, key, &exact);
 
+	FB_ASSERT(envs[t] == e->name);
 	if (!exact)
 		return FB_ENOENT;
 	buf_put_slice(out, disk[t].rows[at].value);
@@ -306,6 +326,7 @@ table_del_prefix(struct txn *x, enum table t, struct slice prefix, uint64_t max,
 int
 cursor_open(struct env *e, struct txn *x, enum table t, struct cursor **out)
 {
+	FB_ASSERT(envs[t] == e->name);
 	*out = mem_zalloc(sizeof **out);
 	(*out)->table = t;
 	return 0;

@@ -28,14 +28,16 @@ on_open_time(struct timer *t)
 	struct opener_result r = { 0 };
 
 	owners_init(&r.owners);
-	r.rc = env_open(NULL, &r.env);
+	r.rc = env_open(&(struct env_config){ .name = ENV_state }, &r.env);
+	if (r.rc == 0)
+		r.rc = env_open(&(struct env_config){ .name = ENV_queue }, &r.queue);
 	if (r.rc == 0)
 		r.rc = sessions_fill_owners(r.env, &r.owners, o->slots);
 	o->done(o->arg, &r);
 }
 
 struct opener *
-opener_new(struct loop *l, const struct env_config *cfg, unsigned slots,
+opener_new(struct loop *l, const struct env_config cfg[ENV_COUNT], unsigned slots,
     void (*done)(void *arg, struct opener_result *r), void *arg)
 {
 	struct opener *o = mem_zalloc(sizeof *o);
