@@ -8,6 +8,7 @@
 #include "worker/dispatch.h"
 #include "worker/move.h"
 #include "worker/publish.h"
+#include "worker/queuec.h"
 #include "worker/rights.h"
 #include "worker/session.h"
 #include "worker/storec.h"
@@ -29,7 +30,7 @@ send_ack(struct conn *c, uint8_t qos, uint16_t packet_id)
 static bool
 backed_up(const struct worker *w)
 {
-	return storec_full(w->store) || (w->cluster != NULL && cluster_congested(w->cluster));
+	return storec_full(w->store) || queuec_full(w->queue) || (w->cluster != NULL && cluster_congested(w->cluster));
 }
 
 /* Acknowledges in the order in which the publishes came. [MQTT-4.6.0-2] [MQTT-4.6.0-3] */

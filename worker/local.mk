@@ -22,6 +22,7 @@ libfbworker_a_SOURCES = \
 	worker/move.c worker/move.h worker/move_int.h worker/move_old.c \
 	worker/msg.c worker/msg.h \
 	worker/publish.c worker/publish.h \
+	worker/queuec.c worker/queuec.h \
 	worker/retain.c worker/retain.h \
 	worker/retry.c worker/retry.h \
 	worker/rights.c worker/rights.h \

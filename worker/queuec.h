@@ -9,6 +9,7 @@
 
 #include "common/base/list.h"
 #include "common/ipc/codec.h"
+#include "common/ipc/message.h"
 #include "common/ipc/qops.h"
 
 struct chan;
@@ -53,17 +54,21 @@ struct queue_wait {
 	void (*done)(struct queue_wait *w);
 };
 void queuec_wait(struct queuec *q, struct queue_wait *w, void (*done)(struct queue_wait *w));
-void queuec_wait_cancel(struct queue_wait *w);          /* not waiting: nothing */
+void queuec_wait_cancel(struct queue_wait *w);          /* not waiting (link cleared): nothing */
 
-/* The next rows of a session, all changes so far applied. rows is borrowed for the call of done. */
+/* The next rows of a session, all changes so far applied; rows is borrowed for the call of done. The caller's until then
+ * or until it is cancelled. While the store refuses changes, what it has is given, and more is 1: those that it refused
+ * follow when it has them. rows->code is always 0: a read that fails is tried again. */
 struct queue_get {
 	struct list link;
-	uint64_t req, qid, from, min_seq;
+	uint64_t qid, from;
 	uint32_t max_rows, max_bytes;
+	uint64_t req, min_seq;          /* queuec.c's */
+	bool waits;
 	void (*done)(struct queue_get *g, const struct ipc_q_rows *rows);
 };
 void queuec_get(struct queuec *q, struct queue_get *g);
-void queuec_get_cancel(struct queuec *q, struct queue_get *g);  /* not asked: nothing */
+void queuec_get_cancel(struct queuec *q, struct queue_get *g);  /* not asked (link cleared): nothing */
 
 bool queuec_idle(const struct queuec *q);       /* everything was answered */
 bool queuec_full(const struct queuec *q);       /* too much waits: hold publishers back */

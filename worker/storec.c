@@ -9,6 +9,7 @@
 #include "worker/connect.h"
 #include "worker/ctl.h"
 #include "worker/move.h"
+#include "worker/queuec.h"
 #include "worker/session.h"
 #include "worker/worker.h"
 
@@ -158,6 +159,7 @@ storec_attach(struct storec *s, int fd)
 	/* Before OWN_END: no OPEN is answered that does not know of these. */
 	LIST_EACH(n, &s->writes)
 		send_write(s, container_of(n, struct write, link));
+	queuec_attach(s->worker->queue, s->chan);
 	chan_send(s->chan, IPC_OWN_END);
 	LIST_EACH(n, &s->opens)
 		send_open(s, container_of(n, struct store_open, link));
@@ -393,7 +395,7 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 		on_opened(s, &opened);
 	else if (type == IPC_RETAIN_ROWS && ipc_take_retain_rows(payload, &rows) == 0)
 		on_rows(s, &rows);
-	else
+	else if (!queuec_on_msg(s->worker->queue, type, payload))
 		ctl_on_store(s->worker, type, payload);
 }
 
@@ -403,6 +405,7 @@ on_closed(void *arg)
 	struct storec *s = arg;
 
 	log_notice("storec", "store gone", "requests wait for its successor");
+	queuec_detach(s->worker->queue);
 	chan_free(s->chan);
 	s->chan = NULL;
 	let_gos_drop(s);        /* its successor is told what is here */

@@ -16,6 +16,7 @@
 #include "worker/flow.h"
 #include "worker/listener.h"
 #include "worker/move.h"
+#include "worker/queuec.h"
 #include "worker/rights.h"
 #include "worker/shared.h"
 #include "worker/ship.h"
@@ -53,6 +54,7 @@ on_turn_end(struct task *t)
 	}
 	LIST_EACH_SAFE(n, tmp, &w->dead)
 		conn_free(container_of(n, struct conn, link));
+	queuec_flush(w->queue);
 }
 
 /* The connections that used up their share of the last turn, behind all others of this one. */
@@ -75,7 +77,8 @@ stop_step(struct worker *w)
 
 	if (late)
 		worker_keep_queues(w);
-	if ((w->conn_count == 0 && w->queues_kept && storec_idle(w->store) && (late || shared_stop_heard(w))) ||
+	if ((w->conn_count == 0 && w->queues_kept && storec_idle(w->store) && queuec_idle(w->queue) &&
+	    (late || shared_stop_heard(w))) ||
 	    loop_now(w->loop).ns >= w->stop_by.ns)
 		loop_stop(w->loop);
 }
@@ -127,6 +130,7 @@ worker_new(struct loop *l, int sup_fd)
 	w->rights = rights_new();
 	w->traces = traces_new(w);
 	w->store = storec_new(w);
+	w->queue = queuec_new(w);
 	w->listeners = listeners_new(w);
 	w->tls = tls_new(l);
 	w->moves = moves_new();
@@ -226,6 +230,7 @@ worker_free(struct worker *w)
 	if (w->cluster != NULL)
 		cluster_free(w->cluster);
 	storec_free(w->store);
+	queuec_free(w->queue);
 	(void)chan_drain(w->sup, 100);
 	chan_free(w->sup);
 	LIST_EACH_SAFE(l, tmp, &w->unkept)

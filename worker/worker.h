@@ -16,6 +16,7 @@
 struct chan;
 struct conn;
 struct storec;
+struct queuec;
 struct listeners;
 struct ws_pool;
 struct moves;
@@ -59,6 +60,7 @@ struct worker {
 
 	struct chan *sup;
 	struct storec *store;
+	struct queuec *queue;
 	struct cluster *cluster;        /* NULL: the only worker */
 	uint64_t peers[CLUSTER_MAX];    /* epochs of those to link to when our sessions are loaded; 0: none */
 	struct listeners *listeners;
