@@ -102,6 +102,44 @@ qop_put_forget(struct buf *b, uint64_t id)
 	buf_put_le64(b, id);
 }
 
+void
+qop_put_will(struct buf *b, const struct qwill *w, const struct qmsg *m)
+{
+	buf_put_u8(b, QOP_WILL_PUT);
+	buf_put_le32_bytes(b, w->client_id);
+	buf_put_le64(b, w->stamp);
+	buf_put_le32_bytes(b, w->account);
+	buf_put_u8(b, w->disk);
+	qmsg_put(b, m);
+}
+
+void
+qop_put_will_del(struct buf *b, struct slice client_id, uint64_t stamp)
+{
+	buf_put_u8(b, QOP_WILL_DEL);
+	buf_put_le32_bytes(b, client_id);
+	buf_put_le64(b, stamp);
+}
+
+static int
+take_will_del(struct slice *s, struct qwill *w)
+{
+	return slice_take_le32_bytes(s, &w->client_id) != 0 || slice_take_le64(s, &w->stamp) != 0 ||
+	    w->client_id.len == 0 || w->client_id.len > UINT16_MAX;
+}
+
+static int
+take_will(struct slice *s, struct qop *o)
+{
+	uint8_t disk;
+
+	if (take_will_del(s, &o->will) != 0 || slice_take_le32_bytes(s, &o->will.account) != 0 ||
+	    slice_take_u8(s, &disk) != 0 || disk > 1)
+		return FB_EPROTO;
+	o->will.disk = disk == 1;
+	return qmsg_take(s, &o->msg);
+}
+
 static int
 take_put(struct slice *s, struct qop *o)
 {
@@ -136,6 +174,12 @@ qop_take(struct slice *s, struct qop *out)
 		break;
 	case QOP_FORGET:
 		bad = slice_take_le64(s, &o.id) != 0;
+		break;
+	case QOP_WILL_PUT:
+		bad = take_will(s, &o);
+		break;
+	case QOP_WILL_DEL:
+		bad = take_will_del(s, &o.will);
 		break;
 	default:
 		bad = 1;

@@ -19,6 +19,8 @@ enum qop_type {
 	QOP_TRIM,               /* the oldest count rows from n on are dropped */
 	QOP_DROP,               /* the session ends: all its rows, and what is remembered of its QoS 2 publishes */
 	QOP_FORGET,             /* PUBREL came from the publisher: id is forgotten */
+	QOP_WILL_PUT,           /* a client's will, unless there is one by a higher stamp */
+	QOP_WILL_DEL,           /* it is of no use any more, unless it is one by a higher stamp */
 };
 
 enum {
@@ -43,13 +45,21 @@ struct qmsg {
 	bool retain;            /* as published */
 };
 
+/* Whose will it is: a client's connection, by the store's number of the OPENED that let it in. */
+struct qwill {
+	struct slice client_id, account;        /* WILL_DEL: no account */
+	uint64_t stamp;
+	bool disk;              /* its publish is to be on the disk */
+};
+
 struct qop {
 	uint8_t type;           /* enum qop_type */
-	uint64_t qid, n;        /* all but PUT and FORGET; DROP: no n */
+	uint64_t qid, n;        /* all but PUT, FORGET and WILL_...; DROP: no n */
 	uint64_t id;            /* FORGET: the qos2_id */
 	uint32_t count;         /* TRIM: rows; PUT: items */
-	struct qmsg msg;        /* PUT */
+	struct qmsg msg;        /* PUT, WILL_PUT */
 	struct slice items;     /* PUT: count of them, for qitem_take() */
+	struct qwill will;      /* WILL_PUT, WILL_DEL */
 };
 
 /* Appends. A PUT: qop_put_msg(), then exactly count times qitem_put(). */
@@ -59,6 +69,8 @@ void qop_put_row(struct buf *b, enum qop_type type, uint64_t qid, uint64_t n);  
 void qop_put_trim(struct buf *b, uint64_t qid, uint64_t from, uint32_t count);
 void qop_put_drop(struct buf *b, uint64_t qid);
 void qop_put_forget(struct buf *b, uint64_t id);
+void qop_put_will(struct buf *b, const struct qwill *w, const struct qmsg *m);
+void qop_put_will_del(struct buf *b, struct slice client_id, uint64_t stamp);
 
 /* Takes the next off s; FB_ENOENT: the end; FB_EPROTO: damaged. */
 int qop_take(struct slice *s, struct qop *out);

@@ -69,6 +69,36 @@ START_TEST(operations_there_and_back)
 }
 END_TEST
 
+START_TEST(wills_there_and_back)
+{
+	const struct qwill will = { .client_id = SLICE_LIT("c"), .account = SLICE_LIT("joe"), .stamp = 99, .disk = true };
+	size_t put_end;
+	struct qop o;
+	struct slice s;
+	struct buf b;
+
+	buf_init(&b);
+	qop_put_will(&b, &will, &full);
+	put_end = buf_len(&b);
+	qop_put_will_del(&b, SLICE_LIT("d"), 100);
+	s = buf_slice(&b);
+	ck_assert_int_eq(qop_take(&s, &o), 0);
+	ck_assert_int_eq(o.type, QOP_WILL_PUT);
+	ck_assert(slice_eq(o.will.client_id, will.client_id) && slice_eq(o.will.account, will.account));
+	ck_assert(o.will.stamp == 99 && o.will.disk);
+	same_msg(&o.msg, &full);
+	ck_assert_int_eq(qop_take(&s, &o), 0);
+	ck_assert(o.type == QOP_WILL_DEL && slice_eq(o.will.client_id, SLICE_LIT("d")) && o.will.stamp == 100);
+	ck_assert_int_eq(qop_take(&s, &o), FB_ENOENT);
+	for (size_t cut = 1; cut < buf_len(&b); cut++)
+		ck_assert_int_eq(walk(slice_of(buf_slice(&b).p, cut)), cut == put_end ? FB_ENOENT : FB_EPROTO);
+	buf_clear(&b);
+	qop_put_will_del(&b, SLICE_LIT(""), 1);
+	ck_assert_int_eq(walk(buf_slice(&b)), FB_EPROTO);
+	buf_fini(&b);
+}
+END_TEST
+
 START_TEST(damaged_operations_are_refused)
 {
 	const struct qitem item = { 7, 8, 1, 0 };
@@ -83,7 +113,7 @@ START_TEST(damaged_operations_are_refused)
 	del_end = buf_len(&b);
 	for (size_t cut = 1; cut < del_end; cut++)
 		ck_assert_int_eq(walk(slice_of(buf_slice(&b).p, cut)), cut == put_end ? FB_ENOENT : FB_EPROTO);
-	ck_assert_int_eq(walk(SLICE_LIT("\7")), FB_EPROTO);
+	ck_assert_int_eq(walk(SLICE_LIT("\11")), FB_EPROTO);
 	ck_assert_int_eq(walk(SLICE_LIT("\0")), FB_EPROTO);
 	buf_clear(&b);
 	qop_put_msg(&b, &full, UINT32_MAX);
@@ -117,4 +147,4 @@ START_TEST(rows_there_and_back)
 }
 END_TEST
 
-UNIT_MAIN("qops", operations_there_and_back, damaged_operations_are_refused, rows_there_and_back)
+UNIT_MAIN("qops", operations_there_and_back, wills_there_and_back, damaged_operations_are_refused, rows_there_and_back)
