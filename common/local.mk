@@ -63,4 +63,5 @@ libfbadmin_a_SOURCES = \
 
 libfbmetrics_a_SOURCES = \
 	common/metrics/metrics.def \
-	common/metrics/page.c common/metrics/page.h
+	common/metrics/page.c common/metrics/page.h \
+	common/metrics/beat.c common/metrics/beat.h

@@ -8,6 +8,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/metrics/beat.h"
 #include "common/metrics/page.h"
 #include "store/admin.h"
 #include "store/st_settings.h"
@@ -55,13 +56,8 @@ static void
 on_heartbeat(struct timer *tm)
 {
 	struct store *s = container_of(tm, struct store, heartbeat);
-	uint64_t turns;
-	int64_t longest_ns;
 
-	loop_stats(s->loop, &turns, &longest_ns);
-	METRIC_SET(heartbeat_ns, loop_now(s->loop).ns);
-	METRIC_SET(loop_turns, turns);
-	METRIC_SET(turn_max_us, longest_ns / NS_PER_US);
+	beat(s->loop);
 	if (s->batch != NULL) {
 		show_counters(s);
 		watch_disk(s);

@@ -24,7 +24,7 @@ value_of(const struct proc *p, enum metric m)
 static bool
 is_peak(enum metric m)
 {
-	return m == METRIC_heartbeat_ns || m == METRIC_turn_max_us;
+	return m == METRIC_heartbeat_ns || m == METRIC_turn_max_us || m == METRIC_turn_cpu_max_us;
 }
 
 uint64_t

@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/ipc/chan.h"
+#include "common/metrics/beat.h"
 #include "common/metrics/page.h"
 #include "worker/ban.h"
 #include "worker/barrier.h"
@@ -87,13 +88,8 @@ static void
 on_tick(struct timer *t)
 {
 	struct worker *w = container_of(t, struct worker, tick);
-	uint64_t turns;
-	int64_t longest_ns;
 
-	loop_stats(w->loop, &turns, &longest_ns);
-	METRIC_SET(heartbeat_ns, loop_now(w->loop).ns);
-	METRIC_SET(loop_turns, turns);
-	METRIC_SET(turn_max_us, longest_ns / NS_PER_US);
+	beat(w->loop);
 	w->wall_offset_ns = clock_wall().ns - loop_now(w->loop).ns;
 	if (w->gates_open)
 		listeners_retry(w->listeners);

@@ -23,3 +23,9 @@ clock_wall(void)
 {
 	return (struct wall){ read_ns(CLOCK_REALTIME) };
 }
+
+int64_t
+clock_cpu_ns(void)
+{
+	return read_ns(CLOCK_THREAD_CPUTIME_ID);
+}

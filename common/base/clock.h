@@ -17,6 +17,7 @@ struct wall { int64_t ns; };
 
 struct mono clock_mono(void);           /* a system call (vdso); in a loop's callbacks use loop_now() */
 struct wall clock_wall(void);
+int64_t clock_cpu_ns(void);             /* CPU time of this thread so far: a true system call */
 
 static inline struct mono
 mono_ms(int64_t ms)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 
 struct loop {
@@ -22,8 +23,9 @@ struct loop {
 	struct mono now;
 	bool now_is_fresh;              /* this turn has read the clock */
 	bool stopped;
-	uint64_t turns;
-	int64_t longest_ns;
+	struct loop_stats stats;
+	int64_t unread_ns;              /* work since the CPU clock was read */
+	int64_t cpu_ns;                 /* what it said */
 	struct list tasks;              /* for the end of this turn */
 	struct list next_tasks;         /* for the end of the next */
 	struct list signals;
@@ -100,6 +102,7 @@ loop_new(void)
 
 	l->base = base_new();
 	l->now = clock_mono();
+	l->cpu_ns = clock_cpu_ns();
 	l->wheel = wheel_new(l->now);
 	list_init(&l->tasks);
 	list_init(&l->next_tasks);
@@ -162,11 +165,45 @@ run_tasks(struct loop *l)
 	list_move_all(&l->tasks, &l->next_tasks);
 }
 
+const int64_t loop_bucket_ms[LOOP_BUCKETS - 1] = { 1, 2, 5, 10, 20, 50, 100, 1000 };
+
+static void
+count_time(struct loop_times *t, int64_t ns)
+{
+	unsigned k = 0;
+
+	while (k < LOOP_BUCKETS - 1 && ns > loop_bucket_ms[k] * NS_PER_MS)
+		k++;
+	t->count[k]++;
+	if (ns > t->longest_ns)
+		t->longest_ns = ns;
+}
+
+/* The CPU clock is a true system call, so it is read but once in each ms of work: what it says of a long turn is that
+ * turn and less than 1 ms of those before. */
+static void
+count_turn(struct loop *l, int64_t took)
+{
+	int64_t cpu = took, before = l->cpu_ns;
+
+	l->stats.turns++;
+	count_time(&l->stats.wall, took);
+	l->unread_ns += took;
+	if (l->unread_ns >= NS_PER_MS) {
+		l->unread_ns = 0;
+		l->cpu_ns = clock_cpu_ns();
+		if (l->cpu_ns - before < took)
+			cpu = l->cpu_ns - before;
+	}
+	count_time(&l->stats.cpu, cpu);
+	if (cpu > LOOP_LONG_NS)
+		log_info("loop", "a turn took long", "ms=%lld cpu_ms=%lld", (long long)(took / NS_PER_MS),
+		    (long long)(cpu / NS_PER_MS));
+}
+
 bool
 loop_turn(struct loop *l, bool block)
 {
-	int64_t took;
-
 	if (l->stopped)
 		return false;
 	block = block && list_empty(&l->tasks) && list_empty(&l->next_tasks) && arm(l);
@@ -176,18 +213,14 @@ loop_turn(struct loop *l, bool block)
 	freshen(l);
 	wheel_advance(l->wheel, l->now);
 	run_tasks(l);
-	l->turns++;
-	took = mono_diff(clock_mono(), l->now);
-	if (took > l->longest_ns)
-		l->longest_ns = took;
+	count_turn(l, mono_diff(clock_mono(), l->now));
 	return !l->stopped;
 }
 
-void
-loop_stats(const struct loop *l, uint64_t *turns, int64_t *longest_ns)
+const struct loop_stats *
+loop_stats(const struct loop *l)
 {
-	*turns = l->turns;
-	*longest_ns = l->longest_ns;
+	return &l->stats;
 }
 
 void

@@ -23,8 +23,22 @@ void loop_stop(struct loop *l);
 /* The time at the start of this turn (or of the callback's timer step): no system call. */
 struct mono loop_now(const struct loop *l);
 
-/* Turns since the start, and the longest of them, without its wait. */
-void loop_stats(const struct loop *l, uint64_t *turns, int64_t *longest_ns);
+/* How long turns took without their wait: by the clock, and of CPU time, which a machine that is shared does not make
+ * longer. Bucket k counts those of at most loop_bucket_ms[k], and more than the one before; the last all that were
+ * longer. The CPU time of a turn may be up to 1 ms too much: it is read after each ms of work, not after each turn. */
+#define LOOP_BUCKETS 9
+extern const int64_t loop_bucket_ms[LOOP_BUCKETS - 1];
+struct loop_times {
+	int64_t longest_ns;
+	uint64_t count[LOOP_BUCKETS];
+};
+struct loop_stats {
+	uint64_t turns;
+	struct loop_times wall, cpu;
+};
+const struct loop_stats *loop_stats(const struct loop *l);
+/* Turns that took more CPU time than this are logged. */
+#define LOOP_LONG_NS (20 * NS_PER_MS)
 
 /* A descriptor. Level-triggered. The descriptor stays the caller's: free the loop_fd, then close it. */
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };

@@ -3,7 +3,8 @@
 
 FUBAR_BUILD names the build directory (default: build/ of this tree). FUBAR_TEST_BROKER=mosquitto runs the tests
 that need nothing of fubar's own against mosquitto instead, which shows that the tests themselves are right.
-Every broker has its own temporary directory and a port from the kernel; stop() reaps every process of it."""
+Every broker has its own temporary directory and a port from the kernel; stop() reaps every process of it. close()
+fails when a loop of the broker took more than turn_ms of CPU time for a turn."""
 
 import atexit
 import ctypes
@@ -43,6 +44,9 @@ def _is_sanitized():
 
 
 SANITIZED = _is_sanitized()
+
+# CPU time that a turn of a worker's or the store's loop may take: fubard tells of longer ones in its log.
+TURN_MS = 150 if SANITIZED else 20
 
 needs_fubar = unittest.skipIf(MOSQUITTO, "needs fubar's own features")
 long_test = unittest.skipIf(QUICK, "left out of the quick run")
@@ -203,7 +207,7 @@ class Broker:
     client() comes in, a name of LISTENER_OF."""
 
     def __init__(self, workers=2, settings=None, args=(), auth=False, dir=None, port=-1, config=None, start=True,
-                 env=None, transport="tcp"):
+                 env=None, transport="tcp", turn_ms=TURN_MS):
         self.own_dir = dir is None
         self.dir = dir or tempfile.mkdtemp(prefix="fubar-t-")
         self.data_dir = os.path.join(self.dir, "data")
@@ -227,6 +231,8 @@ class Broker:
         self.want_port = port
         self.config = config
         self.env = env or {}            # more of it for fubard
+        self.turn_ms = max(turn_ms, TURN_MS)    # close() fails when a turn took longer
+        self.long_turns = []
         self.stderr = subprocess.STDOUT # of fubard: with its standard output in self.log
         self.proc = self.log = self.port = None
         _brokers.add(self)
@@ -331,6 +337,8 @@ class Broker:
                     pass
         self.log.thread.join(DEADLINE_S)
         self.proc = None
+        self.long_turns += [line for line in self.log.find(r"(worker \d+|store) loop: a turn took long")
+                            if int(re.search(r"cpu_ms=(\d+)", line).group(1)) > self.turn_ms]
 
     def restart(self):
         self.stop()
@@ -346,6 +354,8 @@ class Broker:
             _brokers.discard(self)
             if self.own_dir and not os.environ.get("FUBAR_KEEP"):
                 shutil.rmtree(self.dir, ignore_errors=True)
+        if self.long_turns:
+            raise AssertionError("turns of a loop took more than %d ms:\n%s" % (self.turn_ms, "\n".join(self.long_turns)))
 
     def __enter__(self):
         return self

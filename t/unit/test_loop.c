@@ -418,8 +418,66 @@ START_TEST(no_ring_of_another_thread_is_lost)
 }
 END_TEST
 
+static void
+burn(struct task *t)
+{
+	int64_t from = clock_cpu_ns();
+
+	(void)t;
+	while (clock_cpu_ns() - from < 6 * NS_PER_MS)
+		;
+}
+
+static void
+doze(struct task *t)
+{
+	struct mono from = clock_mono();
+
+	(void)t;
+	while (mono_diff(clock_mono(), from) < 3 * NS_PER_MS)
+		usleep(1000);
+}
+
+/* All turns are in a bucket each. */
+static uint64_t
+counted(const struct loop_times *t)
+{
+	uint64_t sum = 0;
+
+	for (unsigned k = 0; k < LOOP_BUCKETS; k++)
+		sum += t->count[k];
+	return sum;
+}
+
+START_TEST(turns_are_counted_by_what_they_took)
+{
+	const struct loop_stats *s;
+	struct task busy, lazy;
+
+	begin();
+	s = loop_stats(l);
+	task_init(&busy, burn);
+	task_init(&lazy, doze);
+	loop_turn(l, false);
+	ck_assert_uint_eq(s->wall.count[0], 1);
+	loop_defer(l, &busy);
+	loop_turn(l, true);
+	ck_assert_int_ge(s->cpu.longest_ns, 6 * NS_PER_MS);
+	ck_assert_int_ge(s->wall.longest_ns, s->cpu.longest_ns);
+	ck_assert_uint_eq(counted(&s->cpu) - s->cpu.count[0], 1);
+	loop_defer(l, &lazy);
+	loop_turn(l, true);
+	ck_assert_uint_eq(counted(&s->wall) - s->wall.count[0], 2);
+	ck_assert_uint_eq(counted(&s->cpu) - s->cpu.count[0], 1);       /* who sleeps uses no CPU time */
+	ck_assert_uint_eq(counted(&s->cpu), 3);
+	ck_assert_uint_eq(counted(&s->wall), s->turns);
+	loop_free(l);
+}
+END_TEST
+
 UNIT_MAIN("loop", tasks_run_in_order_once_and_in_this_turn, next_is_in_the_next_turn,
     a_turn_that_does_not_wait_ends_though_something_is_always_ready,
     timers_end_the_wait_and_are_never_early, a_due_timer_does_not_wait_and_a_cancelled_one_does_not_fire,
     descriptors_tell_what_is_wanted, freed_in_its_own_callback_and_by_another, one_may_free_another_that_is_ready,
-    one_time_for_a_turn, signals_are_callbacks, no_ring_of_another_thread_is_lost)
+    one_time_for_a_turn, signals_are_callbacks, no_ring_of_another_thread_is_lost,
+    turns_are_counted_by_what_they_took)
