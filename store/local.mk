@@ -26,6 +26,6 @@ libfbstore_a_SOURCES = \
 
 pkglibexec_PROGRAMS += fubar-store
 fubar_store_SOURCES = store/main.c
-STORE_LIBS = libfbstore.a libfbmqtt.a libfbcrypto.a libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbloop.a libfbbase.a \
+STORE_LIBS = libfbstore.a libfbcrypto.a libfbadmin.a libfbconfig.a libfbmqtt.a libfbipc.a libfbmetrics.a libfbloop.a libfbbase.a \
 	$(EVENT_LIBS) $(CRYPTO_LIBS) $(DB_LIBS) -lpthread
 fubar_store_LDADD = $(STORE_LIBS)

@@ -29,7 +29,7 @@ libfbsupervisor_a_SOURCES = \
 
 sbin_PROGRAMS += fubard
 fubard_SOURCES = supervisor/main.c
-fubard_LDADD = libfbsupervisor.a libfbmqtt.a libfbadmin.a libfbconfig.a libfbipc.a libfbmetrics.a libfbloop.a libfbbase.a \
+fubard_LDADD = libfbsupervisor.a libfbadmin.a libfbconfig.a libfbmqtt.a libfbipc.a libfbmetrics.a libfbloop.a libfbbase.a \
 	$(EVENT_LIBS) $(YAML_LIBS) -lm
 
 # fubar-admin: words out, rows back. libjansson is its alone.
@@ -43,4 +43,4 @@ fubar_admin_SOURCES = \
 	supervisor/fubar_admin_show.c \
 	supervisor/fubar_admin_state.c
 fubar_admin_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
-fubar_admin_LDADD = libfbadmin.a libfbipc.a libfbconfig.a libfbbase.a $(JANSSON_LIBS)
+fubar_admin_LDADD = libfbadmin.a libfbipc.a libfbconfig.a libfbmqtt.a libfbbase.a $(JANSSON_LIBS)

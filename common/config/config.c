@@ -89,6 +89,8 @@ text_form(enum config_key k)
 		return "auto|a whole number from 1 to 64";
 	if (k == CONFIG_K_valid_keep_alive)
 		return "MIN-MAX in seconds, such as 1800-3600, from 0 to 65535";
+	if (k == CONFIG_K_durability_topics)
+		return "FILTER memory|FILTER disk";
 	if (k == CONFIG_K_alternate)
 		return "tcp://HOST:PORT|ssl://HOST:PORT|none|\"\"";
 	return info[k].min[0] != '\0' ? info[k].min : "text";
@@ -265,11 +267,25 @@ is_last_name(enum config_key k, const char *name)
 	return last != NULL && strcmp(last, name) == 0;
 }
 
+/* NULL: nothing. */
+static const char *
+wrong_durability(const char *text)
+{
+	const char *why = NULL;
+	struct slice filter;
+	bool disk;
+
+	while (config_durability_next(&text, &filter, &disk, &why) == 0)
+		continue;
+	return why;
+}
+
 /* What type and range do not say. */
 static int
 check_rules(enum config_key k, const char *text, const struct value *v, struct config_error *e)
 {
 	uint16_t min, max;
+	const char *why;
 	int64_t n;
 
 	if (k == CONFIG_K_node && !is_node_name(text))
@@ -284,6 +300,8 @@ check_rules(enum config_key k, const char *text, const struct value *v, struct c
 		return refuse(k, text, "is no range", FB_EINVAL, e);
 	if (k == CONFIG_K_alternate && text[0] != '\0' && strcmp(text, "none") != 0 && !config_server(text))
 		return refuse(k, text, "is no address of a server", FB_EINVAL, e);
+	if (k == CONFIG_K_durability_topics && (why = wrong_durability(text)) != NULL)
+		return refuse_by_rule(k, text, why, e);
 	if (is_last_name(k, ".path") && text[0] != '\0' && text[0] != '/')
 		return refuse_by_rule(k, text, "a path begins with /", e);
 	if (k == CONFIG_K_auth_scrypt_n && (v->number & (v->number - 1)) != 0)
@@ -300,8 +318,8 @@ parse_text(enum config_key k, const char *text, struct config_error *e)
 		return refuse_by_rule(k, text, "control characters or bytes that are not UTF-8", e);
 	if (words[0] == '\0' || is_word_of(text, words))
 		return 0;
-	if (k == CONFIG_K_durability && is_word_of(text, "disk|quorum"))
-		return refuse_by_rule(k, text, "not in this version, which keeps queues in memory; valid: memory", e);
+	if (is_last_name(k, ".durability") && strcmp(text, "quorum") == 0)
+		return refuse_by_rule(k, text, "comes with the cluster; valid: memory, disk", e);
 	return refuse(k, text, "is none of the words", FB_EINVAL, e);
 }
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/slice.h"
 #include "common/config/listener_keys.h"
 
 enum config_type { CONFIG_BOOL, CONFIG_NUMBER, CONFIG_BYTES, CONFIG_SECONDS, CONFIG_REAL, CONFIG_TEXT };
@@ -59,7 +60,7 @@ enum {
 struct listener_config {
 	const char *name;                       /* "mqtts2" */
 	enum listener_kind kind;
-	const char *bind, *auth, *cert, *key, *ca, *client_cert, *tls_min, *path, *origins;
+	const char *bind, *auth, *cert, *key, *ca, *client_cert, *tls_min, *path, *origins, *durability;
 	int64_t port, backlog, most;
 	bool cn_user, allow;
 };
@@ -106,6 +107,11 @@ void config_valid(enum config_key k, char *out, size_t size);
 bool config_range(const char *text, uint16_t *min, uint16_t *max);
 /* The address of a server as clients of the original read it: tcp://HOST:PORT or ssl://HOST:PORT. */
 bool config_server(const char *text);
+/* session.durability_topics: takes the next entry off *text, "FILTER memory" or "FILTER disk", entries separated by
+ * commas. filter is borrowed from it. 0; FB_ENOENT: the end, *why untouched; FB_EINVAL: *why says what is wrong. */
+int config_durability_next(const char **text, struct slice *filter, bool *disk, const char **why);
+/* A key whose value may be written as a list in YAML: its entries are joined with commas. */
+bool config_is_list(enum config_key k);
 /* server.alternate, or NULL: none. */
 const char *config_alternate(const struct config *c);
 bool config_equal(const struct config *a, const struct config *b, enum config_key k);

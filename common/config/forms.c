@@ -3,7 +3,9 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "common/base/err.h"
 #include "common/config/config.h"
+#include "common/mqtt/topic.h"
 
 #define HOST_MAX 253
 
@@ -77,4 +79,51 @@ const char *
 config_alternate(const struct config *c)
 {
 	return config_server(c->alternate) ? c->alternate : NULL;
+}
+
+static bool
+is_word(struct slice s, const char *word)
+{
+	return slice_eq(s, slice_str(word));
+}
+
+int
+config_durability_next(const char **text, struct slice *filter, bool *disk, const char **why)
+{
+	const char *p = *text + strspn(*text, " ,");
+	size_t n = strcspn(p, ",");
+	const char *rest = p + n;
+	struct slice word;
+	bool bad = true;
+	size_t at;
+
+	if (*p == '\0')
+		return FB_ENOENT;
+	while (p[n - 1] == ' ')
+		n--;
+	for (at = n; at > 0 && p[at - 1] != ' '; at--)
+		continue;
+	word = slice_of(p + at, n - at);
+	while (at > 0 && p[at - 1] == ' ')
+		at--;
+	if (is_word(word, "quorum"))
+		*why = "quorum comes with the cluster; valid: memory, disk";
+	else if (at == 0 || (!is_word(word, "memory") && !is_word(word, "disk")))
+		*why = "each entry is a topic filter and memory or disk, such as \"sensors/# memory\"";
+	else if (!topic_filter_valid(slice_of(p, at)) || strncmp(p, "$share/", 7) == 0)
+		*why = "is no topic filter; # stands alone in the last level, + alone in its level";
+	else
+		bad = false;
+	if (bad)
+		return FB_EINVAL;
+	*filter = slice_of(p, at);
+	*disk = is_word(word, "disk");
+	*text = rest;
+	return 0;
+}
+
+bool
+config_is_list(enum config_key k)
+{
+	return k == CONFIG_K_durability_topics;
 }

@@ -10,7 +10,8 @@
 	out->port = c->L##_port; \
 	out->backlog = c->L##_backlog; \
 	out->auth = c->L##_auth; \
-	out->most = c->L##_most;
+	out->most = c->L##_most; \
+	out->durability = c->L##_durability;
 #define TLS(L) \
 	out->cert = c->L##_cert; \
 	out->key = c->L##_key; \

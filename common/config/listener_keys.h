@@ -9,7 +9,8 @@ KEY(L##_bind,    "listeners." NAME ".bind",            TEXT,   "",        "", ""
 KEY(L##_port,    "listeners." NAME ".port",            NUMBER, PORT,      "-1", "65535", RESTART, "Port to listen on; 0: off; -1: the kernel chooses.") \
 KEY(L##_backlog, "listeners." NAME ".backlog",         NUMBER, "4096",    "1", "65535", RESTART, "Connections that may wait to be accepted, per worker.") \
 KEY(L##_auth,    "listeners." NAME ".auth",            TEXT,   "default", "default|on|off", "", CONNECT, "Do clients need an account here; default: as auth.enabled says.") \
-KEY(L##_most,    "listeners." NAME ".max_connections", NUMBER, "0",       "0", "10000000", RELOAD, "Most connections of this listener in a worker; 0: no limit of its own.")
+KEY(L##_most,    "listeners." NAME ".max_connections", NUMBER, "0",       "0", "10000000", RELOAD, "Most connections of this listener in a worker; 0: no limit of its own.") \
+KEY(L##_durability, "listeners." NAME ".durability",   TEXT,   "default", "default|memory|disk", "", RELOAD, "Where messages that come in here are kept; default: as session.durability says.")
 
 #define LISTENER_TLS_KEYS(L, NAME) \
 KEY(L##_cert,        "listeners." NAME ".cert",        TEXT,   "",        "", "", RELOAD, "File with the certificate chain (PEM), the server's own first.") \

@@ -95,6 +95,9 @@ check_plain(struct reader *r, const yaml_event_t *ev)
 	} else if (ev->type == YAML_MAPPING_START_EVENT) {
 		anchor = ev->data.mapping_start.anchor;
 		tag = ev->data.mapping_start.tag;
+	} else if (ev->type == YAML_SEQUENCE_START_EVENT) {
+		anchor = ev->data.sequence_start.anchor;
+		tag = ev->data.sequence_start.tag;
 	}
 	if (anchor != NULL || ev->type == YAML_ALIAS_EVENT)
 		return fail_at(r, ev, "anchors and aliases (&, *) are not used here; write the value, in quotes if it is text");
@@ -197,20 +200,74 @@ take_value(struct reader *r, const yaml_event_t *key, const yaml_event_t *ev)
 	return 0;
 }
 
+/* One entry of a list, alone first, so that it is the one that an error names. */
+static int
+take_entry(struct reader *r, const yaml_event_t *ev, char *joined, size_t size)
+{
+	const char *value = (const char *)ev->data.scalar.value;
+	size_t used = strlen(joined);
+	struct config_error why;
+	int err = check_plain(r, ev);
+
+	if (err != 0)
+		return err;
+	if (ev->type != YAML_SCALAR_EVENT || is_null(ev))
+		return fail_at(r, ev, "an entry of the list is one text");
+	if (strlen(value) != ev->data.scalar.length)
+		return fail_at(r, ev, "a NUL character in a value");
+	err = config_set(r->c, r->path, value, CONFIG_FILE, &why);
+	if (err != 0)
+		return fail(r, err, ev->start_mark.line, ev->start_mark.column, "%s", why.text);
+	if ((size_t)snprintf(joined + used, size - used, "%s%s", used > 0 ? ", " : "", value) >= size - used)
+		return fail_at(r, ev, "the list is longer than 1023 bytes");
+	return 0;
+}
+
+static int
+take_list(struct reader *r, const yaml_event_t *key, enum config_key k)
+{
+	char joined[CONFIG_VALUE_MAX] = "";
+	struct config_error why;
+
+	if (r->key_line[k] != 0)
+		return fail(r, FB_ESYNTAX, key->start_mark.line, key->start_mark.column,
+		    "%s: is there already, in line %zu", r->path, r->key_line[k]);
+	r->key_line[k] = key->start_mark.line + 1;
+	for (;;) {
+		yaml_event_t ev;
+		bool end;
+		int err = next(r, &ev);
+
+		if (err != 0)
+			return err;
+		end = ev.type == YAML_SEQUENCE_END_EVENT;
+		if (!end)
+			err = take_entry(r, &ev, joined, sizeof joined);
+		yaml_event_delete(&ev);
+		if (end)
+			return config_set(r->c, r->path, joined, CONFIG_FILE, &why);
+		if (err != 0)
+			return err;
+	}
+}
+
 static int take_map(struct reader *r, size_t prefix, unsigned depth);
 
 /* What stands behind a key. */
 static int
 take_node(struct reader *r, const yaml_event_t *key, const yaml_event_t *ev, unsigned depth)
 {
+	enum config_key k = config_find(r->path, NULL);
 	int err = check_plain(r, ev);
 
 	if (err != 0)
 		return err;
 	if (ev->type == YAML_SCALAR_EVENT)
 		return take_value(r, key, ev);
+	if (ev->type == YAML_SEQUENCE_START_EVENT && k != CONFIG_KEY_COUNT && config_is_list(k))
+		return take_list(r, key, k);
 	if (ev->type == YAML_SEQUENCE_START_EVENT) {
-		if (config_find(r->path, NULL) == CONFIG_KEY_COUNT && !config_is_section(r->path))
+		if (k == CONFIG_KEY_COUNT && !config_is_section(r->path))
 			return unknown(r, key);
 		return fail_at(r, ev, config_is_section(r->path) ? "is a section of keys, not a list" :
 		    "takes one value, not a list");

@@ -50,7 +50,7 @@ class Start(unittest.TestCase):
         self.refused("fubar.yaml:1", "listeners", config="listener:\n  mqtt:\n    port: 1884\n")
         self.refused("fubar.yaml", config="mqtt: [unclosed\n")
         self.refused("fubar.yaml", config=b"\xff\xfe\0garbage\0\x01")
-        self.refused("durability", "memory", config="session:\n  durability: disk\n")
+        self.refused("durability", "memory", "disk", config="session:\n  durability: quorum\n")
 
     def test_too_few_descriptors(self):
         r = subprocess.run(["/bin/sh", "-c", "ulimit -n 64; exec \"$@\"", "sh", fubar.program("fubard"), "--mqtt-port", "-1",

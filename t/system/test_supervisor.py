@@ -274,7 +274,7 @@ class Supervisor(unittest.TestCase):
         self.assertEqual(n.admin_json("state")["rows"][0]["needs_restart"], "node")
         hup("mqtt:\n  max_qos: 0\nlog:\n  to: files\n  dir: /proc/none/log\n", r"refused.*log.dir /proc/none/log")
         self.assertEqual(n.admin_json("settings", "get", "mqtt.max_qos")["rows"][0]["value"], "1")
-        hup("mqtt:\n  max_qos: 1\nsession:\n  durability: disk\n", r"refused.*durability")
+        hup("mqtt:\n  max_qos: 1\nsession:\n  durability: quorum\n", r"refused.*durability")
         r = n.admin_raw("reload")
         self.assertEqual(r.returncode, 1)
         self.assertIn("durability", r.stderr)

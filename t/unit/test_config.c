@@ -126,8 +126,17 @@ START_TEST(what_is_not_valid_is_refused_and_changes_nothing)
 		{ "auth.enabled", "maybe", FB_EINVAL, "true or false" },
 		{ "log.level", "loud", FB_EINVAL, "error, warn, notice, info, debug" },
 		{ "log.level", "err", FB_EINVAL, "none of the words" },
-		{ "session.durability", "disk", FB_EINVAL, "not in this version" },
-		{ "session.durability", "often", FB_EINVAL, "valid: memory" },
+		{ "session.durability", "quorum", FB_EINVAL, "comes with the cluster; valid: memory, disk" },
+		{ "session.durability", "often", FB_EINVAL, "valid: memory, disk" },
+		{ "listeners.wss2.durability", "quorum", FB_EINVAL, "comes with the cluster" },
+		{ "listeners.wss2.durability", "", FB_EINVAL, "valid: default, memory, disk" },
+		{ "session.durability_topics", "a", FB_EINVAL, "each entry is a topic filter and memory or disk" },
+		{ "session.durability_topics", "disk", FB_EINVAL, "each entry" },
+		{ "session.durability_topics", "a disk, b", FB_EINVAL, "each entry" },
+		{ "session.durability_topics", "a quorum", FB_EINVAL, "quorum comes with the cluster" },
+		{ "session.durability_topics", "a often, b disk", FB_EINVAL, "each entry" },
+		{ "session.durability_topics", "a# disk", FB_EINVAL, "is no topic filter" },
+		{ "session.durability_topics", "a disk, $share/g/a disk", FB_EINVAL, "is no topic filter" },
 		{ "workers", "0", FB_EINVAL, "1 to 64" },
 		{ "workers", "65", FB_EINVAL, "auto" },
 		{ "auth.scrypt_n", "5000", FB_EINVAL, "power of two" },
@@ -187,6 +196,23 @@ START_TEST(ranges)
 	ck_assert(config_range("0-65535", &min, &max));
 	ck_assert_uint_eq(max, 65535);
 	ck_assert(config_range("5-5", &min, &max));
+}
+END_TEST
+
+START_TEST(durability_of_topics)
+{
+	const char *text = "sensors/# memory,  a b/+/new   disk ,, # disk", *why = "none";
+	struct slice filter;
+	bool disk;
+
+	ck_assert_int_eq(config_durability_next(&text, &filter, &disk, &why), 0);
+	ck_assert(slice_eq(filter, SLICE_LIT("sensors/#")) && !disk);
+	ck_assert_int_eq(config_durability_next(&text, &filter, &disk, &why), 0);
+	ck_assert(slice_eq(filter, SLICE_LIT("a b/+/new")) && disk);
+	ck_assert_int_eq(config_durability_next(&text, &filter, &disk, &why), 0);
+	ck_assert(slice_eq(filter, SLICE_LIT("#")) && disk);
+	ck_assert_int_eq(config_durability_next(&text, &filter, &disk, &why), FB_ENOENT);
+	ck_assert_str_eq(why, "none");
 }
 END_TEST
 
@@ -408,7 +434,7 @@ END_TEST
 
 UNIT_MAIN("config", defaults_of_the_table_are_set, each_default_is_taken_back_from_its_text,
     each_bound_is_valid_and_beyond_it_is_not, units_are_understood_and_printed,
-    what_is_not_valid_is_refused_and_changes_nothing, addresses_are_taken, ranges, addresses_of_servers, a_weaker_source_does_not_win,
+    what_is_not_valid_is_refused_and_changes_nothing, addresses_are_taken, ranges, durability_of_topics, addresses_of_servers, a_weaker_source_does_not_win,
     unknown_keys_get_advice, distances_are_those_of_typing, rules_over_several_keys, workers_are_counted,
     a_copy_is_equal_and_on_its_own, printed_texts_come_back, files_that_are_not_there_or_too_large,
     directories_follow_the_user)
