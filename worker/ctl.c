@@ -15,6 +15,7 @@
 #include "worker/ban.h"
 #include "worker/conn.h"
 #include "worker/connect.h"
+#include "worker/durability.h"
 #include "worker/listener.h"
 #include "worker/move.h"
 #include "worker/publish.h"
@@ -153,6 +154,7 @@ on_settings_end(struct worker *w)
 	set_limits(w);
 	rights_set_default(w, strcmp(w->config.default_right, "allow") == 0);
 	tls_configure(w->tls, &w->config, false);
+	durability_configure(w);
 	if (direct != w->config.direct) {
 		struct hmap_iter it = { 0 };
 		struct hmap_node *n;

@@ -21,6 +21,7 @@
 #include "worker/count.h"
 #include "worker/deliver.h"
 #include "worker/dispatch.h"
+#include "worker/durability.h"
 #include "worker/move.h"
 #include "worker/session.h"
 #include "worker/shared.h"
@@ -378,7 +379,7 @@ do_connect(struct conn *c, const struct frame *f, struct violation *v)
 	o->level = p.level;
 	o->clean = p.clean;
 	set_keep_alive(o, p.keep_alive_s);
-	o->will = p.has_will ? will_new(&p.will) : NULL;
+	o->will = p.has_will ? will_new(&p.will, durability_disk(w, c->listener, p.will.topic)) : NULL;
 	list_init(&o->followers);
 	at = o->bytes;
 	o->ask.client_id = copy_text(&at, p.client_id);

@@ -6,6 +6,7 @@
 #include "common/mqtt/topic.h"
 #include "worker/count.h"
 #include "worker/dispatch.h"
+#include "worker/durability.h"
 #include "worker/move.h"
 #include "worker/publish.h"
 #include "worker/queuec.h"
@@ -196,6 +197,7 @@ do_publish(struct conn *c, const struct frame *f, struct violation *v)
 		publish_qos0(c, &pub);
 		return 0;
 	}
+	pub.disk = durability_disk(w, c->listener, p.topic);
 	if (p.qos == 1) {
 		METRIC_ADD(publish_in_qos1, 1);
 		publish_acked(c, &pub, p.packet_id);

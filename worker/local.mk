@@ -16,6 +16,7 @@ libfbworker_a_SOURCES = \
 	worker/do_disconnect.c \
 	worker/do_publish.c \
 	worker/do_subscribe.c \
+	worker/durability.c worker/durability.h \
 	worker/flow.c worker/flow.h \
 	worker/http.c worker/http.h \
 	worker/listener.c worker/listener.h \

@@ -17,10 +17,10 @@ struct will {
 };
 
 struct will *
-will_new(const struct mqtt_will *from)
+will_new(const struct mqtt_will *from, bool disk)
 {
 	const struct cluster_pub p = { .topic = from->topic, .payload = from->payload, .qos = from->qos,
-		.retain = from->retain };
+		.retain = from->retain, .disk = disk && from->qos > 0 };
 	struct will *will = mem_zalloc(sizeof *will);
 
 	will->msg = msg_new(&p);

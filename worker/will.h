@@ -9,7 +9,8 @@ struct will;
 struct session;
 struct worker;
 
-struct will *will_new(const struct mqtt_will *from);
+/* disk: what becomes cluster_pub.disk. */
+struct will *will_new(const struct mqtt_will *from, bool disk);
 void will_free(struct will *will);
 /* What its client may: to be asked while the session is still there. */
 void will_ask(struct worker *w, const struct session *s, struct will *will);

@@ -14,6 +14,7 @@
 #include "worker/connect.h"
 #include "worker/ctl.h"
 #include "worker/dispatch.h"
+#include "worker/durability.h"
 #include "worker/flow.h"
 #include "worker/listener.h"
 #include "worker/move.h"
@@ -239,6 +240,7 @@ worker_free(struct worker *w)
 	cidr_table_free(w->acl);
 	shares_free(w->shares);
 	rights_free(w->rights);
+	durability_free(w->disk_topics);
 	traces_free(w->traces);
 	trie_fini(&w->trie);
 	hmap_fini(&w->shapes);

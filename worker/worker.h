@@ -27,6 +27,7 @@ struct rights;
 struct tls;
 struct traces;
 struct shares;
+struct durability;
 
 #define WORKER_RBUF (128 * 1024)
 
@@ -51,6 +52,8 @@ struct worker {
 	bool takes_none;                /* for the stop: nothing is taken into sessions any more */
 	bool queues_kept;               /* and what they have went to the store */
 	bool tracing;                   /* something is traced */
+	uint32_t disk_listeners;        /* bits by CONFIG_L_...: what comes in there goes to the disk, but for: */
+	struct durability *disk_topics; /* topics with a durability of their own; NULL: none */
 	uint8_t rights_active;          /* set of enum right_action that rights may refuse */
 	bool loaded;                    /* the store sent all our sessions */
 	bool ready_sent;

@@ -9,9 +9,77 @@
 #include "t/support/unit.h"
 #include "t/support/worker_fixture.h"
 #include "worker/conn.h"
+#include "worker/durability.h"
+#include "worker/flow.h"
 #include "worker/worker.h"
 
 static struct fx fx;
+
+static bool
+disk(const char *topic, unsigned listener)
+{
+	return durability_disk(fx.w[0].worker, listener, slice_str(topic));
+}
+
+/* By topic, else by listener, else for all; each change counts at once. */
+START_TEST(where_it_is_to_be_kept)
+{
+	fx_open(&fx, 1, &fake_net, "session.durability", "memory", NULL);
+	ck_assert(!disk("a", CONFIG_L_mqtt) && !disk("a", CONFIG_L_wss2));
+	fx_set(&fx, "session.durability", "disk");
+	ck_assert(disk("a", CONFIG_L_mqtt) && disk("a", CONFIG_L_wss2));
+	fx_set(&fx, "listeners.mqtt.durability", "memory");
+	ck_assert(!disk("a", CONFIG_L_mqtt) && disk("a", CONFIG_L_mqtt2));
+	fx_set(&fx, "session.durability_topics", "a/b/# memory, +/x disk, a/# disk");
+	ck_assert(!disk("a/b", CONFIG_L_mqtt2) && !disk("a/b/c", CONFIG_L_mqtt2) && disk("a/bc", CONFIG_L_mqtt));
+	ck_assert(disk("a", CONFIG_L_mqtt) && disk("q/x", CONFIG_L_mqtt) && !disk("ab", CONFIG_L_mqtt) && disk("ab", CONFIG_L_ws));
+	ck_assert(!disk("", CONFIG_L_mqtt) && !disk("$a/x", CONFIG_L_mqtt));
+	fx_set(&fx, "session.durability_topics", "");
+	ck_assert(!disk("a", CONFIG_L_mqtt) && disk("a", CONFIG_L_mqtt2));
+	fx_set(&fx, "session.durability", "memory");
+	fx_set(&fx, "listeners.mqtt.durability", "default");
+	fx_set(&fx, "listeners.ws.durability", "disk");
+	ck_assert(!disk("a", CONFIG_L_mqtt) && disk("a", CONFIG_L_ws));
+	fx_close(&fx);
+}
+END_TEST
+
+/* Said by the worker where it comes in, to all of them; a will's as that of its client's publishes. */
+START_TEST(each_worker_knows_where)
+{
+	static const bool want[] = { false, true, true, false };
+	struct fx_client *c;
+
+	fx_open(&fx, 2, &fake_net, "session.durability_topics", "t/disk/# disk", NULL);
+	for (unsigned k = 0; k < 2; k++) {
+		c = fx_connected(&fx, k, k == 0 ? "s0" : "s1", 0, false);
+		fx_send(c, "SUBSCRIBE 1 t/# 2");
+		fx_expect(c, "SUBACK 1 2");
+		fx_client_close(c);
+	}
+	c = fx_client(&fx, 0, 0);
+	fx_send(c, "CONNECT p clean will=t/disk/will,1,0,x");
+	fx_expect(c, "CONNACK 0");
+	fx_send(c, "PUBLISH t/memory x qos=1,1");
+	fx_send(c, "PUBLISH t/disk x qos=2,2");
+	fx_run(&fx);
+	fx_client_close(c);
+	c = fx_connected(&fx, 0, "p", FX_CLEAN, false);
+	fx_send(c, "PUBLISH t x qos=1,1");
+	fx_run(&fx);
+	for (unsigned k = 0; k < 2; k++) {
+		struct flow *f = fx_session(&fx, k, k == 0 ? "s0" : "s1")->flow;
+
+		for (unsigned i = 0; i < 4; i++) {
+			struct queued q = flow_pop(f);
+
+			ck_assert(q.msg->disk == want[i]);
+			msg_drop(q.msg);
+		}
+	}
+	fx_close(&fx);
+}
+END_TEST
 
 /* Worker 1 has a subscriber of t and of nothing else. */
 static struct fx_client *
@@ -330,6 +398,7 @@ START_TEST(topics_and_sizes)
 }
 END_TEST
 
-UNIT_MAIN("publish", nobody_wants_it, acknowledgements_wait_and_keep_their_order, a_neighbour_dies_with_it,
+UNIT_MAIN("publish", where_it_is_to_be_kept, each_worker_knows_where, nobody_wants_it,
+    acknowledgements_wait_and_keep_their_order, a_neighbour_dies_with_it,
     retained_waits_for_the_store, a_failed_leg, the_store_dies, qos_2_repeats, qos_2_outlives_its_connection,
     gone_before_the_acknowledgement, too_many_at_a_time, topics_and_sizes)
