@@ -115,6 +115,13 @@ noinst_PROGRAMS += t/support/fake_child
 t_support_fake_child_SOURCES = t/support/fake_child.c
 t_support_fake_child_LDADD = libfbipc.a libfbadmin.a libfbmetrics.a libfbloop.a libfbbase.a $(EVENT_LIBS)
 
+# Clients that keep books while processes are killed (t/support/crash.py).
+noinst_PROGRAMS += t/support/crash_load
+t_support_crash_load_SOURCES = t/support/crash_load.c t/support/crash_book.c t/support/crash_book.h
+t_support_crash_load_LDADD = libfbclient.a libfbmqtt.a libfbbase.a -lm
+UNIT_TESTS += t/unit/test_crash_book
+t_unit_test_crash_book_SOURCES = t/unit/test_crash_book.c t/support/crash_book.c t/support/crash_book.h
+
 # The message plane.
 CLUSTER_TEST_LIBS = libfbcluster.a libfbpipe.a $(UNIT_LIBS) $(NNG_LIBS) -lpthread -ldl
 UNIT_TESTS += t/unit/test_routes
@@ -242,3 +249,14 @@ fuzz:
 endif
 .PHONY: fuzz
 
+
+# make soak [ROUNDS=200] [SEED=...] [SOAK="crash ..."]: deaths under load, a line a round, the seed of each that fails.
+ROUNDS = 200
+SEED = 0
+SOAK = crash
+soak: all
+	@for s in $(SOAK); do \
+		FUBAR_BUILD=$(abs_builddir) PYTHONPATH=$(abs_top_srcdir)/t/support PYTHONDONTWRITEBYTECODE=1 nice -n 5 \
+			/usr/bin/python3 $(abs_top_srcdir)/t/support/$$s.py --rounds $(ROUNDS) --seed $(SEED) || exit 1; \
+	done
+.PHONY: soak
