@@ -405,7 +405,7 @@ refusal_begins(struct queuec *q, int err)
 	if (q->refusing)
 		return;
 	q->refusing = true;
-	log_error("queuec", "the store does not take queued messages", "%s; tried again each second, nothing is acknowledged",
+	log_error("queuec", "the store does not take queued messages", "reason=%s; tried again each second, nothing is acknowledged",
 	    err_text(err));
 }
 
@@ -449,7 +449,7 @@ rows_too_early(struct queuec *q, struct queue_get *g, struct ipc_q_rows *p)
 	if (p->code == 0 && p->rows.len > 0)
 		return false;
 	if (p->code != 0)
-		log_error("queuec", "a queue cannot be read", "%s; tried again each second", err_text(-(int)p->code));
+		log_error("queuec", "a queue cannot be read", "reason=%s; tried again each second", err_text(-(int)p->code));
 	g->req = 0;
 	g->waits = true;
 	retry_later(q);

@@ -223,7 +223,7 @@ commit(struct fake_store *s)
 
 		if (w->code == 0)
 			apply(in, w);
-		ft_number_of(in, w->slot, t->epoch)->last = w->seq;
+		ft_number_of(&in->numbers, w->slot, t->epoch)->last = w->seq;
 		t->done = w->seq;
 		if (w->code != 0) {
 			if (good[w->slot] != 0)
@@ -242,20 +242,6 @@ commit(struct fake_store *s)
 	return any;
 }
 
-static struct waiting *
-wait_put(struct list *l, struct slot *t, enum ipc_type type, struct slice payload)
-{
-	struct waiting *w = mem_zalloc(sizeof *w + payload.len);
-
-	w->type = type;
-	w->slot = t->number;
-	w->len = payload.len;
-	if (payload.len > 0)
-		memcpy(w->bytes, payload.p, payload.len);
-	list_put_last(l, &w->link);
-	return w;
-}
-
 static void
 do_write(struct fake_store *s, struct slot *t, enum ipc_type type, struct slice payload)
 {
@@ -272,7 +258,7 @@ do_write(struct fake_store *s, struct slot *t, enum ipc_type type, struct slice 
 	}
 	FB_ASSERT(seq == t->seen + 1);
 	t->seen = seq;
-	w = wait_put(&s->in->writes, t, type, payload);
+	w = ft_wait_put(&s->in->writes, t, type, payload);
 	w->seq = seq;
 	w->code = s->fail_writes != 0 ? s->fail_writes : rc;
 }
@@ -432,7 +418,8 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 	FB_ASSERT(fd == -1);
 	switch ((int)type) {
 	case IPC_W_HELLO:
-		t->seen = t->done = ft_number_of(in, t->number, t->epoch)->last;
+		t->seen = t->done = ft_number_of(&in->numbers, t->number, t->epoch)->last;
+		fq_hello(t);
 		break;
 	case IPC_OWN:
 		do_own(in, t, payload);
@@ -446,7 +433,7 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 		break;
 	case IPC_OPEN:
 		s->opens++;
-		wait_put(&in->opens, t, type, payload);
+		ft_wait_put(&in->opens, t, type, payload);
 		break;
 	case IPC_GIVE_UP:
 		FB_ASSERT(ipc_take_client(payload, &client) == 0);
@@ -454,7 +441,13 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 		break;
 	case IPC_RETAIN_GET:
 		s->gets++;
-		wait_put(&in->gets, t, type, payload);
+		ft_wait_put(&in->gets, t, type, payload);
+		break;
+	case IPC_Q_OPS:
+		fq_ops(s, t, ft_wait_new(t, type, payload));
+		break;
+	case IPC_Q_GET:
+		ft_wait_put(&in->q_gets, t, type, payload);
 		break;
 	default:
 		do_write(s, t, type, payload);
@@ -510,7 +503,7 @@ fake_store_step(struct fake_store *s)
 		mem_free(w);
 		any = true;
 	}
-	return any;
+	return fq_step(s) || any;
 }
 
 void
@@ -525,6 +518,7 @@ fake_store_init(struct fake_store *s, struct loop *l, unsigned slots)
 	list_init(&in->retained);
 	list_init(&in->accounts);
 	list_init(&in->numbers);
+	fq_init(in);
 	list_init(&in->owners);
 	list_init(&in->opens);
 	list_init(&in->gets);
@@ -541,6 +535,7 @@ forget(struct fake_store_inner *in)
 	ft_waiting_drop(&in->opens, -1);
 	ft_waiting_drop(&in->gets, -1);
 	ft_waiting_drop(&in->writes, -1);
+	fq_forget(in);
 	in->all_named = false;
 }
 
@@ -563,6 +558,7 @@ clear_disk(struct fake_store_inner *in)
 		ft_row_del(container_of(n, struct row, link));
 	LIST_EACH_SAFE(n, tmp, &in->retained)
 		ft_retained_del(container_of(n, struct retained, link));
+	fq_clear(in);
 }
 
 void
@@ -581,6 +577,7 @@ fake_store_fini(struct fake_store *s)
 	}
 	LIST_EACH_SAFE(n, tmp, &in->numbers)
 		mem_free(container_of(n, struct number, link));
+	fq_fini(in);
 	mem_free(in);
 }
 
@@ -625,6 +622,7 @@ fake_store_gone(struct fake_store *s, unsigned slot)
 	ft_waiting_drop(&in->opens, (int)slot);
 	ft_waiting_drop(&in->gets, (int)slot);
 	(void)commit(s);
+	fq_gone(t);
 	t->epoch = 0;
 	LIST_EACH_SAFE(n, tmp, &in->owners) {
 		struct owner *o = container_of(n, struct owner, link);

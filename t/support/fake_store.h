@@ -20,10 +20,15 @@ struct fake_store {
 	int fail_writes;                /* FB_E...: the answer to the writes that come */
 	int fail_gets;
 	int fail_opens;
+	bool hold_queue;                /* Q_OPS are not looked at: nothing is written, nothing answered */
+	bool hold_queue_gets;
+	int fail_queue;                 /* FB_E...: the answer to each Q_OPS that is looked at */
+	int fail_queue_gets;
 	unsigned rows_a_get;            /* most rows in one answer; 0: what fits */
 	bool auth;                      /* a session belongs to the account that made it */
 	/* What was asked. */
 	unsigned opens, gets, writes, repeated;
+	unsigned queue_ops, queue_repeated, queue_gets;
 	struct fake_store_inner *in;
 };
 
@@ -51,5 +56,12 @@ const char *fake_store_retained(const struct fake_store *s, const char *topic);
 void fake_store_retain(struct fake_store *s, const char *topic, const char *payload, uint8_t qos);
 /* A row and its only subscription, as an earlier life left them. */
 void fake_store_put_row(struct fake_store *s, const char *id, unsigned slot, const char *filter, uint8_t qos);
+
+/* The queues on disk, of fake_queue.c. Rows of a session, 0: of all. A row's payload as text, valid until the next call,
+ * "released", NULL: there is none. Is that QoS 2 publish remembered for the session? A row as an earlier life left it. */
+unsigned fake_queue_count(const struct fake_store *s, uint64_t qid);
+const char *fake_queue_row(const struct fake_store *s, uint64_t qid, uint64_t n);
+bool fake_queue_seen(const struct fake_store *s, uint64_t qos2_id, uint64_t qid);
+void fake_queue_put(struct fake_store *s, uint64_t qid, uint64_t n, const char *topic, const char *payload, uint8_t qos);
 
 #endif

@@ -110,6 +110,28 @@ ft_sub_find(const struct row *r, struct slice filter)
 	return NULL;
 }
 
+struct waiting *
+ft_wait_new(const struct slot *t, enum ipc_type type, struct slice payload)
+{
+	struct waiting *w = mem_zalloc(sizeof *w + payload.len);
+
+	w->type = type;
+	w->slot = t->number;
+	w->len = payload.len;
+	if (payload.len > 0)
+		memcpy(w->bytes, payload.p, payload.len);
+	return w;
+}
+
+struct waiting *
+ft_wait_put(struct list *l, const struct slot *t, enum ipc_type type, struct slice payload)
+{
+	struct waiting *w = ft_wait_new(t, type, payload);
+
+	list_put_last(l, &w->link);
+	return w;
+}
+
 void
 ft_waiting_drop(struct list *l, int slot)
 {
@@ -215,11 +237,11 @@ ft_put_subs(struct buf *b, const struct row *r)
 }
 
 struct number *
-ft_number_of(struct fake_store_inner *in, unsigned slot, uint64_t epoch)
+ft_number_of(struct list *numbers, unsigned slot, uint64_t epoch)
 {
 	struct number *x;
 
-	LIST_EACH(n, &in->numbers) {
+	LIST_EACH(n, numbers) {
 		x = container_of(n, struct number, link);
 		if (x->slot == slot && x->epoch == epoch)
 			return x;
@@ -227,7 +249,7 @@ ft_number_of(struct fake_store_inner *in, unsigned slot, uint64_t epoch)
 	x = mem_zalloc(sizeof *x);
 	x->slot = slot;
 	x->epoch = epoch;
-	list_put_last(&in->numbers, &x->link);
+	list_put_last(numbers, &x->link);
 	return x;
 }
 

@@ -76,6 +76,7 @@ struct slot {
 	struct chan *chan;
 	bool named, gone, loaded;
 	uint64_t seen, done;
+	uint64_t q_next, q_done;        /* of Q_OPS: the next to be taken, the last applied */
 };
 
 struct fake_store_inner {
@@ -85,7 +86,9 @@ struct fake_store_inner {
 	uint64_t stamp;                 /* the last one given */
 	struct slot slot[SLOTS];
 	struct list rows, retained, accounts, numbers;  /* on disk */
+	struct list q_rows, q_seen, q_numbers;          /* and of the queues */
 	struct list owners, opens, gets, writes;        /* in memory */
+	struct list q_ops, q_gets;
 	char text[4096];
 };
 
@@ -101,6 +104,8 @@ void ft_owner_del(struct owner *o);
 struct row *ft_row_find(const struct fake_store_inner *in, struct slice id);
 void ft_sub_del(struct sub *s);
 struct sub *ft_sub_find(const struct row *r, struct slice filter);
+struct waiting *ft_wait_new(const struct slot *t, enum ipc_type type, struct slice payload);
+struct waiting *ft_wait_put(struct list *l, const struct slot *t, enum ipc_type type, struct slice payload);
 void ft_waiting_drop(struct list *l, int slot);
 void ft_row_del(struct row *r);
 struct row *ft_row_put(struct fake_store_inner *in, struct slice id, struct slice account, unsigned slot);
@@ -111,6 +116,20 @@ void ft_put_subs(struct buf *b, const struct row *r);
 void ft_give(struct fake_store_inner *in, struct owner *o, unsigned slot);
 bool ft_next_owner(struct owner *o);
 bool ft_claimed_by(const struct owner *o, unsigned slot);
-struct number *ft_number_of(struct fake_store_inner *in, unsigned slot, uint64_t epoch);
+struct number *ft_number_of(struct list *numbers, unsigned slot, uint64_t epoch);
+
+/* fake_queue.c. A slot said W_HELLO; it is gone, what came from it is served. The store dies. */
+void fq_init(struct fake_store_inner *in);
+void fq_fini(struct fake_store_inner *in);
+void fq_hello(struct slot *t);
+void fq_gone(struct slot *t);
+void fq_forget(struct fake_store_inner *in);
+/* A Q_OPS came (taken); what waited is served, false: nothing; a session ended; all rows go; the places of the first and
+ * the last row of a session, 0: none. */
+void fq_ops(struct fake_store *s, struct slot *t, struct waiting *w);
+bool fq_step(struct fake_store *s);
+void fq_drop(struct fake_store_inner *in, uint64_t qid);
+void fq_clear(struct fake_store_inner *in);
+void fq_span(const struct fake_store_inner *in, uint64_t qid, uint64_t *first, uint64_t *last);
 
 #endif
