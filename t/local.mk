@@ -140,7 +140,7 @@ libfbworkertest_a_SOURCES = \
 	t/support/fake_tables.c t/support/fake_tables.h \
 	t/support/fake_wants.c t/support/fake_wants.h \
 	t/support/worker_fixture.c t/support/worker_fixture.h
-WORKER_TEST_LIBS = libfbworkertest.a libfbworker.a libfbsim.a $(UNIT_LIBS) $(WSLAY_LIBS)
+WORKER_TEST_LIBS = libfbworkertest.a libfbworker.a libfbworkertest.a libfbsim.a libfbworker.a $(UNIT_LIBS) $(WSLAY_LIBS)
 UNIT_TESTS += t/unit/test_certs
 t_unit_test_certs_LDADD = libfbsupervisor.a libfbworker.a $(UNIT_LIBS)
 UNIT_TESTS += t/unit/test_admission
@@ -157,7 +157,7 @@ t_unit_test_ban_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_flow_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_msg_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_trie_LDADD = $(WORKER_TEST_LIBS)
-t_unit_test_ship_LDADD = libfbworker.a $(UNIT_LIBS)
+t_unit_test_ship_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_session_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_queuec_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_storec_LDADD = $(WORKER_TEST_LIBS)

@@ -5,10 +5,14 @@
 #include "common/base/rand.h"
 #include "common/metrics/page.h"
 #include "common/mqtt/encode.h"
+#include "worker/backlog.h"
 #include "worker/conn.h"
 #include "worker/count.h"
 #include "worker/flow.h"
+#include "worker/keep.h"
 #include "worker/move.h"
+#include "worker/queuec.h"
+#include "worker/release.h"
 #include "worker/retain.h"
 #include "worker/retry.h"
 #include "worker/rights.h"
@@ -21,6 +25,8 @@ struct hand {
 	struct worker *w;
 	const struct cluster_pub *p;
 	struct msg *msg;                /* our reference, or NULL */
+	struct keep *keep;              /* of those whose sessions want it on the disk; NULL: none yet */
+	uint32_t left;                  /* recipients that may want it there, with the one in hand */
 	bool many;                      /* more than one recipient: worth encoding once */
 	bool direct;                    /* to the session in hand: it has no subscription to it */
 };
@@ -88,16 +94,26 @@ count_out(uint8_t qos, size_t bytes)
 		METRIC_ADD(publish_out_qos2, 1);
 }
 
+/* What the window has taken. */
+static void
+put_sent(struct worker *w, struct session *s, struct msg *m, struct mqtt_publish *packet)
+{
+	conn_put_publish(s->conn, packet, m);
+	retry_watch(w, s);
+	count_out(packet->qos, packet->payload.len);
+	if (trace_msg_has(m))
+		trace_msg_to(w, s, m, TRACE_SENT);
+}
+
 /* QoS 1 and 2 through the window; false: no room there, or in the output. */
 static bool
 send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool retain, uint32_t lease)
 {
-	struct conn *c = s->conn;
 	struct cluster_pub p = msg_pub(m);
 	struct mqtt_publish packet;
 	uint16_t id;
 
-	if (conn_pending(c) > (size_t)w->config.output_bytes)
+	if (conn_pending(s->conn) > (size_t)w->config.output_bytes)
 		return false;
 	id = flow_send(s->flow, m, qos, retain, (uint32_t)w->config.max_inflight);
 	if (id == 0)
@@ -105,44 +121,95 @@ send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, boo
 	if (lease != 0)
 		flow_find(s->flow, id)->lease = lease;
 	packet = packet_of(&p, qos, retain, id);
-	conn_put_publish(c, &packet, m);
-	retry_watch(w, s);
-	count_out(qos, p.payload.len);
-	if (trace_msg_has(m))
-		trace_msg_to(w, s, m, TRACE_SENT);
+	put_sent(w, s, m, &packet);
+	return true;
+}
+
+/* The same for one that waited. */
+static bool
+send_queued(struct worker *w, struct session *s, const struct queued *q)
+{
+	struct mqtt_publish packet;
+	struct cluster_pub p;
+	uint16_t id;
+
+	/* QoS 2 goes out when it is on the disk: until then it may turn out that the session has had it. */
+	if (conn_pending(s->conn) > (size_t)w->config.output_bytes || (q->qos == 2 && q->stored == STORED_ASKED))
+		return false;
+	id = flow_send_queued(s->flow, q, (uint32_t)w->config.max_inflight);
+	if (id == 0)
+		return false;
+	if (q->msg == NULL) {
+		struct mqtt_ack ack = { .packet_id = id };
+
+		encode_ack(conn_out(s->conn), MQTT_PUBREL, s->conn->level, &ack);
+		count_sent(MQTT_PUBREL);
+		conn_touch(s->conn);
+		return true;
+	}
+	p = msg_pub(q->msg);
+	packet = packet_of(&p, q->qos, q->retain, id);
+	packet.dup = q->again;          /* [MQTT-3.3.1-1] */
+	put_sent(w, s, q->msg, &packet);
 	return true;
 }
 
 static void
-drop(struct worker *w, struct queued old)
+drop(struct worker *w, struct session *s, struct queued old)
 {
 	if (old.lease != 0)
 		shared_done(w, old.lease);
-	msg_drop(old.msg);
+	keep_queued_gone(w, s, &old);
+	if (old.msg != NULL)
+		msg_drop(old.msg);
 }
 
 static void
-drop_oldest(struct worker *w, struct flow *f, unsigned sender)
+drop_oldest(struct worker *w, struct session *s, unsigned sender)
 {
 	struct queued old;
 
-	if (flow_take_oldest(f, sender, &old))
-		drop(w, old);
+	if (flow_take_oldest(s->flow, sender, &old))
+		drop(w, s, old);
 }
 
 /* Direct messages have a share of their own of each queue, and each sender a part of that: whoever sends them can push
  * out no others than his own, but for the oldest direct ones. */
 static void
-limit_direct(struct worker *w, struct flow *f, uint8_t sender)
+limit_direct(struct worker *w, struct session *s, uint8_t sender)
 {
+	struct flow *f = s->flow;
+
 	while (flow_direct_of(f, sender) > (uint64_t)w->config.direct_limit) {
 		METRIC_ADD(dropped_direct, 1);
-		drop_oldest(w, f, sender);
+		drop_oldest(w, s, sender);
 	}
 	while (f->direct_queued > 1 && (f->direct_queued > (uint64_t)w->config.buffer_limit ||
 	    f->direct_bytes > (uint64_t)w->config.buffer_bytes)) {
 		METRIC_ADD(dropped_direct, 1);
-		drop_oldest(w, f, FLOW_DIRECT);
+		drop_oldest(w, s, FLOW_DIRECT);
+	}
+}
+
+/* The oldest give way: those in memory are older than those on the disk alone. */
+static void
+limit_queue(struct worker *w, struct session *s)
+{
+	struct flow *f = s->flow;
+
+	for (;;) {
+		uint32_t here = flow_queued(f) - f->direct_queued;
+		uint32_t there = backlog_count(f) - backlog_direct(f);
+		uint64_t bytes = f->queue_bytes - f->direct_bytes + backlog_bytes(f);
+
+		if (here + there <= 1 ||
+		    (here + there <= (uint64_t)w->config.buffer_limit && bytes <= (uint64_t)w->config.buffer_bytes))
+			return;
+		METRIC_ADD(dropped_queue_full, 1);
+		if (here > 0)
+			drop_oldest(w, s, FLOW_SUBSCRIBED);
+		else
+			backlog_drop_oldest(w, s);
 	}
 }
 
@@ -150,20 +217,11 @@ limit_direct(struct worker *w, struct flow *f, uint8_t sender)
 static void
 enqueue(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool retain, bool aside, uint32_t lease)
 {
-	struct flow *f = s->flow;
-	uint32_t direct;
-
-	flow_push(f, m, qos, retain, aside);
+	flow_push(s->flow, m, qos, retain, aside);
 	if (trace_msg_has(m))
 		trace_msg_to(w, s, m, TRACE_QUEUED);
 	if (lease != 0)
-		flow_lease_last(f, lease);
-	direct = f->direct_queued;
-	while (flow_queued(f) - direct > 1 && (flow_queued(f) - direct > (uint64_t)w->config.buffer_limit ||
-	    f->queue_bytes - f->direct_bytes > (uint64_t)w->config.buffer_bytes)) {
-		METRIC_ADD(dropped_queue_full, 1);
-		drop_oldest(w, f, FLOW_SUBSCRIBED);
-	}
+		flow_lease_last(s->flow, lease);
 }
 
 static void
@@ -173,7 +231,6 @@ enqueue_direct(struct worker *w, struct session *s, struct msg *m, uint8_t qos, 
 	flow_direct_last(s->flow, sender);
 	if (trace_msg_has(m))
 		trace_msg_to(w, s, m, TRACE_QUEUED);
-	limit_direct(w, s->flow, sender);
 }
 
 /* Which of a queue's senders that is. */
@@ -185,10 +242,83 @@ sender_of(const struct cluster_pub *p)
 	return (uint8_t)(1 + rand_hash(id.p, id.len) % FLOW_SENDERS);
 }
 
+static struct keep *
+hand_keep(struct hand *h)
+{
+	if (h->keep == NULL)
+		h->keep = keep_new(h->w, hand_msg(h), h->left);
+	return h->keep;
+}
+
+static uint8_t
+item_flags(uint8_t qos, bool retain)
+{
+	return (uint8_t)(qos | (retain ? QITEM_RETAIN : 0));
+}
+
+/* Behind what is on the disk alone, or as the first there. All that comes for the session goes this way then, but only for a
+ * message that asks for it somebody waits. */
+static void
+to_backlog(struct hand *h, struct session *s, uint8_t qos, bool retain)
+{
+	const struct flow *f = s->flow;
+	struct msg *m = hand_msg(h);
+	uint8_t direct = h->direct ? sender_of(h->p) : 0;
+	struct qitem item = { .qid = s->qid, .flags = item_flags(qos, retain), .direct = direct };
+
+	if (direct != 0 && backlog_direct(f) >= (uint64_t)h->w->config.direct_limit) {
+		METRIC_ADD(dropped_direct, 1);
+		return;         /* the oldest of its sender cannot be found there */
+	}
+	item.n = backlog_add(h->w, s, msg_cost(m), direct);
+	if (m->disk)
+		keep_add(hand_keep(h), s, item.n, item.flags, direct, KEEP_NOW, false);
+	else
+		queuec_put(h->w->queue, h->p, &item, 1, NULL, NULL);
+	if (trace_msg_has(m))
+		trace_msg_to(h->w, s, m, TRACE_QUEUED);
+	limit_queue(h->w, s);
+	if (is_online(s))
+		deliver_pump(h->w, s);
+}
+
+/* The last of the queue is to be on the disk too. */
+static void
+keep_last(struct hand *h, struct session *s, enum keep_how how)
+{
+	struct queued *q = flow_last(s->flow);
+
+	q->keep = hand_keep(h);
+	q->keep_at = keep_add(q->keep, s, q->n, item_flags(q->qos, q->retain), q->direct, how, true);
+	q->stored = STORED_ASKED;
+}
+
+static void
+to_queue(struct hand *h, struct session *s, uint8_t qos, bool retain, bool aside, bool disk)
+{
+	struct worker *w = h->w;
+
+	if (h->direct)
+		enqueue_direct(w, s, hand_msg(h), qos, aside, sender_of(h->p));
+	else
+		enqueue(w, s, hand_msg(h), qos, retain, aside, 0);
+	/* An old owner keeps what is aside in memory: it is the new one's to have it on the disk. */
+	if (disk && aside && move_coming(s->move) != NULL)
+		keep_last(h, s, KEEP_ASIDE);
+	else if (disk && !aside)
+		keep_last(h, s, qos == 2 || !is_online(s) ? KEEP_NOW : KEEP_HELD);
+	if (h->direct)
+		limit_direct(w, s, sender_of(h->p));
+	else
+		limit_queue(w, s);
+}
+
 static void
 to_session(struct hand *h, struct session *s, uint8_t qos, bool retain, bool aside)
 {
 	struct worker *w = h->w;
+	struct flow *f;
+	bool disk;
 
 	if (qos == 0) {
 		bool sent = is_online(s) && !aside && send_qos0(h, s->conn, retain);
@@ -197,22 +327,33 @@ to_session(struct hand *h, struct session *s, uint8_t qos, bool retain, bool asi
 			trace_to(w, s, h->p, sent ? TRACE_SENT : TRACE_DROPPED);
 		return;
 	}
-	session_flow(w, s);
-	if (is_online(s) && !aside && flow_first(s->flow) == NULL &&
-	    send_window(w, s, hand_msg(h), qos, retain, 0))
+	f = session_flow(w, s);
+	disk = h->p->disk && s->qid != 0;
+	if (is_online(s) && !aside && flow_first(f) == NULL && f->backlog == NULL && (!disk || qos == 1) &&
+	    send_window(w, s, hand_msg(h), qos, retain, 0)) {
+		if (__builtin_expect(disk, 0)) {
+			struct inflight *slot = flow_slot_at(f, f->next_n - 1);
+
+			slot->keep = hand_keep(h);
+			slot->keep_at = keep_add(slot->keep, s, f->next_n - 1, item_flags(qos, retain), 0, KEEP_HELD, true);
+			slot->stored = STORED_ASKED;
+		}
 		return;
-	if (h->direct)
-		enqueue_direct(w, s, hand_msg(h), qos, aside, sender_of(h->p));
+	}
+	if (!aside && (f->backlog != NULL || (disk && backlog_wanted(f))))
+		to_backlog(h, s, qos, retain);
 	else
-		enqueue(w, s, hand_msg(h), qos, retain, aside, 0);
+		to_queue(h, s, qos, retain, aside, disk);
 }
 
 void
 deliver_lease(struct worker *w, struct session *s, struct msg *m, uint8_t qos, uint32_t lease)
 {
 	session_flow(w, s);
-	if (flow_first(s->flow) != NULL || !send_window(w, s, m, qos, false, lease))
-		enqueue(w, s, m, qos, false, false, lease);
+	if (flow_first(s->flow) == NULL && s->flow->backlog == NULL && send_window(w, s, m, qos, false, lease))
+		return;
+	enqueue(w, s, m, qos, false, false, lease);
+	limit_queue(w, s);
 }
 
 void
@@ -220,6 +361,7 @@ deliver_one(struct worker *w, struct session *s, const struct cluster_pub *p, ui
 {
 	struct hand h = { .w = w, .p = p };
 
+	/* What was retained, and what neighbours had for it, is nobody's to wait for. */
 	to_session(&h, s, qos, retain, false);
 	if (trace_any(w) && retain)
 		trace_retained(w, s, p);
@@ -310,7 +452,7 @@ match(struct worker *w, const struct cluster_pub *p)
 }
 
 uint64_t
-deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
+deliver(struct worker *w, const struct cluster_pub *p, unsigned from, struct keep **keep)
 {
 	struct hand h = { .w = w, .p = p };
 	uint64_t visits = w->trie.visits;
@@ -338,6 +480,7 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
 		if (p->retain && s->flow != NULL && s->flow->replays != NULL)
 			retain_note_live(s, p->topic);
 		h.direct = w->rcpts[i].direct;
+		h.left = w->rcpt_count - i;
 		to_session(&h, s, qos, false, aside);   /* retain is off for live subscribers [MQTT-3.3.1-9] */
 		if (aside && qos > 0)
 			move_note_sender(s, from);
@@ -348,6 +491,8 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from)
 		homes = shared_deliver(w, p, &h.msg);
 	if (h.msg != NULL)
 		msg_drop(h.msg);
+	if (keep != NULL)
+		*keep = h.keep;
 	return homes;
 }
 
@@ -357,7 +502,7 @@ deliver_has_room(const struct worker *w, const struct session *s)
 	const struct flow *f = s->flow;
 
 	return is_online(s) && conn_pending(s->conn) <= (size_t)w->config.output_bytes / 2 &&
-	    (f == NULL || (flow_queued(f) == 0 &&
+	    (f == NULL || (flow_queued(f) == 0 && f->backlog == NULL &&
 	    f->window_tail - f->window_head < (uint64_t)w->config.max_inflight));
 }
 
@@ -370,16 +515,53 @@ deliver_pump(struct worker *w, struct session *s)
 	if (f == NULL || !is_online(s) || s->move != NULL)
 		return;
 	while ((q = flow_first(f)) != NULL) {
-		if (rights_apply(w, RIGHT_RECEIVE) && !rights_may_receive(w, s, msg_pub(q->msg).topic)) {
-			drop(w, flow_pop(f));   /* it came before a rule that forbids it */
+		struct queued sent;
+
+		if (q->msg != NULL && rights_apply(w, RIGHT_RECEIVE) && !rights_may_receive(w, s, msg_pub(q->msg).topic)) {
+			drop(w, s, flow_pop(f));        /* it came before a rule that forbids it */
 			continue;
 		}
-		if (!send_window(w, s, q->msg, q->qos, q->retain, q->lease))
+		if (!send_queued(w, s, q))
 			return;
-		msg_drop(flow_pop(f).msg);
+		sent = flow_pop(f);
+		if (sent.msg != NULL)
+			msg_drop(sent.msg);
 	}
-	if (f->replays != NULL)
+	if (f->backlog != NULL)
+		backlog_fetch(w, s);
+	else if (f->replays != NULL)
 		retain_continue(w, s);
+}
+
+void
+deliver_join(struct worker *w, struct session *s, struct queued *q)
+{
+	struct flow *f = s->flow;
+	struct qitem item = { .qid = s->qid, .flags = item_flags(q->qos, q->retain), .direct = q->direct };
+	struct cluster_pub p;
+
+	q->aside = false;
+	q->held_of = 0;
+	if (f->backlog == NULL) {
+		q->n = f->next_n++;
+		if (q->stored == STORED_ASKED)
+			keep_now(q->keep, q->keep_at, q->n, true);
+		flow_push_queued(f, q);
+		if (q->stored == STORED_NO && q->msg->disk && s->qid != 0) {
+			q = flow_last(f);
+			q->keep = keep_new(w, q->msg, 1);
+			q->keep_at = keep_add(q->keep, s, q->n, item.flags, q->direct, KEEP_NOW, true);
+			q->stored = STORED_ASKED;
+		}
+		return;
+	}
+	p = msg_pub(q->msg);
+	item.n = backlog_add(w, s, msg_cost(q->msg), q->direct);
+	if (q->stored == STORED_ASKED)
+		keep_now(q->keep, q->keep_at, item.n, false);
+	else
+		queuec_put(w->queue, &p, &item, 1, NULL, NULL);
+	msg_drop(q->msg);
 }
 
 void
@@ -397,6 +579,8 @@ deliver_again(struct worker *w, struct session *s, uint64_t before)
 		if (slot->msg == NULL) {
 			struct mqtt_ack ack = { .packet_id = id };
 
+			if (release_waits(f, seq - 1))
+				continue;
 			encode_ack(conn_out(s->conn), MQTT_PUBREL, s->conn->level, &ack);
 			count_sent(MQTT_PUBREL);
 			slot->released = true;

@@ -8,6 +8,8 @@
 #include "worker/deliver.h"
 #include "worker/dispatch.h"
 #include "worker/flow.h"
+#include "worker/keep.h"
+#include "worker/release.h"
 #include "worker/shared.h"
 #include "worker/worker.h"
 
@@ -27,6 +29,13 @@ slot_of(struct conn *c, uint16_t packet_id)
 	return c->session->flow == NULL ? NULL : flow_find(c->session->flow, packet_id);
 }
 
+/* Of a slot that slot_of() found. */
+static uint64_t
+place_of(struct conn *c, uint16_t packet_id)
+{
+	return flow_place(c->session->flow, packet_id);
+}
+
 int
 do_puback(struct conn *c, const struct frame *f, struct violation *v)
 {
@@ -40,6 +49,8 @@ do_puback(struct conn *c, const struct frame *f, struct violation *v)
 		return 0;
 	if (slot->lease != 0)
 		shared_done(c->worker, slot->lease);
+	if (slot->stored != STORED_NO)
+		keep_slot_gone(c->worker, c->session, slot, place_of(c, ack.packet_id));
 	flow_release(c->session->flow, slot);
 	deliver_pump(c->worker, c->session);
 	return 0;
@@ -60,7 +71,13 @@ do_pubrec(struct conn *c, const struct frame *f, struct violation *v)
 		slot->lease = 0;
 		msg_drop(slot->msg);
 		slot->msg = NULL;
+		if (slot->stored == STORED_ON) {
+			release_start(c->worker, c->session, place_of(c, ack.packet_id));
+			return 0;       /* PUBREL follows */
+		}
 		slot->released = true;
+	} else if (slot != NULL && slot->qos == 2 && !slot->released) {
+		return 0;
 	}
 	/* Also for an id that we do not know: it lets the client finish. [MQTT-4.3.3-1] */
 	answer(c, MQTT_PUBREL, ack.packet_id);
@@ -76,8 +93,10 @@ do_pubcomp(struct conn *c, const struct frame *f, struct violation *v)
 	if (decode_ack(f, c->level, &ack, v) != 0)
 		return FB_EPROTO;
 	slot = slot_of(c, ack.packet_id);
-	if (slot == NULL || slot->qos != 2 || slot->msg != NULL)
+	if (slot == NULL || slot->qos != 2 || !slot->released)
 		return 0;
+	if (slot->stored != STORED_NO)
+		keep_slot_gone(c->worker, c->session, slot, place_of(c, ack.packet_id));
 	flow_release(c->session->flow, slot);
 	deliver_pump(c->worker, c->session);
 	return 0;

@@ -136,7 +136,7 @@ publish_acked(struct conn *c, struct cluster_pub *pub, uint16_t packet_id)
 	struct waiting *wait;
 
 	/* The only worker and nothing to store: kept when this call returns. */
-	if ((w->cluster == NULL || !may) && !pub->retain && c->waiting == NULL) {
+	if ((w->cluster == NULL || !may) && !pub->retain && !pub->disk && c->waiting == NULL) {
 		if (may)
 			publish(w, pub, NULL);
 		send_ack(c, pub->qos, packet_id);

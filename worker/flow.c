@@ -6,10 +6,14 @@
 
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
+#include "worker/backlog.h"
 #include "worker/conn.h"
+#include "worker/keep.h"
+#include "worker/release.h"
 #include "worker/worker.h"
 
 #define PACKET_IDS 65535u
+#define GAP_MAX    1024u           /* slots that dropped messages may leave behind at once */
 
 struct flow *
 flow_new(struct worker *w, struct session *s)
@@ -20,6 +24,7 @@ flow_new(struct worker *w, struct session *s)
 	f->session = s;
 	bitmap_init(&f->received);
 	list_init(&f->orphans);
+	list_init(&f->releases);
 	return f;
 }
 
@@ -29,12 +34,22 @@ flow_free(struct flow *f)
 	uint64_t seq = f->window_head;
 	struct inflight *slot;
 
-	while ((slot = flow_next(f, &seq, NULL)) != NULL)
+	while ((slot = flow_next(f, &seq, NULL)) != NULL) {
+		if (slot->stored == STORED_ASKED)
+			keep_detach(slot->keep, slot->keep_at);
 		flow_release(f, slot);
-	while (flow_first(f) != NULL) {
-		METRIC_ADD(dropped_session_end, 1);
-		msg_drop(flow_pop(f).msg);
 	}
+	while (flow_first(f) != NULL) {
+		struct queued q = flow_pop(f);
+
+		METRIC_ADD(dropped_session_end, 1);
+		if (q.stored == STORED_ASKED)
+			keep_detach(q.keep, q.keep_at);
+		if (q.msg != NULL)
+			msg_drop(q.msg);
+	}
+	backlog_free(f);
+	releases_cancel(f);
 	LIST_EACH_SAFE(n, tmp, &f->orphans) {
 		container_of(n, struct waiting, link)->orphan_of = NULL;
 		list_del(n);
@@ -51,7 +66,7 @@ bool
 flow_empty(const struct flow *f)
 {
 	return f->window_used == 0 && f->queue_head == f->queue_tail && f->received.used == 0 &&
-	    list_empty(&f->orphans) && f->replays == NULL;
+	    list_empty(&f->orphans) && f->replays == NULL && f->backlog == NULL && list_empty(&f->releases);
 }
 
 uint16_t
@@ -67,41 +82,87 @@ window_at(const struct flow *f, uint64_t seq)
 }
 
 static void
-window_grow(struct flow *f)
+window_grow(struct flow *f, uint64_t span)
 {
 	struct flow old = *f;
 
-	f->window_room = old.window_room == 0 ? 4 : old.window_room * 2;
+	while (f->window_room < span)
+		f->window_room = f->window_room == 0 ? 4 : f->window_room * 2;
 	f->window = mem_zalloc(f->window_room * sizeof *f->window);
 	for (uint64_t seq = f->window_head; f->window_used > 0 && seq != f->window_tail; seq++)
 		*window_at(f, seq) = *window_at(&old, seq);
 	mem_free(old.window);
 }
 
+/* The place n in the window, which is behind all that were sent; NULL: it is full. */
+static struct inflight *
+window_take(struct flow *f, uint64_t n, uint32_t limit)
+{
+	uint64_t span;
+
+	if (f->window_used == 0) {
+		f->window_head = f->window_tail = n;
+		f->window_gaps = 0;
+	}
+	span = f->window_tail - f->window_head;
+	if (span - f->window_gaps >= limit || n - f->window_tail > GAP_MAX ||
+	    n - f->window_head >= PACKET_IDS)
+		return NULL;
+	if (n + 1 - f->window_head > f->window_room)
+		window_grow(f, n + 1 - f->window_head);
+	for (; f->window_tail < n; f->window_tail++) {
+		window_at(f, f->window_tail)->gap = true;
+		f->window_gaps++;
+	}
+	f->window_used++;
+	f->window_tail = n + 1;
+	return window_at(f, n);
+}
+
 uint16_t
 flow_send(struct flow *f, struct msg *m, uint8_t qos, bool retain, uint32_t limit)
 {
-	uint64_t span = f->window_tail - f->window_head;
+	struct inflight *slot = window_take(f, f->next_n, limit);
+
+	if (slot == NULL)
+		return 0;
+	*slot = (struct inflight){ .msg = msg_hold(m), .qos = qos, .retain = retain };
+	return flow_packet_id(f->next_n++);
+}
+
+uint16_t
+flow_send_queued(struct flow *f, const struct queued *q, uint32_t limit)
+{
+	struct inflight *slot = window_take(f, q->n, limit);
+
+	if (slot == NULL)
+		return 0;
+	*slot = (struct inflight){ .msg = q->msg != NULL ? msg_hold(q->msg) : NULL, .keep = q->keep, .keep_at = q->keep_at,
+		.lease = q->lease, .qos = q->qos, .stored = q->stored, .retain = q->retain, .released = q->msg == NULL };
+	return flow_packet_id(q->n);
+}
+
+struct inflight *
+flow_slot_at(struct flow *f, uint64_t n)
+{
 	struct inflight *slot;
 
-	if (span >= limit || span >= PACKET_IDS)
-		return 0;
-	if (span == f->window_room)
-		window_grow(f);
-	slot = window_at(f, f->window_tail);
-	slot->msg = msg_hold(m);
-	slot->qos = qos;
-	slot->retain = retain;
-	slot->released = false;
-	slot->lease = 0;
-	f->window_used++;
-	return flow_packet_id(f->window_tail++);
+	if (n < f->window_head || n >= f->window_tail)
+		return NULL;
+	slot = window_at(f, n);
+	return slot->qos != 0 ? slot : NULL;
+}
+
+uint64_t
+flow_place(const struct flow *f, uint16_t packet_id)
+{
+	return f->window_head + ((uint64_t)packet_id + PACKET_IDS - 1 - f->window_head % PACKET_IDS) % PACKET_IDS;
 }
 
 struct inflight *
 flow_find(struct flow *f, uint16_t packet_id)
 {
-	uint64_t ahead = ((uint64_t)packet_id + PACKET_IDS - 1 - f->window_head % PACKET_IDS) % PACKET_IDS;
+	uint64_t ahead = flow_place(f, packet_id) - f->window_head;
 	struct inflight *slot;
 
 	if (packet_id == 0 || ahead >= f->window_tail - f->window_head)
@@ -115,11 +176,15 @@ flow_release(struct flow *f, struct inflight *slot)
 {
 	if (slot->msg != NULL)
 		msg_drop(slot->msg);
-	slot->msg = NULL;
-	slot->qos = 0;
+	*slot = (struct inflight){ 0 };
 	f->window_used--;
-	while (f->window_head != f->window_tail && window_at(f, f->window_head)->qos == 0)
+	while (f->window_head != f->window_tail && window_at(f, f->window_head)->qos == 0) {
+		if (window_at(f, f->window_head)->gap) {
+			window_at(f, f->window_head)->gap = false;
+			f->window_gaps--;
+		}
 		f->window_head++;
+	}
 }
 
 struct inflight *
@@ -145,8 +210,10 @@ flow_restore(struct flow *f, uint64_t head, uint64_t tail)
 		return FB_EPROTO;
 	f->window_head = head;
 	f->window_tail = tail;
-	while (f->window_room < tail - head)
-		window_grow(f);
+	if (f->next_n < tail)
+		f->next_n = tail;
+	if (f->window_room < tail - head)
+		window_grow(f, tail - head);
 	return 0;
 }
 
@@ -172,10 +239,16 @@ queue_at(struct flow *f, uint32_t pos)
 	return &f->queue[pos & (f->queue_room - 1)];
 }
 
-void
-flow_push(struct flow *f, struct msg *m, uint8_t qos, bool retain, bool aside)
+static uint32_t
+cost_of(const struct queued *q)
 {
-	uint32_t cost = msg_cost(m);
+	return q->msg != NULL ? msg_cost(q->msg) : 0;
+}
+
+void
+flow_push_queued(struct flow *f, const struct queued *q)
+{
+	uint32_t cost = cost_of(q);
 
 	if (flow_queued(f) == f->queue_room) {
 		struct flow old = *f;
@@ -186,10 +259,58 @@ flow_push(struct flow *f, struct msg *m, uint8_t qos, bool retain, bool aside)
 			*queue_at(f, pos) = *queue_at(&old, pos);
 		mem_free(old.queue);
 	}
-	*queue_at(f, f->queue_tail++) = (struct queued){ .msg = msg_hold(m), .qos = qos, .retain = retain, .aside = aside };
+	*queue_at(f, f->queue_tail++) = *q;
+	queue_at(f, f->queue_tail - 1)->direct = 0;
 	f->queue_bytes += cost;
 	METRIC_ADD(queued, 1);
 	METRIC_ADD(queued_bytes, cost);
+	if (q->direct != 0)
+		flow_direct_last(f, q->direct);
+}
+
+void
+flow_push(struct flow *f, struct msg *m, uint8_t qos, bool retain, bool aside)
+{
+	const struct queued q = { .msg = msg_hold(m), .n = aside ? 0 : f->next_n, .qos = qos, .retain = retain,
+		.aside = aside };
+
+	if (!aside)
+		f->next_n++;
+	flow_push_queued(f, &q);
+}
+
+struct queued *
+flow_last(struct flow *f)
+{
+	return f->queue_head == f->queue_tail ? NULL : queue_at(f, f->queue_tail - 1);
+}
+
+/* Places grow towards the end, but for those aside, which have none and come last. */
+static uint32_t
+find_at(struct flow *f, uint64_t n)
+{
+	uint32_t lo = 0;
+	uint32_t hi = flow_queued(f);
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		const struct queued *q = queue_at(f, f->queue_head + mid);
+
+		if (!q->aside && q->n < n)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return f->queue_head + lo;
+}
+
+struct queued *
+flow_queued_at(struct flow *f, uint64_t n)
+{
+	uint32_t pos = find_at(f, n);
+	struct queued *q = pos != f->queue_tail ? queue_at(f, pos) : NULL;
+
+	return q != NULL && !q->aside && q->n == n ? q : NULL;
 }
 
 void
@@ -212,28 +333,40 @@ flow_direct_last(struct flow *f, uint8_t sender)
 		f->direct_of[sender]++;
 }
 
+/* Those before it move up by one, and the first is taken off. */
+static struct queued
+take_out(struct flow *f, uint32_t pos)
+{
+	struct queued found = *queue_at(f, pos);
+
+	for (; pos != f->queue_head; pos--)
+		*queue_at(f, pos) = *queue_at(f, pos - 1);
+	*queue_at(f, f->queue_head) = found;
+	return flow_pop(f);
+}
+
+struct queued
+flow_take_at(struct flow *f, uint64_t n)
+{
+	return take_out(f, find_at(f, n));
+}
+
 static bool
 is_of(const struct queued *q, unsigned sender)
 {
 	return sender == FLOW_DIRECT ? q->direct != 0 : q->direct == sender;
 }
 
-/* Those before it move up by one. */
 bool
 flow_take_oldest(struct flow *f, unsigned sender, struct queued *out)
 {
 	uint32_t pos = f->queue_head;
-	struct queued found;
 
 	while (pos != f->queue_tail && !is_of(queue_at(f, pos), sender))
 		pos++;
 	if (pos == f->queue_tail)
 		return false;
-	found = *queue_at(f, pos);
-	for (; pos != f->queue_head; pos--)
-		*queue_at(f, pos) = *queue_at(f, pos - 1);
-	*queue_at(f, f->queue_head) = found;
-	*out = flow_pop(f);
+	*out = take_out(f, pos);
 	return true;
 }
 
@@ -247,7 +380,7 @@ struct queued
 flow_pop(struct flow *f)
 {
 	struct queued q = *queue_at(f, f->queue_head++);
-	uint32_t cost = msg_cost(q.msg);
+	uint32_t cost = cost_of(&q);
 
 	f->queue_bytes -= cost;
 	if (q.direct != 0) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * worker/flow.h - the messages of one session that wait: the window of packet ids and the queue behind it.
  *
- * Pure: no I/O. The order of messages is the order of flow_push(). */
+ * The order of messages is the order of flow_push(). What the disk has of them is worker/keep.h's: here it is only
+ * carried along, and let go when the flow ends. */
 #ifndef WORKER_FLOW_H
 #define WORKER_FLOW_H
 
@@ -11,8 +12,13 @@ struct flow *flow_new(struct worker *w, struct session *s);
 void flow_free(struct flow *f);                         /* drops what it holds */
 bool flow_empty(const struct flow *f);                  /* nothing in window, queue, received, replays */
 
-/* Takes a place in the window for m (a reference is taken): the packet id, or 0: the window of limit is full. */
+/* Takes a place in the window for m (a reference is taken): the packet id, or 0: the window of limit is full. The
+ * message is the session's newest. */
 uint16_t flow_send(struct flow *f, struct msg *m, uint8_t qos, bool retain, uint32_t limit);
+/* The same for one that waited, q (its own reference stays its own), with its place and what the disk has of it. */
+uint16_t flow_send_queued(struct flow *f, const struct queued *q, uint32_t limit);
+/* The place that a packet id of the window stands for. */
+uint64_t flow_place(const struct flow *f, uint16_t packet_id);
 /* The slot of a packet id that is in use, or NULL. */
 struct inflight *flow_find(struct flow *f, uint16_t packet_id);
 void flow_release(struct flow *f, struct inflight *slot);       /* the slot is free again, its message dropped */
@@ -27,6 +33,17 @@ int flow_restore_slot(struct flow *f, uint64_t seq, struct msg *m, uint8_t qos, 
 
 /* To the end of the queue (a reference is taken). */
 void flow_push(struct flow *f, struct msg *m, uint8_t qos, bool retain, bool aside);
+/* One that was taken off (flow_pop), to the end again, or that has its place already: all as it says, the reference
+ * goes along. */
+void flow_push_queued(struct flow *f, const struct queued *q);
+/* The last that was pushed. */
+struct queued *flow_last(struct flow *f);
+/* By its place in the session; NULL: it does not wait here. */
+struct queued *flow_queued_at(struct flow *f, uint64_t n);
+/* By its place, in the window; NULL. */
+struct inflight *flow_slot_at(struct flow *f, uint64_t n);
+/* Takes it out of the middle; the reference is the caller's. */
+struct queued flow_take_at(struct flow *f, uint64_t n);
 /* The one that was pushed last is leased. */
 void flow_lease_last(struct flow *f, uint32_t lease);
 /* What flow_push() pushed is a direct message. Senders are told apart by a hash: 1 to FLOW_SENDERS. */

@@ -9,7 +9,10 @@ libfbworker_a_SOURCES = \
 	worker/connect.h \
 	worker/count.c worker/count.h \
 	worker/ctl.c worker/ctl.h \
+	worker/backlog.c worker/backlog.h \
 	worker/deliver.c worker/deliver.h \
+	worker/keep.c worker/keep.h \
+	worker/release.c worker/release.h \
 	worker/dispatch.c worker/dispatch.h \
 	worker/do_ack.c \
 	worker/do_connect.c \

@@ -5,7 +5,9 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/metrics/page.h"
+#include "worker/deliver.h"
 #include "worker/flow.h"
+#include "worker/keep.h"
 #include "worker/move_int.h"
 #include "worker/ship.h"
 #include "worker/storec.h"
@@ -49,6 +51,7 @@ void
 move_free(struct move *m)
 {
 	list_del(&m->link);
+	queuec_wait_cancel(&m->stored);
 	if (m->session != NULL)
 		m->session->move = NULL;
 	if (m->shipped != NULL)
@@ -239,15 +242,18 @@ move_take(struct worker *w, struct open *o, unsigned from_slot)
 	connect_reload(o, false);
 }
 
-/* What came during the move is like all else now. */
 void
-move_join_aside(struct flow *f)
+move_join_aside(struct worker *w, struct session *s)
 {
-	for (uint32_t pos = f->queue_head; pos != f->queue_tail; pos++) {
-		struct queued *q = &f->queue[pos & (f->queue_room - 1)];
+	struct flow *f = s->flow;
 
-		q->aside = false;
-		q->held_of = 0;
+	for (uint32_t n = flow_queued(f); n > 0; n--) {
+		struct queued q = flow_pop(f);
+
+		if (q.aside)
+			deliver_join(w, s, &q);
+		else
+			flow_push_queued(f, &q);
 	}
 }
 
@@ -262,11 +268,11 @@ drop_lost(struct move *m, struct flow *held)
 		if (q.held_of != 0)
 			s = sender_at(&m->senders, q.held_of - 1u);
 		if (q.held_of == 0 || !move_has_sender(&m->lost, &s)) {
-			flow_push(held, q.msg, q.qos, q.retain, q.aside);
-			flow_lease_last(held, q.lease);
-			if (q.direct != 0)
-				flow_direct_last(held, q.direct);
+			flow_push_queued(held, &q);
+			continue;
 		}
+		if (q.stored == STORED_ASKED)
+			keep_detach(q.keep, q.keep_at);
 		msg_drop(q.msg);
 	}
 }
@@ -289,15 +295,12 @@ activate(struct move *m)
 		while (held != NULL && flow_first(held) != NULL) {
 			struct queued q = flow_pop(held);
 
-			flow_push(s->flow, q.msg, q.qos, q.retain, false);
-			if (q.direct != 0)
-				flow_direct_last(s->flow, q.direct);
-			msg_drop(q.msg);
+			deliver_join(w, s, &q);
 		}
 		if (held != NULL)
 			flow_free(held);
 	} else if (held != NULL) {
-		move_join_aside(held);
+		move_join_aside(w, s);
 	}
 	move_send_id(w, m->peer, ACTIVE, session_id(s));
 	/* It may be dead: then its successor must not have it too. */

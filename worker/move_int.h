@@ -6,6 +6,7 @@
 
 #include "worker/connect.h"
 #include "worker/move.h"
+#include "worker/queuec.h"
 #include "worker/worker.h"
 
 enum move_record { TAKE = 1, FROZEN, SWITCH, SWITCHED, SHIP, SHIP_END, ACTIVE };
@@ -42,6 +43,8 @@ struct move {
 	struct buf lost;                /* struct sender: died before their mark came to the old owner */
 	bool sent;                      /* going: shipped, awaiting ACTIVE. coming: all of it is here */
 	bool asked;                     /* coming: TAKE was sent */
+	bool storing;                   /* going: what it has is on its way to the disk, which stored waits for */
+	struct queue_wait stored;
 };
 
 /* A TAKE that has to wait: the store's answer that made us the owner is still on its way to us, or a CONNECT here
@@ -70,7 +73,7 @@ struct session *move_find(struct worker *w, struct slice id);
 void move_send_id(struct worker *w, unsigned slot, enum move_record type, struct slice id);
 void move_free(struct move *m);
 /* What came during the move is like all else now. */
-void move_join_aside(struct flow *f);
+void move_join_aside(struct worker *w, struct session *s);
 
 /* ---- move_old.c ---- */
 

@@ -7,6 +7,7 @@
 #include "worker/conn.h"
 #include "worker/dispatch.h"
 #include "worker/flow.h"
+#include "worker/keep.h"
 #include "worker/move_int.h"
 #include "worker/ship.h"
 #include "worker/storec.h"
@@ -209,16 +210,15 @@ send_ship_end(const struct move *m)
 	buf_fini(&b);
 }
 
-void
-move_ship_if_marked(struct move *m)
+static void
+ship(struct queue_wait *q)
 {
+	struct move *m = container_of(q, struct move, stored);
 	struct worker *w = m->worker;
 
-	if (m->sent || m->marked != ~UINT64_C(0))
-		return;
-	/* The received QoS 2 ids that go along must be of kept messages. */
-	if (m->session->flow != NULL && !list_empty(&m->session->flow->orphans))
-		return;
+	m->storing = false;
+	if (m->marked != ~UINT64_C(0))
+		return;         /* one more sender has come */
 	m->sent = true;
 	if ((m->session->flags & SESSION_LOADED) != 0)
 		(void)session_flow(w, m->session);      /* where it stands among the packet ids */
@@ -231,6 +231,22 @@ move_ship_if_marked(struct move *m)
 		buf_fini(&id);
 	}
 	send_ship_end(m);
+}
+
+void
+move_ship_if_marked(struct move *m)
+{
+	struct worker *w = m->worker;
+
+	if (m->sent || m->storing || m->marked != ~UINT64_C(0))
+		return;
+	/* The received QoS 2 ids that go along must be of kept messages. */
+	if (m->session->flow != NULL && !list_empty(&m->session->flow->orphans))
+		return;
+	/* The new owner's changes of its rows must not come to the store before ours. */
+	m->storing = true;
+	keeps_put(w->keeps);
+	queuec_wait(w->queue, &m->stored, ship);
 }
 
 void
@@ -271,6 +287,6 @@ move_stay(struct session *s)
 	FB_ASSERT(m->open == NULL);
 	move_free(m);
 	if (s->flow != NULL)
-		move_join_aside(s->flow);
+		move_join_aside(w, s);
 	session_offline(w, s);
 }

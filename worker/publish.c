@@ -4,6 +4,7 @@
 #include "common/base/rand.h"
 #include "common/metrics/page.h"
 #include "worker/deliver.h"
+#include "worker/keep.h"
 #include "worker/retain.h"
 #include "worker/storec.h"
 #include "worker/trace.h"
@@ -20,6 +21,7 @@ publish(struct worker *w, const struct cluster_pub *p, struct waiting *wait)
 {
 	uint64_t homes;
 	unsigned legs = 0;
+	struct keep *keep;
 
 	if (p->retain && w->config.retained && wait == NULL && storec_full(w->store)) {
 		METRIC_ADD(dropped_store_full, 1);
@@ -28,7 +30,11 @@ publish(struct worker *w, const struct cluster_pub *p, struct waiting *wait)
 			wait->legs++;
 		storec_retain(w->store, p, wait != NULL ? on_retained : NULL, wait);
 	}
-	homes = deliver(w, p, w->slot);
+	homes = deliver(w, p, w->slot, &keep);
+	if (keep != NULL && wait != NULL) {
+		wait->legs++;
+		keep_tell_wait(keep, wait);
+	}
 	if (w->cluster != NULL)
 		legs = cluster_publish_also(w->cluster, p, (uint64_t)(uintptr_t)wait, homes);
 	/* The cluster closes all its legs with one on_kept(). */
@@ -49,10 +55,13 @@ void
 publish_on_neighbour(void *worker, unsigned from, const struct cluster_pub *p, uint64_t kept)
 {
 	struct worker *w = worker;
+	struct keep *keep;
 
 	if (w->takes_none)
 		return;         /* not kept, so its sender gets no acknowledgement and sends it again */
-	(void)deliver(w, p, from);
-	if (kept != 0)
+	(void)deliver(w, p, from, &keep);
+	if (kept != 0 && keep != NULL)
+		keep_tell_neighbour(keep, from, kept);
+	else if (kept != 0)
 		cluster_kept(w->cluster, from, kept);
 }

@@ -9,6 +9,7 @@
 #include "common/mqtt/topic.h"
 #include "worker/connect.h"
 #include "worker/flow.h"
+#include "worker/keep.h"
 #include "worker/move.h"
 #include "worker/retain.h"
 #include "worker/shared.h"
@@ -187,8 +188,10 @@ void
 session_offline(struct worker *w, struct session *s)
 {
 	s->conn = NULL;
-	if (s->flow != NULL)
+	if (s->flow != NULL) {
 		loop_timer_cancel(w->loop, &s->flow->expiry);
+		keep_flow_now(s->flow);         /* no acknowledgement will come */
+	}
 	if (s->flags & SESSION_SHARES_ON)
 		shared_offline(w, s);
 	if ((s->flags & SESSION_DURABLE) == 0 || (s->flags & SESSION_DISOWNED)) {
@@ -220,7 +223,7 @@ session_flow(struct worker *w, struct session *s)
 	/* A client whose worker died may still know ids of QoS 2 messages: a new one with such an id would be taken for a
 	 * repeat. So it begins somewhere else, each time that it is loaded. */
 	if (s->flags & SESSION_LOADED)
-		s->flow->window_head = s->flow->window_tail = (s->node.hash ^ s->stamp * UINT64_C(0x9e3779b97f4a7c15)) >> 48;
+		s->flow->window_head = s->flow->window_tail = s->flow->next_n = (s->node.hash ^ s->stamp * UINT64_C(0x9e3779b97f4a7c15)) >> 48;
 	return s->flow;
 }
 

@@ -11,7 +11,9 @@
 #include "common/base/wheel.h"
 #include "worker/msg.h"
 
+struct backlog;
 struct conn;
+struct keep;
 struct move;
 struct worker;
 struct replays;
@@ -27,21 +29,37 @@ enum {
 	SESSION_SHARES_ON = 128,        /* and counted among their connected ones */
 };
 
+/* What the store has of a message of a durable session (worker/keep.h). */
+enum stored {
+	STORED_NO,                      /* nothing: it is in memory alone */
+	STORED_ASKED,                   /* keep and keep_at say how far it is */
+	STORED_ON,                      /* a row */
+};
+
 /* One message on its way to the client: the window's slot. */
 struct inflight {
 	struct msg *msg;                /* NULL: the slot is free, or PUBREC has come */
+	struct keep *keep;
+	uint32_t keep_at;
+	uint32_t lease;                 /* of a shared group, worker/shared.h; 0: none */
 	uint8_t qos;                    /* 0: free */
+	uint8_t stored;                 /* enum stored */
 	bool retain;
 	bool released;                  /* PUBREL was sent, PUBCOMP is awaited */
-	uint32_t lease;                 /* of a shared group, worker/shared.h; 0: none */
+	bool gap;                       /* free, and never was in use: that message was dropped before */
 };
 
 /* A message that waits for room in the window. */
 struct queued {
-	struct msg *msg;
+	struct msg *msg;                /* NULL: read from the disk, PUBREC has come */
+	struct keep *keep;
+	uint64_t n;                     /* its place in the session, which is its sequence number in the window; aside: none yet */
+	uint32_t keep_at;
+	uint8_t stored;                 /* enum stored */
 	uint8_t qos;
 	bool retain : 1;
 	bool aside : 1;                 /* came after its sender's mark in a move: not shipped */
+	bool again : 1;                 /* may have been sent by a worker before this one */
 	uint8_t held_of;                /* while it comes here: the neighbour that sent it, as worker/move.c knows it; 0: none */
 	uint8_t direct;                 /* a direct message: which of the FLOW_SENDERS sent it; 0: a subscribed one */
 	uint32_t lease;                 /* as in struct inflight */
@@ -50,12 +68,15 @@ struct queued {
 struct flow {
 	struct worker *worker;
 	struct session *session;
-	/* Window: packet ids are given in sequence, so that slot and id tell each other; head is the oldest not free. */
+	uint64_t next_n;                /* the place of the next message in the session */
+	/* Window: a message's sequence number is its place in the session and gives its packet id, so that slot and id tell
+	 * each other, and it goes out under the same id after any crash; head is the oldest not free. */
 	struct inflight *window;
 	uint32_t window_room;           /* a power of two */
 	uint64_t window_head;           /* sequence numbers; id = seq % 65535 + 1 */
-	uint64_t window_tail;           /* the next to be given */
+	uint64_t window_tail;           /* behind the last that was sent */
 	uint32_t window_used;           /* slots not free */
+	uint32_t window_gaps;           /* slots free since their message was dropped before it was sent */
 	/* Queue: a ring. */
 	struct queued *queue;
 	uint32_t queue_room;            /* a power of two */
@@ -71,6 +92,8 @@ struct flow {
 	uint64_t retry_tail;
 	uint32_t retries;               /* without an acknowledgement between */
 	struct list orphans;            /* struct waiting: QoS 2 publishes whose connection ended before PUBREC */
+	struct backlog *backlog;        /* what waits behind the queue, on the disk alone; NULL: nothing */
+	struct list releases;           /* struct release of worker/do_ack.c: PUBREC came, PUBREL waits for the disk */
 	struct replays *replays;        /* of retained messages; NULL: none */
 };
 
@@ -93,6 +116,7 @@ struct session {
 	struct flow *flow;              /* NULL: nothing waits */
 	struct name *account;           /* NULL: nobody's */
 	struct move *move;              /* coming or going; NULL: neither */
+	uint64_t qid;                   /* its number in the store's queues; 0: it is not durable */
 	struct list subs;
 	uint32_t sub_count;             /* as subs_weight() counts them */
 	uint32_t match_index;           /* its place among the recipients of a publish, if it is one */

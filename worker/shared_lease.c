@@ -120,14 +120,11 @@ shared_return_leases(struct worker *w, struct session *s, const struct shared_gr
 			shared_done(w, q.lease);
 			q.lease = 0;
 		}
-		if (q.lease != 0 && (g == NULL || w->shares->leases[q.lease].group == g)) {
-			lease_return(w, q.lease, q.msg);
-		} else {
-			flow_push(f, q.msg, q.qos, q.retain, q.aside);
-			flow_lease_last(f, q.lease);
-			if (q.direct != 0)
-				flow_direct_last(f, q.direct);
+		if (q.lease == 0 || (g != NULL && w->shares->leases[q.lease].group != g)) {
+			flow_push_queued(f, &q);
+			continue;
 		}
+		lease_return(w, q.lease, q.msg);
 		msg_drop(q.msg);
 	}
 }

@@ -12,6 +12,8 @@ void ship_put_msg(struct buf *b, const struct cluster_pub *p);
 struct msg *ship_take_msg(struct slice *s);
 typedef void ship_emit_fn(void *arg, struct slice part);
 void ship_encode(struct flow *f, struct slice lead, ship_emit_fn *emit, void *arg);
+/* The QoS 2 ids alone, in one part. */
+void ship_received(struct flow *f, ship_emit_fn *emit, void *arg);
 /* Adds one part (without its lead) to f. FB_EPROTO: damaged. */
 int ship_decode(struct flow *f, struct slice body);
 

@@ -75,7 +75,7 @@ sys_set(struct worker *w, struct slice topic, struct slice text)
 		return;
 	v = value_new(topic, text);
 	list_insert(at->prev, &v->link);
-	(void)deliver(w, &p, w->slot);
+	(void)deliver(w, &p, w->slot, NULL);
 }
 
 void

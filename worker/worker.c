@@ -16,6 +16,7 @@
 #include "worker/dispatch.h"
 #include "worker/durability.h"
 #include "worker/flow.h"
+#include "worker/keep.h"
 #include "worker/listener.h"
 #include "worker/move.h"
 #include "worker/queuec.h"
@@ -40,6 +41,8 @@ on_turn_end(struct task *t)
 	for (;;) {
 		struct conn *c;
 
+		keeps_turn_end(w->keeps);
+		queuec_flush(w->queue);
 		barriers_start(w);
 		if (list_empty(&w->resumed) && w->dirty_count == 0)
 			break;
@@ -56,7 +59,6 @@ on_turn_end(struct task *t)
 	}
 	LIST_EACH_SAFE(n, tmp, &w->dead)
 		conn_free(container_of(n, struct conn, link));
-	queuec_flush(w->queue);
 }
 
 /* The connections that used up their share of the last turn, behind all others of this one. */
@@ -128,6 +130,7 @@ worker_new(struct loop *l, int sup_fd)
 	w->traces = traces_new(w);
 	w->store = storec_new(w);
 	w->queue = queuec_new(w);
+	w->keeps = keeps_new(w);
 	w->listeners = listeners_new(w);
 	w->tls = tls_new(l);
 	w->moves = moves_new();
@@ -143,18 +146,17 @@ worker_new(struct loop *l, int sup_fd)
 	return w;
 }
 
-struct keep {
-	struct worker *worker;
+struct parts {
 	const struct session *session;
-	uint32_t part;
+	uint32_t count;
 };
 
 static void
 keep_part(void *arg, struct slice part)
 {
-	struct keep *k = arg;
+	struct parts *p = arg;
 
-	storec_queue_put(k->worker->store, session_id(k->session), k->part++, part);
+	storec_queue_put(p->session->flow->worker->store, session_id(p->session), p->count++, part);
 }
 
 void
@@ -168,10 +170,18 @@ worker_keep_queues(struct worker *w)
 	w->queues_kept = true;
 	while ((n = hmap_each(&w->sessions.map, &it)) != NULL) {
 		struct session *s = container_of(n, struct session, node);
-		struct keep k = { .worker = w, .session = s };
 
-		if ((s->flags & SESSION_DURABLE) && s->flow != NULL && !flow_empty(s->flow))
-			ship_encode(s->flow, slice_of(NULL, 0), keep_part, &k);
+		struct parts p = { .session = s };
+
+		if ((s->flags & SESSION_DURABLE) == 0 || s->flow == NULL)
+			continue;
+		if (s->qid == 0) {
+			ship_encode(s->flow, slice_of(NULL, 0), keep_part, &p);
+			continue;
+		}
+		keep_all(w, s);
+		if (s->flow->received.used > 0)
+			ship_received(s->flow, keep_part, &p);
 	}
 }
 
@@ -228,6 +238,7 @@ worker_free(struct worker *w)
 		cluster_free(w->cluster);
 	storec_free(w->store);
 	queuec_free(w->queue);
+	keeps_free(w->keeps);
 	(void)chan_drain(w->sup, 100);
 	chan_free(w->sup);
 	LIST_EACH_SAFE(l, tmp, &w->unkept)

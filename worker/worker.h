@@ -15,6 +15,7 @@
 
 struct chan;
 struct conn;
+struct keeps;
 struct storec;
 struct queuec;
 struct listeners;
@@ -64,6 +65,7 @@ struct worker {
 	struct chan *sup;
 	struct storec *store;
 	struct queuec *queue;
+	struct keeps *keeps;
 	struct cluster *cluster;        /* NULL: the only worker */
 	uint64_t peers[CLUSTER_MAX];    /* epochs of those to link to when our sessions are loaded; 0: none */
 	struct listeners *listeners;

@@ -9,6 +9,7 @@
 #include "common/base/err.h"
 #include "common/base/rand.h"
 #include "t/support/unit.h"
+#include "worker/backlog.h"
 #include "worker/flow.h"
 
 #define RECORDS 64
@@ -111,6 +112,8 @@ filled(struct rand *r)
 			slot->msg = NULL;
 			slot->released = true;
 		}
+		if (slot->qos != 0)
+			slot->stored = rand_below(r, 2) ? STORED_ON : STORED_NO;
 	}
 	for (unsigned i = (unsigned)rand_below(r, 300); i > 0; i--)
 		(void)bitmap_put(&f->received, (uint16_t)(1 + rand_below(r, 65535)));
@@ -118,8 +121,16 @@ filled(struct rand *r)
 		struct msg *m = message(r, n++);
 
 		flow_push(f, m, m->qos, i % 4 == 0, i % 7 == 0);
+		flow_last(f)->again = i % 5 == 0;
+		flow_last(f)->stored = i % 3 == 0 ? STORED_ON : STORED_NO;
+		if (i % 6 == 0)
+			flow_direct_last(f, (uint8_t)(1 + i % 255));
 		msg_drop(m);
 	}
+	if (rand_below(r, 2))
+		backlog_put(f, &(struct backlog_state){ .from = f->next_n, .to = f->next_n + 5, .loaded = 3, .bytes = 77,
+		    .count = 6, .direct = 2 });
+	f->next_n += 10;
 	return f;
 }
 
@@ -130,6 +141,8 @@ same(const struct flow *a, struct flow *b)
 	uint64_t at = a->window_head, bt = b->window_head;
 	uint16_t ida = 0, idb = 0;
 	uint32_t pos = b->queue_head;
+	struct backlog_state there = { 0 };
+	struct backlog_state here = { 0 };
 
 	ck_assert_uint_eq(a->window_head, b->window_head);
 	ck_assert_uint_eq(a->window_tail, b->window_tail);
@@ -140,6 +153,7 @@ same(const struct flow *a, struct flow *b)
 		ck_assert_uint_eq(x->qos, y->qos);
 		ck_assert_int_eq(x->retain, y->retain);
 		ck_assert_int_eq(x->released, y->released);
+		ck_assert_int_eq(x->stored, y->stored);
 		ck_assert_int_eq(x->msg == NULL, y->msg == NULL);
 		if (x->msg != NULL)
 			same_msg(x->msg, y->msg);
@@ -158,10 +172,15 @@ same(const struct flow *a, struct flow *b)
 		ck_assert_uint_eq(q->qos, w->qos);
 		ck_assert_int_eq(q->retain, w->retain);
 		ck_assert(!w->aside);
+		ck_assert(q->n == w->n && q->again == w->again && q->stored == w->stored && q->direct == w->direct);
 		same_msg(q->msg, w->msg);
 		pos++;
 	}
 	ck_assert(pos == b->queue_tail);
+	ck_assert_uint_eq(a->next_n, b->next_n);
+	ck_assert_int_eq(backlog_get(a, &there), backlog_get(b, &here));
+	ck_assert(there.from == here.from && there.to == here.to && there.loaded == here.loaded && there.bytes == here.bytes &&
+	    there.count == here.count && there.direct == here.direct);
 }
 
 START_TEST(there_and_back)
