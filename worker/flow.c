@@ -22,6 +22,7 @@ flow_new(struct worker *w, struct session *s)
 
 	f->worker = w;
 	f->session = s;
+	f->window_head = f->window_tail = f->next_n = FLOW_FIRST;
 	bitmap_init(&f->received);
 	list_init(&f->orphans);
 	list_init(&f->releases);
@@ -210,8 +211,7 @@ flow_restore(struct flow *f, uint64_t head, uint64_t tail)
 		return FB_EPROTO;
 	f->window_head = head;
 	f->window_tail = tail;
-	if (f->next_n < tail)
-		f->next_n = tail;
+	f->next_n = tail;
 	if (f->window_room < tail - head)
 		window_grow(f, tail - head);
 	return 0;

@@ -8,6 +8,9 @@
 
 #include "worker/session.h"
 
+/* The place of the first message: its packet id is 1, and 0 is no place. */
+#define FLOW_FIRST UINT64_C(65535)
+
 struct flow *flow_new(struct worker *w, struct session *s);
 void flow_free(struct flow *f);                         /* drops what it holds */
 bool flow_empty(const struct flow *f);                  /* nothing in window, queue, received, replays */

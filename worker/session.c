@@ -223,7 +223,8 @@ session_flow(struct worker *w, struct session *s)
 	/* A client whose worker died may still know ids of QoS 2 messages: a new one with such an id would be taken for a
 	 * repeat. So it begins somewhere else, each time that it is loaded. */
 	if (s->flags & SESSION_LOADED)
-		s->flow->window_head = s->flow->window_tail = s->flow->next_n = (s->node.hash ^ s->stamp * UINT64_C(0x9e3779b97f4a7c15)) >> 48;
+		s->flow->window_head = s->flow->window_tail = s->flow->next_n = FLOW_FIRST +
+		    ((s->node.hash ^ s->stamp * UINT64_C(0x9e3779b97f4a7c15)) >> 48);
 	return s->flow;
 }
 
