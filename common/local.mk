@@ -36,7 +36,8 @@ libfbmqtt_a_SOURCES = \
 	common/mqtt/right.c common/mqtt/right.h \
 	common/mqtt/topic.c common/mqtt/topic.h
 
-libfbcrypto_a_SOURCES = common/crypto/accept.c common/crypto/accept.h common/crypto/passwd.c common/crypto/passwd.h
+libfbcrypto_a_SOURCES = common/crypto/accept.c common/crypto/accept.h common/crypto/digest.c common/crypto/digest.h \
+	common/crypto/passwd.c common/crypto/passwd.h
 
 libfbconfig_a_SOURCES = \
 	common/config/check.c \

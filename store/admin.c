@@ -6,6 +6,7 @@
 #include "common/metrics/page.h"
 #include "store/change.h"
 #include "store/reset.h"
+#include "store/save.h"
 #include "store/st_accounts.h"
 #include "store/st_acls.h"
 #include "store/st_rights.h"
@@ -176,6 +177,7 @@ static admin_fn *const handlers[ADMIN_COMMAND_COUNT] = {
 	[ADMIN_state] = state_admin,
 	[ADMIN_stats] = stats_admin,
 	[ADMIN_reset] = reset_admin,
+	[ADMIN_backup] = save_admin,
 	[ADMIN_account_set] = accounts_admin_set,
 	[ADMIN_account_get] = accounts_admin_get,
 	[ADMIN_account_del] = accounts_admin_del,

@@ -22,6 +22,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "store/env_db.h"
+#include "store/restore.h"
 
 #define PAGE_BYTES        8192
 #define CHECK_EACH_S      5
@@ -295,7 +296,7 @@ open_all(struct env *e, const struct env_config *cfg)
 	}
 	rc = configure(e, cfg->cache_bytes);
 	if (rc == 0)
-		rc = env_rc(e->dbenv->open(e->dbenv, home, DB_CREATE | DB_RECOVER | DB_INIT_TXN | DB_INIT_LOCK |
+		rc = env_rc(e->dbenv->open(e->dbenv, home, DB_CREATE | (cfg->copied ? DB_RECOVER_FATAL : DB_RECOVER) | DB_INIT_TXN | DB_INIT_LOCK |
 		    DB_INIT_LOG | DB_INIT_MPOOL | DB_THREAD | DB_PRIVATE, 0600), "open environment");
 	for (enum table t = 0; t < TABLE_COUNT && rc == 0; t++) {
 		if (envs[t] == e->name)
@@ -422,6 +423,8 @@ env_open(const struct env_config *cfg, struct env **out)
 	rc = make_dir(e->dir);
 	if (rc == 0 && e->name == ENV_state)
 		rc = lock_dir(e);
+	if (rc == 0)
+		rc = restore_apply(e->dir);
 	if (rc == 0) {
 		ballast_release(e);
 		rc = open_all(e, cfg);

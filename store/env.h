@@ -22,6 +22,7 @@ struct env_config {
 	const char *dir;                /* the data directory; made if missing */
 	int64_t cache_bytes;
 	int64_t min_free_bytes;
+	bool copied;                    /* made by backup_env(): all of its log is to be applied */
 	int64_t ballast_bytes;          /* a file that is given up when recovery finds no room; 0: none */
 };
 

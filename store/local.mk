@@ -3,14 +3,19 @@ noinst_LIBRARIES += libfbstore.a
 libfbstore_a_SOURCES = \
 	store/admin.c store/admin.h \
 	store/auth.c store/auth.h \
+	store/backup.c store/backup.h \
 	store/batch.c store/batch.h \
 	store/change.c store/change.h \
 	store/env.c store/env.h store/env_db.h \
+	store/files.c store/files.h \
+	store/manifest.c store/manifest.h \
 	store/open.c store/open.h \
 	store/opener.c store/opener.h \
 	store/owners.c store/owners.h \
 	store/rec.c store/rec.h \
 	store/reset.c store/reset.h \
+	store/restore.c store/restore.h \
+	store/save.c store/save.h \
 	store/scan.c store/scan.h \
 	store/slots.c store/slots.h \
 	store/st_accounts.c store/st_accounts.h \

@@ -12,6 +12,7 @@
 
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "store/restore.h"
 #include "store/store.h"
 
 #define SUP_FD 3
@@ -26,7 +27,7 @@ ignore_signals(void)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
 	struct loop *l;
 	struct store *s;
@@ -41,6 +42,8 @@ main(void)
 	/* 16 MiB a password hash, given back each time; few threads allocate much. */
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	mallopt(M_ARENA_MAX, 2);
+	if (argc > 1)
+		return restore_main(argc, argv, SUP_FD);
 	l = loop_new();
 	s = store_new(l, SUP_FD);
 	loop_run(l);

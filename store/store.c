@@ -182,6 +182,7 @@ finish(struct store *s)
 {
 	if (s->opener != NULL)
 		_exit(EXIT_SUCCESS);
+	save_stop(s);
 	if (s->batch != NULL)
 		batch_drain(s->batch);
 	loop_stop(s->loop);

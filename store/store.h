@@ -14,6 +14,7 @@
 #include "store/env.h"
 #include "store/opener.h"
 #include "store/owners.h"
+#include "store/save.h"
 #include "store/slots.h"
 #include "store/st_retained.h"
 #include "store/work.h"
@@ -39,6 +40,7 @@ struct store {
 	struct retained retained;
 	struct list parked;             /* struct work_job that wait for room in the supervisor's channel */
 	struct opener *opener;          /* while it runs */
+	struct save *save;              /* while a backup is made */
 	struct timer heartbeat;
 	bool disk_full;
 };

@@ -4,6 +4,7 @@
 
 #include "common/base/err.h"
 #include "supervisor/admin.h"
+#include "supervisor/restore.h"
 #include "supervisor/stats.h"
 
 /* --- settings ---------------------------------------------------------------------------------------------------- */
@@ -188,10 +189,14 @@ admin_do(struct admin_call *c)
 		stats_all(c);
 		admin_finish(c, 0, NULL);
 		return true;
+	case ADMIN_restore:
+		restore_admin(c);
+		return true;
 	case ADMIN_state:
 		stats_state(c);                 /* the children add what only they know */
 		return false;
 	case ADMIN_reset:
+	case ADMIN_backup:
 	case ADMIN_account_set:
 	case ADMIN_account_get:
 	case ADMIN_account_del:

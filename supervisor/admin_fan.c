@@ -14,7 +14,7 @@
 #include "supervisor/admin.h"
 
 #define ANSWER_NS (5 * NS_PER_SEC)
-#define RESET_NS  (60 * NS_PER_SEC)     /* deletes a whole database */
+#define LONG_NS   (60 * NS_PER_SEC)     /* of what takes its time: from the last row on */
 
 /* A row of several workers under one name: their numbers are added up. */
 struct merged {
@@ -42,6 +42,12 @@ static bool
 is_plain(enum admin_command c)
 {
 	return c == ADMIN_session_list || c == ADMIN_session_kick || merged_text(c) != NULL;
+}
+
+static bool
+is_long(enum admin_command c)
+{
+	return c == ADMIN_reset || c == ADMIN_backup;
 }
 
 /* state is shown also if a child is missing. */
@@ -222,7 +228,7 @@ admin_fan_out(struct admin_call *c)
 		else
 			missing(c, p, FB_EAGAIN, "is not running now");
 	}
-	loop_timer_in(n->loop, &c->limit, c->command == ADMIN_reset ? RESET_NS : ANSWER_NS);
+	loop_timer_in(n->loop, &c->limit, is_long(c->command) ? LONG_NS : ANSWER_NS);
 	settle(c);
 }
 
@@ -288,6 +294,8 @@ admin_on_row(struct admin *a, const struct proc *p, struct slice payload)
 	c = admin_call_by_id(a, r.id);
 	if (c == NULL || !is_awaited(c, p))
 		return;                         /* too late */
+	if (is_long(c->command))
+		loop_timer_in(c->node->loop, &c->limit, LONG_NS);
 	if (merged_text(c->command) != NULL)
 		add_up(c, r.fields);
 	else

@@ -85,7 +85,7 @@ death_log(const struct proc *p)
 
 	death_text(p->status, what, sizeof what);
 	core_hint(p->status, hint, sizeof hint);
-	if (p->node->state == NODE_STOPPING && WIFEXITED(p->status) && WEXITSTATUS(p->status) == 0) {
+	if ((p->node->state == NODE_STOPPING || p->node->paused) && WIFEXITED(p->status) && WEXITSTATUS(p->status) == 0) {
 		log_info("proctab", "stopped", "process=%s slot=%u pid=%d", p->name, p->slot, (int)p->pid);
 		return;
 	}

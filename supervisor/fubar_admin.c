@@ -166,7 +166,7 @@ help(const struct options *o)
 }
 
 /* One line of trace watch: it was made safe where it was written. */
-static void
+static bool
 show_line(struct slice fields)
 {
 	struct row_field f;
@@ -179,14 +179,16 @@ show_line(struct slice fields)
 	}
 	if (fflush(stdout) != 0)
 		exit(TOOL_REFUSED);
+	return true;
 }
 
-static void
+static bool
 show_line_json(struct slice fields)
 {
 	json_row(stdout, fields);
 	if (fflush(stdout) != 0)
 		exit(TOOL_REFUSED);
+	return true;
 }
 
 /* Sends it and shows what came back. */
@@ -203,7 +205,11 @@ run(const struct options *o, enum admin_command c, size_t argc, char *const *arg
 	a.list = last != NULL && (strcmp(last, " list") == 0 || strcmp(last, " all") == 0);
 	if (c == ADMIN_trace_watch)
 		a.each = o->json ? show_line_json : show_line;
+	if (c == ADMIN_backup || c == ADMIN_restore)
+		a.each = progress_row;
+	progress_what(words);
 	code = conn_ask(o->socket, c, argc, argv, c == ADMIN_stop, &a, error);
+	progress_end();
 	if (code != TOOL_DONE) {
 		fail(o, code, code == TOOL_NO_DAEMON ? "no-daemon" : "refused", error);
 	} else if (a.code != 0) {
@@ -247,6 +253,37 @@ set_account(const struct options *o, enum admin_command c, size_t argc, char *co
 	return code;
 }
 
+/* DIR: the daemon has another working directory. */
+static enum tool_exit
+with_dir(const struct options *o, enum admin_command c, char *const *argv)
+{
+	char cwd[CONFIG_VALUE_MAX], path[2 * CONFIG_VALUE_MAX];
+	char *send[1] = { path };
+
+	if (argv[0][0] == '\0')
+		return fail(o, TOOL_USAGE, "usage", "the name of the directory is empty");
+	if (argv[0][0] != '/' && getcwd(cwd, sizeof cwd) == NULL)
+		return fail(o, TOOL_USAGE, "usage", "the working directory cannot be read; give an absolute path");
+	if (argv[0][0] == '/')
+		snprintf(path, sizeof path, "%s", argv[0]);
+	else
+		snprintf(path, sizeof path, "%s/%s", cwd, argv[0]);
+	return run(o, c, 1, send, NULL);
+}
+
+static const char *
+question_of(enum admin_command c)
+{
+	switch ((unsigned)c) {
+	case ADMIN_reset:
+		return "All accounts, rules, settings, retained messages and sessions will be gone. Clear them?";
+	case ADMIN_restore:
+		return "All data will be those of the backup, and all clients are disconnected. Restore them?";
+	default:
+		return NULL;
+	}
+}
+
 static enum tool_exit
 do_words(struct options *o)
 {
@@ -267,9 +304,11 @@ do_words(struct options *o)
 		return fail(o, TOOL_USAGE, "usage", "--generate goes with account set alone");
 	if (find_socket(o, error) != 0)
 		return fail(o, TOOL_USAGE, "usage", error);
-	if (c == ADMIN_reset && !o->yes &&
-	    !secret_confirm("All accounts, rules, settings, retained messages and sessions will be gone. Clear them?"))
-		return fail(o, TOOL_REFUSED, "refused", "reset: nothing was cleared; --yes does it without asking");
+	if (question_of(c) != NULL && !o->yes && !secret_confirm(question_of(c)))
+		return fail(o, TOOL_REFUSED, "refused", c == ADMIN_reset ? "reset: nothing was cleared; --yes does it without asking" :
+		    "restore: nothing was changed; --yes does it without asking");
+	if (c == ADMIN_backup || c == ADMIN_restore)
+		return with_dir(o, c, argv);
 	if (c == ADMIN_account_set)
 		return set_account(o, c, argc, argv);
 	return run(o, c, argc, argv, NULL);

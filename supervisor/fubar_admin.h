@@ -27,8 +27,8 @@ struct answer {
 	char *text;                     /* owned, may be empty */
 	const char *password;           /* borrowed: one that was made here, or NULL */
 	bool list;                      /* the command lists things: always a table */
-	/* Set: rows are given to it as they come, and none is kept; whatever the silence between. */
-	void (*each)(struct slice fields);
+	/* Set: rows are given to it as they come, whatever the silence between; false: it is to be kept. */
+	bool (*each)(struct slice fields);
 };
 
 #define TOOL_ERROR_MAX 600
@@ -58,6 +58,12 @@ char *secret_read(const char **error);          /* asks twice on a terminal, els
 void secret_free(char *s);
 /* Asks on the terminal; false without one. */
 bool secret_confirm(const char *question);
+
+/* fubar_admin_progress.c, on standard error: a bar on a terminal, else a line now and then. what: a word or two. */
+void progress_show(const char *what, int64_t done, int64_t total);
+void progress_end(void);                        /* before anything else is written */
+bool progress_row(struct slice fields);         /* for answer.each: rows of "progress" are shown, others kept */
+void progress_what(const char *what);           /* of those rows */
 
 /* fubar_admin_complete.c: the completion for bash, from the tables. */
 void complete_print(FILE *f);

@@ -128,10 +128,8 @@ take_row(struct answer *a, struct slice payload)
 
 	if (err != 0 || p.id != REQUEST)
 		return FB_EPROTO;
-	if (a->each != NULL) {
-		a->each(p.fields);
+	if (a->each != NULL && a->each(p.fields))
 		return 0;
-	}
 	r.fields = slice_of(mem_dup(p.fields.p, p.fields.len), p.fields.len);
 	rest = r.fields;
 	while ((err = row_next(&rest, &f)) == 0)

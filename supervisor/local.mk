@@ -18,6 +18,7 @@ libfbsupervisor_a_SOURCES = \
 	supervisor/proctab.c supervisor/proctab.h \
 	supervisor/reload.c supervisor/reload.h \
 	supervisor/restart.c supervisor/restart.h \
+	supervisor/restore.c supervisor/restore.h \
 	supervisor/service.c supervisor/service.h \
 	supervisor/spawn.c supervisor/spawn.h \
 	supervisor/statlog.c supervisor/statlog.h \
@@ -39,6 +40,7 @@ fubar_admin_SOURCES = \
 	supervisor/fubar_admin_complete.c \
 	supervisor/fubar_admin_conn.c \
 	supervisor/fubar_admin_json.c \
+	supervisor/fubar_admin_progress.c \
 	supervisor/fubar_admin_secret.c \
 	supervisor/fubar_admin_show.c \
 	supervisor/fubar_admin_state.c

@@ -18,6 +18,7 @@
 #include "supervisor/doctor.h"
 #include "supervisor/notify.h"
 #include "supervisor/proctab.h"
+#include "supervisor/restore.h"
 #include "supervisor/spawn.h"
 
 #define CLIENTS_MIN 32  /* a worker must be able to hold */
@@ -174,6 +175,36 @@ run(struct node *n, struct config_error *e)
 	return err;
 }
 
+/* --restore: as far as the node's own start goes, then the helper instead of the store. */
+static int
+restore(struct node *n, struct config_error *e)
+{
+	const struct config *c = &n->reload.running;
+	uid_t uid;
+	gid_t gid;
+	int err;
+
+	spawn_reserve_fds();
+	signal(SIGPIPE, SIG_IGN);
+	n->paths.data_lock = n->paths.run_lock = -1;
+	err = paths_user(c, &uid, &gid, e);
+	if (err == 0)
+		err = paths_resolve(&n->paths, c, e);
+	if (err == 0)
+		err = proctab_init(n, e);
+	if (err == 0)
+		err = paths_make(&n->paths, uid, gid, e);
+	if (err == 0)
+		err = paths_lock(&n->paths, uid, gid, e);
+	(void)umask(077);
+	if (err == 0)
+		err = spawn_drop_privileges(c, uid, gid, e);
+	if (err == 0)
+		err = restore_once(n, n->options.backup, e);
+	paths_unlock(&n->paths);
+	return err;
+}
+
 static int
 fail(const struct config_error *e, int code)
 {
@@ -204,6 +235,8 @@ with_config(struct node *n)
 		return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_BAD;
 	case OPTIONS_DOCTOR:
 		return doctor(stdout, &n->reload.running) == 0 ? EXIT_SUCCESS : EXIT_BAD;
+	case OPTIONS_RESTORE:
+		return restore(n, &e) == 0 ? EXIT_SUCCESS : fail(&e, EXIT_BAD);
 	case OPTIONS_RUN:
 	case OPTIONS_HELP:
 	case OPTIONS_VERSION:

@@ -30,13 +30,14 @@ const char options_help[] =
 	"  -n, --check              check the configuration and exit\n"
 	"  -p, --print-config       print the configuration and exit\n"
 	"      --doctor             check what the machine offers, say what to do about it, and exit\n"
+	"      --restore DIR        put a backup in place of the data, while no fubard runs, and exit\n"
 	"      --version            print the version and exit\n"
 	"  -h, --help               print this and exit\n"
 	"\n"
 	"It runs in the foreground and prints \"fubard: ready\" when it serves. SIGTERM stops it, SIGHUP reads the\n"
 	"configuration again, SIGUSR1 opens the log files anew. See fubard(8).\n";
 
-enum { OPT_SET = 256, OPT_BIND, OPT_DOCTOR, OPT_VERSION, OPT_KEY, OPT_LATER = OPT_KEY + 16 };
+enum { OPT_SET = 256, OPT_BIND, OPT_DOCTOR, OPT_RESTORE, OPT_VERSION, OPT_KEY, OPT_LATER = OPT_KEY + 16 };
 
 /* Flags that stand for a key: OPT_KEY + index. */
 static const char *const keys[] = {
@@ -66,6 +67,7 @@ static const struct option longs[] = {
 	{ "check", no_argument, NULL, 'n' },
 	{ "print-config", no_argument, NULL, 'p' },
 	{ "doctor", no_argument, NULL, OPT_DOCTOR },
+	{ "restore", required_argument, NULL, OPT_RESTORE },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, 'h' },
 	{ "cluster-port", required_argument, NULL, OPT_LATER },
@@ -153,6 +155,11 @@ take(struct options *o, int c, const char *value, struct config_error *e)
 	case OPT_DOCTOR:
 		o->mode = OPTIONS_DOCTOR;
 		return 0;
+	case OPT_RESTORE:
+		o->mode = OPTIONS_RESTORE;
+		mem_free(o->backup);
+		o->backup = absolute(value);
+		return 0;
 	case OPT_VERSION:
 		o->mode = OPTIONS_VERSION;
 		return 0;
@@ -208,4 +215,5 @@ options_fini(struct options *o)
 	}
 	mem_free(o->set);
 	mem_free(o->file);
+	mem_free(o->backup);
 }

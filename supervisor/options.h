@@ -7,13 +7,14 @@
 
 #include "common/config/config.h"
 
-enum options_mode { OPTIONS_RUN, OPTIONS_CHECK, OPTIONS_PRINT, OPTIONS_DOCTOR, OPTIONS_HELP, OPTIONS_VERSION };
+enum options_mode { OPTIONS_RUN, OPTIONS_CHECK, OPTIONS_PRINT, OPTIONS_DOCTOR, OPTIONS_RESTORE, OPTIONS_HELP, OPTIONS_VERSION };
 
 struct options_set { char *path, *value; };
 
 struct options {
 	enum options_mode mode;
 	char *file;                     /* of -c, absolute; NULL: none */
+	char *backup;                   /* of --restore, absolute */
 	struct options_set *set;        /* flags as configuration values, in their order */
 	size_t set_count;
 };

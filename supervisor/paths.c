@@ -226,25 +226,37 @@ paths_write(const char *dir, const char *name, const char *text, struct config_e
 	return 0;
 }
 
+/* The number in a file of the data directory; 0: there is no file. */
+static int
+read_epoch(const struct paths *p, const char *name, uint64_t *out, struct config_error *e)
+{
+	char path[PATH_MAX];
+	FILE *f = fopen(paths_in(p->data_dir, name, path), "re");
+	int err = 0;
+
+	*out = 0;
+	if (f == NULL)
+		return errno == ENOENT ? 0 : failed(FB_EIO, e, "%s: cannot be read (%s)", path, strerror(errno));
+	if (fscanf(f, "%" SCNu64, out) != 1)
+		err = failed(FB_ECORRUPT, e, "%s: holds no number; if it was damaged, put a large one there, such as "
+		    "the output of date +%%s", path);
+	fclose(f);
+	return err;
+}
+
 int
 paths_boot(const struct paths *p, uint64_t *boot, struct config_error *e)
 {
-	char path[PATH_MAX];
+	uint64_t n = 0, restored = 0;
 	char text[32];
-	uint64_t n = 0;
-	FILE *f = fopen(paths_in(p->data_dir, "epoch", path), "re");
-	int err;
+	int err = read_epoch(p, "epoch", &n, e);
 
-	if (f == NULL && errno != ENOENT)
-		return failed(FB_EIO, e, "%s: cannot be read (%s)", path, strerror(errno));
-	if (f != NULL) {
-		if (fscanf(f, "%" SCNu64, &n) != 1) {
-			fclose(f);
-			return failed(FB_ECORRUPT, e, "%s: holds no number; if it was damaged, put a large one there, such as "
-			    "the output of date +%%s", path);
-		}
-		fclose(f);
-	}
+	if (err == 0)
+		err = read_epoch(p, "restore/epoch", &restored, e);
+	if (err != 0)
+		return err;
+	if (restored > n)
+		n = restored;
 	snprintf(text, sizeof text, "%" PRIu64 "\n", n + 1);
 	err = paths_write(p->data_dir, "epoch", text, e);
 	if (err == 0)

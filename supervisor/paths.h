@@ -26,7 +26,7 @@ int paths_make_dir(const char *dir, const char *key, mode_t mode, uid_t uid, gid
 /* FB_EBUSY: another fubard runs there. Held until exit, then let go by paths_unlock() or the kernel. */
 int paths_lock(struct paths *p, uid_t uid, gid_t gid, struct config_error *e);
 void paths_unlock(struct paths *p);
-/* A number never given before for this data directory. */
+/* A number never given before for this data directory, nor for a backup that is about to take its place. */
 int paths_boot(const struct paths *p, uint64_t *boot, struct config_error *e);
 /* Path of a file in a directory of p; returns out, of PATH_MAX bytes. */
 const char *paths_in(const char *dir, const char *name, char *out);

@@ -19,6 +19,7 @@
 #include "common/ipc/codec.h"
 #include "supervisor/admin.h"
 #include "supervisor/death.h"
+#include "supervisor/restore.h"
 #include "supervisor/spawn.h"
 #include "supervisor/watch.h"
 
@@ -37,7 +38,7 @@ on_respawn(struct timer *t)
 {
 	struct proc *p = container_of(t, struct proc, respawn);
 
-	if (p->node->state != NODE_STOPPING)
+	if (p->node->state != NODE_STOPPING && !p->node->paused)
 		proc_start(p);
 }
 
@@ -269,7 +270,7 @@ proctab_start(struct node *n)
 static void
 start_workers(struct node *n)
 {
-	if (n->workers_started || n->store.state != PROC_READY || n->reload.collecting || n->state == NODE_STOPPING)
+	if (n->workers_started || n->store.state != PROC_READY || n->reload.collecting || n->state == NODE_STOPPING || n->paused)
 		return;
 	n->workers_started = true;
 	EACH_WORKER(w, n)
@@ -300,6 +301,10 @@ all_open(struct node *n)
 	}
 	log_notice("proctab", "ready", "node=%s workers=%u port=%d start_ms=%lld", n->reload.running.node, n->workers,
 	    n->listeners.port[CONFIG_L_mqtt], (long long)(mono_diff(loop_now(n->loop), n->started) / NS_PER_MS));
+	if (n->restoring != NULL) {
+		restore_over(n);
+		return;
+	}
 	puts("fubard: ready");
 	fflush(stdout);
 	service_ready(n);
@@ -317,7 +322,7 @@ on_ready(struct proc *p)
 	if (p->restarts > 0)
 		log_notice("proctab", "back", "process=%s slot=%u pid=%d down_ms=%lld", p->name, p->slot, (int)p->pid,
 		    (long long)(mono_diff(loop_now(n->loop), p->down) / NS_PER_MS));
-	if (n->state == NODE_STOPPING)
+	if (n->state == NODE_STOPPING || n->paused)
 		return;
 	if (p->role == IPC_STORE)
 		start_workers(n);
@@ -493,7 +498,7 @@ proc_dead(struct proc *p)
 	admin_on_death(n->admin, p);
 	tell_others(p);
 	p->reaped = p->closed = false;
-	if (n->state == NODE_STOPPING) {
+	if (n->state == NODE_STOPPING || n->paused) {
 		stop_step(n);
 		return;
 	}
@@ -530,6 +535,7 @@ static const struct chan_ops chan_ops = { .on_msg = on_msg, .on_closed = on_clos
 void
 proctab_reap(struct node *n)
 {
+	restore_reap(n);
 	EACH_PROC(p, n) {
 		int status;
 
@@ -552,6 +558,48 @@ any_worker(const struct node *n)
 	return false;
 }
 
+/* The pause is over: as at the start of the node, but that it has been ready before. */
+static void
+go_on(struct node *n)
+{
+	struct config_error e;
+
+	if (paths_boot(&n->paths, &n->boot, &e) != 0)
+		log_error("proctab", "epoch cannot be kept", "why=\"%s\"", e.text);
+	n->run = 0;
+	n->paused = n->store_told_to_stop = n->workers_started = n->gates_open = false;
+	n->started = loop_now(n->loop);
+	EACH_PROC(p, n)
+		p->restart = (struct restart){ .fails = 0 };
+	proc_start(&n->store);
+}
+
+static void
+tell_to_stop(struct node *n)
+{
+	EACH_WORKER(w, n) {
+		loop_timer_cancel(n->loop, &w->respawn);
+		w->lent_to = -1;
+		if (proc_alive(w))
+			chan_send(w->chan, IPC_STOP);
+	}
+	loop_timer_cancel(n->loop, &n->store.respawn);
+	stop_step(n);
+}
+
+void
+proctab_pause(struct node *n, const char *why)
+{
+	struct mono now = loop_now(n->loop);
+	int64_t limit = n->reload.running.stop_timeout * NS_PER_SEC;
+
+	log_notice("proctab", "all processes start again", "why=\"%s\"", why);
+	n->paused = true;
+	n->stop_workers_by = mono_add(now, (int64_t)((double)limit * STOP_WORKERS_SHARE));
+	n->stop_by = mono_add(now, limit);
+	tell_to_stop(n);
+}
+
 /* Workers first: what they end with goes to the store. */
 static void
 stop_step(struct node *n)
@@ -559,7 +607,10 @@ stop_step(struct node *n)
 	if (any_worker(n))
 		return;
 	if (n->store.chan == NULL) {
-		loop_stop(n->loop);
+		if (n->state == NODE_STOPPING)
+			loop_stop(n->loop);
+		else
+			go_on(n);
 		return;
 	}
 	if (n->store_told_to_stop)
@@ -586,19 +637,16 @@ proctab_stop(struct node *n, const char *why)
 	n->stop_workers_by = mono_add(now, (int64_t)((double)limit * STOP_WORKERS_SHARE));
 	n->stop_by = mono_add(now, limit);
 	listeners_close(&n->listeners);
-	EACH_WORKER(w, n) {
-		loop_timer_cancel(n->loop, &w->respawn);
-		if (proc_alive(w))
-			chan_send(w->chan, IPC_STOP);
-	}
-	loop_timer_cancel(n->loop, &n->store.respawn);
-	stop_step(n);
+	n->paused = false;
+	restore_stop(n);
+	tell_to_stop(n);
 }
 
 void
 proctab_fini(struct node *n)
 {
 	loop_timer_cancel(n->loop, &n->tick);
+	restore_stop(n);
 	sysmon_stop(n);
 	systree_stop(n);
 	statlog_stop(n);

@@ -79,6 +79,8 @@ struct node {
 	struct mono last_tick, last_sample;
 	struct mono stop_workers_by, stop_by;
 	bool store_told_to_stop;
+	bool paused;                    /* all children are to end, and to be started again: proctab_pause() */
+	struct restoring *restoring;    /* while a backup is put in place */
 	struct mono started;
 	struct wall since;
 	uint64_t ended[METRIC_COUNT];   /* counters of processes that are gone */
@@ -93,6 +95,9 @@ void proctab_reap(struct node *n);              /* after SIGCHLD */
 void proctab_end_channel(struct proc *p);
 /* Graceful; a second call is by force. The loop ends when all children are gone. */
 void proctab_stop(struct node *n, const char *why);
+/* All children end as with proctab_stop(), then start again, with an epoch that is fresh also for data that were exchanged
+ * meanwhile; the listeners stay, and who connects waits. restore_paused() and restore_over() are told. */
+void proctab_pause(struct node *n, const char *why);
 /* At exit: kills and reaps what is left, frees all. */
 void proctab_fini(struct node *n);
 /* Tells all processes what differs between before and the running configuration, and takes it over here. */

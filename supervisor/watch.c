@@ -197,7 +197,7 @@ on_tick(struct timer *t)
 		else
 			check_silence(p, now, late);
 	}
-	if (n->state == NODE_STOPPING)
+	if (n->state == NODE_STOPPING || n->paused)
 		check_stop(n, now);
 	else if (n->gates_open)
 		EACH_WORKER(w, n)

@@ -87,6 +87,8 @@ t_unit_test_store_batch_LDADD = $(STORE_TEST_LIBS)
 t_unit_test_store_owners_LDADD = $(STORE_TEST_LIBS)
 t_unit_test_store_rec_LDADD = $(STORE_TEST_LIBS)
 t_unit_test_store_scan_LDADD = $(STORE_TEST_LIBS)
+UNIT_TESTS += t/unit/test_manifest
+t_unit_test_manifest_LDADD = $(STORE_TEST_LIBS)
 UNIT_TESTS += t/unit/test_store_proc
 t_unit_test_store_proc_SOURCES = t/unit/test_store_proc.c t/support/store_rig.c t/support/store_rig.h
 t_unit_test_store_proc_CPPFLAGS = $(AM_CPPFLAGS) -DSTORE_PROGRAM='"$(abs_top_builddir)/fubar-store"'

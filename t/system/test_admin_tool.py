@@ -115,6 +115,8 @@ class AdminTool(unittest.TestCase):
             args = [w for w in re.match(r'\s*"([^"]*)"', rest).group(1).split() if w[0] != "["]
             args = [a.split("|")[0] for a in args]
             extra = ["pass word"] if words == "account set" else []
+            if words in ("backup", "restore"):
+                args = ["/tmp/" + args[0]]              # or it would be in the working directory
             d, r = self.ask(done(), "--yes", *words.split(), *args, *extra)
             self.assertEqual(r.returncode, 0, r.stderr)
             d.thread.join(DEADLINE_S)
