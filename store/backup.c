@@ -130,7 +130,7 @@ backup_verify(const char *dir, enum table t, struct files_job *j)
 	int rc = db_create(&db, NULL, 0);
 
 	snprintf(file, sizeof file, "%s.db", table_name(t));
-	files_path(path, files_path(folder, dir, "state"), file);
+	files_path(path, files_path(folder, dir, env_folder(table_env(t))), file);
 	if (rc == 0) {
 		db->set_errfile(db, NULL);
 		rc = db->verify(db, path, NULL, NULL, 0);       /* takes the handle */

@@ -61,6 +61,12 @@ table_env(enum table t)
 	return envs[t];
 }
 
+const char *
+env_folder(enum env_name name)
+{
+	return homes[name];
+}
+
 _Noreturn static void
 broken(const char *why)
 {
@@ -296,8 +302,8 @@ open_all(struct env *e, const struct env_config *cfg)
 	}
 	rc = configure(e, cfg->cache_bytes);
 	if (rc == 0)
-		rc = env_rc(e->dbenv->open(e->dbenv, home, DB_CREATE | (cfg->copied ? DB_RECOVER_FATAL : DB_RECOVER) | DB_INIT_TXN | DB_INIT_LOCK |
-		    DB_INIT_LOG | DB_INIT_MPOOL | DB_THREAD | DB_PRIVATE, 0600), "open environment");
+		rc = env_rc(e->dbenv->open(e->dbenv, home, DB_CREATE | (cfg->copied ? DB_RECOVER_FATAL : DB_RECOVER) |
+		    DB_INIT_TXN | DB_INIT_LOCK | DB_INIT_LOG | DB_INIT_MPOOL | DB_THREAD | DB_PRIVATE, 0600), "open environment");
 	for (enum table t = 0; t < TABLE_COUNT && rc == 0; t++) {
 		if (envs[t] == e->name)
 			rc = open_table(e, t);
@@ -423,7 +429,7 @@ env_open(const struct env_config *cfg, struct env **out)
 	rc = make_dir(e->dir);
 	if (rc == 0 && e->name == ENV_state)
 		rc = lock_dir(e);
-	if (rc == 0)
+	if (rc == 0 && e->name == ENV_state)
 		rc = restore_apply(e->dir);
 	if (rc == 0) {
 		ballast_release(e);

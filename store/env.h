@@ -37,6 +37,7 @@ int env_write(struct env *e, int (*fn)(struct txn *x, void *arg), void *arg);
 void env_flush(struct env *e);          /* all commits so far are on the disk */
 struct env *txn_env(const struct txn *x);
 enum env_name env_which(const struct env *e);
+const char *env_folder(enum env_name name);     /* of the data directory */
 
 /* May something of this kind be written now, or is the disk too full? A look at the file system. */
 enum env_need {

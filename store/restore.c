@@ -19,15 +19,12 @@
 #include "store/manifest.h"
 #include "store/save.h"
 
-#define ENVS_COUNT  1
 #define CACHE_BYTES (INT64_C(64) << 20)
 #define SLACK_BYTES (INT64_C(64) << 20) /* what recovery writes */
 #define PROGRESS_NS (500 * NS_PER_MS)
 #define REQUEST     1
 #define READY       "restore"
 #define UNFINISHED  "restore.incomplete"
-
-static const char *const envs[ENVS_COUNT] = { "state" };
 
 /* ---- the first step ---- */
 
@@ -64,8 +61,8 @@ check_room(struct files_job *j, const char *data_dir, uint64_t bytes, int64_t mi
 static bool
 is_ours(const char *name)
 {
-	for (size_t i = 0; i < ENVS_COUNT; i++)
-		if (strncmp(name, envs[i], strlen(envs[i])) == 0 && name[strlen(envs[i])] == '/')
+	for (enum env_name i = 0; i < ENV_COUNT; i++)
+		if (strncmp(name, env_folder(i), strlen(env_folder(i))) == 0 && name[strlen(env_folder(i))] == '/')
 			return true;
 	return false;
 }
@@ -86,16 +83,21 @@ copy_file(struct files_job *j, const char *dir, const char *to_dir, const struct
 
 /* As the store will: recovery, every table; then every page. */
 static int
-check_env(struct files_job *j, const char *dir)
+check_envs(struct files_job *j, const char *dir)
 {
-	struct env_config cfg = { .dir = dir, .cache_bytes = CACHE_BYTES, .copied = true };
+	struct env *e[ENV_COUNT] = { NULL };
 	char path[FILES_PATH_MAX];
-	struct env *e;
-	int rc = env_open(&cfg, &e);
+	int rc = 0;
 
+	for (enum env_name i = 0; i < ENV_COUNT && rc == 0; i++) {
+		struct env_config cfg = { .name = i, .dir = dir, .cache_bytes = CACHE_BYTES, .copied = true };
+
+		rc = env_open(&cfg, &e[i]);
+	}
+	for (unsigned i = ENV_COUNT; i > 0; i--)
+		env_close(e[i - 1]);
 	if (rc != 0)
 		return files_fail(j, rc, "the backup cannot be opened; the log says why");
-	env_close(e);
 	(void)unlink(files_path(path, dir, "store.lock"));
 	for (enum table t = 0; t < TABLE_COUNT && rc == 0; t++)
 		rc = backup_verify(dir, t, j);
@@ -122,16 +124,16 @@ fill(struct files_job *j, const char *dir, const char *fresh, struct manifest *m
 	char path[FILES_PATH_MAX];
 	int rc = files_make_dir(j, fresh);
 
-	for (size_t i = 0; i < ENVS_COUNT && rc == 0; i++)
-		rc = files_make_dir(j, files_path(path, fresh, envs[i]));
+	for (enum env_name i = 0; i < ENV_COUNT && rc == 0; i++)
+		rc = files_make_dir(j, files_path(path, fresh, env_folder(i)));
 	for (size_t i = 0; i < m->count && rc == 0; i++)
 		rc = copy_file(j, dir, fresh, &m->file[i]);
 	if (rc == 0)
-		rc = check_env(j, fresh);
+		rc = check_envs(j, fresh);
 	if (rc == 0)
 		rc = write_notes(j, fresh, m->epoch, aside);
-	for (size_t i = 0; i < ENVS_COUNT && rc == 0; i++)
-		rc = files_sync(j, files_path(path, fresh, envs[i]));
+	for (enum env_name i = 0; i < ENV_COUNT && rc == 0; i++)
+		rc = files_sync(j, files_path(path, fresh, env_folder(i)));
 	return rc == 0 ? files_sync(j, fresh) : rc;
 }
 
@@ -207,8 +209,8 @@ restore_apply(const char *data_dir)
 	files_path(aside, data_dir, name);
 	if (!files_exists(aside))
 		rc = files_make_dir(&j, aside);
-	for (size_t i = 0; i < ENVS_COUNT && rc == 0; i++)
-		rc = exchange(data_dir, ready, aside, envs[i]);
+	for (enum env_name i = 0; i < ENV_COUNT && rc == 0; i++)
+		rc = exchange(data_dir, ready, aside, env_folder(i));
 	if (rc == 0)
 		rc = files_sync(&j, aside);
 	if (rc == 0)

@@ -89,8 +89,9 @@ add_file(void *arg, const char *name)
 }
 
 static int
-copy_env(struct save *v, struct env *e, const char *name)
+copy_env(struct save *v, struct env *e)
 {
+	const char *name = env_folder(env_which(e));
 	char target[FILES_PATH_MAX];
 	struct folder f = { .save = v, .name = name };
 	int rc = files_make_dir(&v->job, files_path(target, v->part, name));
@@ -160,8 +161,11 @@ run(void *arg)
 	if (rc != 0)
 		goto out;
 	rc = check_room(v);
+	/* The sessions first: whatever waits for one of them comes along. */
 	if (rc == 0)
-		rc = copy_env(v, v->store->env, "state");
+		rc = copy_env(v, v->store->env);
+	if (rc == 0)
+		rc = copy_env(v, v->store->queue);
 	/* After all else: no epoch in the tables is of a later start than this. */
 	if (rc == 0)
 		rc = read_epoch(v);
@@ -288,7 +292,7 @@ void
 save_admin(const struct admin_call *call)
 {
 	struct store *s = call->store;
-	char dir[1025], state[FILES_PATH_MAX];
+	char dir[1025], folder[FILES_PATH_MAX];
 	const char *why = wrong_dir(call, dir);
 	struct save *v;
 	size_t size;
@@ -309,7 +313,8 @@ save_admin(const struct admin_call *call)
 	v->keep_free = s->config.store_min_free;
 	v->started = clock_mono();
 	describe(v);
-	atomic_store(&v->job.total, files_bytes(files_path(state, s->data_dir, "state")));
+	for (enum env_name i = 0; i < ENV_COUNT; i++)
+		atomic_fetch_add(&v->job.total, files_bytes(files_path(folder, s->data_dir, env_folder(i))));
 	v->bell = loop_bell_new(s->loop, on_bell, v);
 	timer_init(&v->tell, on_tell);
 	loop_timer_in(s->loop, &v->tell, PROGRESS_NS);

@@ -200,7 +200,7 @@ class Backup(unittest.TestCase):
 
     def test_a_disk_without_room(self):
         b = self.node(settings={"store.min_free": None})
-        b.admin("settings", "set", "store.min_free", "4096GiB")
+        b.admin("settings", "set", "store.min_free", "1TiB")
         r = b.admin_raw("backup", os.path.join(b.dir, "copy"))
         self.assertEqual((r.returncode, "not enough room" in r.stderr), (1, True), r.stderr)
         self.assertEqual(glob.glob(os.path.join(b.dir, "copy*")), [])
