@@ -153,6 +153,8 @@ t_unit_test_ws_SOURCES = t/unit/test_ws.c t/support/ws_peer.c t/support/ws_peer.
 t_unit_test_ws_LDADD = libfbworker.a $(UNIT_LIBS) $(WSLAY_LIBS)
 UNIT_TESTS += t/unit/test_ban t/unit/test_flow t/unit/test_msg t/unit/test_queuec t/unit/test_session t/unit/test_ship t/unit/test_storec \
 	t/unit/test_subs t/unit/test_trie
+UNIT_TESTS += t/unit/test_seen
+t_unit_test_seen_LDADD = $(WORKER_TEST_LIBS)
 UNIT_TESTS += t/unit/test_conn t/unit/test_connect t/unit/test_crowd t/unit/test_deliver t/unit/test_move t/unit/test_publish \
 	t/unit/test_retain t/unit/test_takeover
 t_unit_test_ban_LDADD = $(WORKER_TEST_LIBS)

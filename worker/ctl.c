@@ -20,6 +20,7 @@
 #include "worker/move.h"
 #include "worker/publish.h"
 #include "worker/rights.h"
+#include "worker/seen.h"
 #include "worker/shared.h"
 #include "worker/ship.h"
 #include "worker/storec.h"
@@ -40,6 +41,8 @@ on_record(void *arg, unsigned from, uint8_t type, struct slice body)
 {
 	if (type == TRACE_RECORD)
 		trace_on_record(arg, from, body);
+	else if (type == SEEN_RECORD)
+		seen_on_record(arg, body);
 	else if (type >= SHARED_RECORDS)
 		shared_on_record(arg, from, type, body);
 	else

@@ -16,6 +16,7 @@
 #include "worker/retain.h"
 #include "worker/retry.h"
 #include "worker/rights.h"
+#include "worker/seen.h"
 #include "worker/shared.h"
 #include "worker/trace.h"
 #include "worker/worker.h"
@@ -457,6 +458,7 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from, struct kee
 	struct hand h = { .w = w, .p = p };
 	uint64_t visits = w->trie.visits;
 	bool groups = match(w, p);
+	bool again = p->qos2_id != 0 && !seen_put(w, p->qos2_id);
 	struct cluster_pub traced;
 	uint64_t homes = 0;
 
@@ -474,6 +476,9 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from, struct kee
 		uint8_t qos = w->rcpts[i].qos < p->qos ? w->rcpts[i].qos : p->qos;
 		bool aside = false;
 
+		/* Of those who may have had it the store knows durable sessions alone. */
+		if (__builtin_expect(again, 0) && (qos == 0 || (s->flags & SESSION_DURABLE) == 0))
+			continue;
 		/* A session on the move: which of its two homes has to take this one? */
 		if (s->move != NULL && !move_takes(s->move, from, &aside))
 			continue;
@@ -487,8 +492,10 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from, struct kee
 	}
 	for (int i = 0; i < 4; i++)
 		buf_clear(&w->scratch[i]);
+	if (again)
+		METRIC_ADD(publish_repeated, 1);
 	if (groups)
-		homes = shared_deliver(w, p, &h.msg);
+		homes = shared_deliver(w, p, again ? NULL : &h.msg);
 	if (h.msg != NULL)
 		msg_drop(h.msg);
 	if (keep != NULL)

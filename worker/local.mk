@@ -30,6 +30,7 @@ libfbworker_a_SOURCES = \
 	worker/retain.c worker/retain.h \
 	worker/retry.c worker/retry.h \
 	worker/rights.c worker/rights.h \
+	worker/seen.c worker/seen.h \
 	worker/session.c worker/session.h \
 	worker/shared.c worker/shared.h worker/shared_group.h worker/shared_home.c worker/shared_lease.c worker/shared_stop.c \
 	worker/shapes.c worker/shapes.h \

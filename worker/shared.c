@@ -192,8 +192,10 @@ shared_deliver(struct worker *w, const struct cluster_pub *p, struct msg **m)
 		if ((f->shared & FILTER_GROUPS) == 0)
 			continue;
 		for (struct shared_group *g = f->groups; g != NULL; g = g->next) {
-			if (g->home == w->slot)
+			if (g->home == w->slot && m != NULL)
 				shared_home_take(w, g, p, m);
+			else if (g->home == w->slot)
+				continue;
 			else if (g->slots != 0)
 				homes |= shared_bit(g->home);
 		}

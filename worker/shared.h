@@ -48,7 +48,7 @@ void shared_online(struct worker *w, struct session *s);
 void shared_offline(struct worker *w, struct session *s);
 
 /* p to the groups that have their home here, of the filters that trie_match() just found. *m: p as a message, made if
- * need be. Answers the slots (bits) that are home to the others. */
+ * need be; NULL: they have had it. Answers the slots (bits) that are home to the others. */
 uint64_t shared_deliver(struct worker *w, const struct cluster_pub *p, struct msg **m);
 /* The member has acknowledged, or the message was dropped: the lease is over. */
 void shared_done(struct worker *w, uint32_t lease);

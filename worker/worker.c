@@ -21,6 +21,7 @@
 #include "worker/move.h"
 #include "worker/queuec.h"
 #include "worker/rights.h"
+#include "worker/seen.h"
 #include "worker/shared.h"
 #include "worker/ship.h"
 #include "worker/storec.h"
@@ -138,6 +139,7 @@ worker_new(struct loop *l, int sup_fd)
 	w->barriers = barriers_new();
 	w->sys = sys_new();
 	w->shares = shares_new(w);
+	w->seen = seen_new();
 	task_init(&w->turn_end, on_turn_end);
 	task_init(&w->next_turn, on_next_turn);
 	timer_init(&w->tick, on_tick);
@@ -252,6 +254,7 @@ worker_free(struct worker *w)
 	shares_free(w->shares);
 	rights_free(w->rights);
 	durability_free(w->disk_topics);
+	seen_free(w->seen);
 	traces_free(w->traces);
 	trie_fini(&w->trie);
 	hmap_fini(&w->shapes);

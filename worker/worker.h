@@ -29,6 +29,7 @@ struct tls;
 struct traces;
 struct shares;
 struct durability;
+struct seen;
 
 #define WORKER_RBUF (128 * 1024)
 
@@ -79,6 +80,7 @@ struct worker {
 	struct barriers *barriers;
 	struct sys *sys;
 	struct shares *shares;
+	struct seen *seen;
 
 	struct sessions sessions;
 	struct hmap opens;              /* struct open: CONNECTs being worked on, by client id */
