@@ -20,7 +20,7 @@ static struct admin_info info[ADMIN_COMMAND_COUNT] = {
 };
 
 /* Commands that the manual of a later version has. */
-static const char *const later[] = { "cluster", "backup", "restore", "import" };
+static const char *const later[] = { "cluster" };
 
 /* The n-th word of s; false: it has fewer. */
 static bool

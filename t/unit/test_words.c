@@ -75,8 +75,8 @@ START_TEST(wrong_words_show_what_was_possible)
 	ck_assert_str_eq(error, "account sett: no such command; did you mean account set? possible: set, get, del, all, clients");
 	ck_assert_int_eq(match("account remove bob"), FB_ESYNTAX);
 	ck_assert_ptr_nonnull(strstr(error, "possible: set, get, del, all"));
-	ck_assert_int_eq(match("bakcup x"), FB_ESYNTAX);
-	ck_assert_str_eq(error, "backup: not in this version of fubar");
+	ck_assert_int_eq(match("cluster x"), FB_ESYNTAX);
+	ck_assert_str_eq(error, "cluster: not in this version of fubar");
 	ck_assert_int_eq(match("\x1b[2J"), FB_ESYNTAX);
 	ck_assert_ptr_null(strchr(error, '\x1b'));
 }
