@@ -181,8 +181,8 @@ def strike(node, load, rnd, kind):
 
 
 def run_round(seed, durability="disk", kinds=KINDS, faults=None, say=print, workers=None, rate=300, settings=None,
-              node_class=Node, pause=(0.1, 1.5), **load_args):
-    """One round. Returns the result of the load; Wrong when it is not as promised."""
+              node_class=Node, pause=(0.1, 1.5), last=None, **load_args):
+    """One round; last: the kind of its last fault. Returns the result of the load; Wrong when it is not as promised."""
     rnd = random.Random(seed)
     workers = workers or rnd.choice((2, 3))
     faults = faults or rnd.randrange(1, 5)
@@ -190,9 +190,10 @@ def run_round(seed, durability="disk", kinds=KINDS, faults=None, say=print, work
             Load(node.port, seed=seed % (1 << 31), rate=rate, **load_args) as load:
         load.up()
         events = []
-        for _ in range(faults):
+        for i in range(faults):
             threading.Event().wait(rnd.uniform(*pause))         # when it strikes is chance, no event
-            events.append(strike(node, load, rnd, rnd.choice(kinds)))
+            kind = rnd.choice(kinds)
+            events.append(strike(node, load, rnd, last if last and i == faults - 1 else kind))
         threading.Event().wait(rnd.uniform(0.1, 0.5))
         end = time.monotonic()
         fubar.until("all processes", node.whole, timeout=BACK_S)
