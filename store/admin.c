@@ -5,6 +5,7 @@
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
 #include "store/change.h"
+#include "store/check.h"
 #include "store/reset.h"
 #include "store/save.h"
 #include "store/st_accounts.h"
@@ -178,6 +179,7 @@ static admin_fn *const handlers[ADMIN_COMMAND_COUNT] = {
 	[ADMIN_stats] = stats_admin,
 	[ADMIN_reset] = reset_admin,
 	[ADMIN_backup] = save_admin,
+	[ADMIN_store_check] = check_admin,
 	[ADMIN_account_set] = accounts_admin_set,
 	[ADMIN_account_get] = accounts_admin_get,
 	[ADMIN_account_del] = accounts_admin_del,

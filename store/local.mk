@@ -6,6 +6,7 @@ libfbstore_a_SOURCES = \
 	store/backup.c store/backup.h \
 	store/batch.c store/batch.h \
 	store/change.c store/change.h \
+	store/check.c store/check.h store/check_record.c \
 	store/env.c store/env.h store/env_db.h \
 	store/files.c store/files.h \
 	store/manifest.c store/manifest.h \

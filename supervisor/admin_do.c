@@ -197,6 +197,7 @@ admin_do(struct admin_call *c)
 		return false;
 	case ADMIN_reset:
 	case ADMIN_backup:
+	case ADMIN_store_check:
 	case ADMIN_account_set:
 	case ADMIN_account_get:
 	case ADMIN_account_del:

@@ -47,7 +47,7 @@ is_plain(enum admin_command c)
 static bool
 is_long(enum admin_command c)
 {
-	return c == ADMIN_reset || c == ADMIN_backup;
+	return c == ADMIN_reset || c == ADMIN_backup || c == ADMIN_store_check;
 }
 
 /* state is shown also if a child is missing. */

@@ -205,7 +205,7 @@ run(const struct options *o, enum admin_command c, size_t argc, char *const *arg
 	a.list = last != NULL && (strcmp(last, " list") == 0 || strcmp(last, " all") == 0);
 	if (c == ADMIN_trace_watch)
 		a.each = o->json ? show_line_json : show_line;
-	if (c == ADMIN_backup || c == ADMIN_restore)
+	if (c == ADMIN_backup || c == ADMIN_restore || c == ADMIN_store_check)
 		a.each = progress_row;
 	progress_what(words);
 	code = conn_ask(o->socket, c, argc, argv, c == ADMIN_stop, &a, error);
@@ -213,6 +213,9 @@ run(const struct options *o, enum admin_command c, size_t argc, char *const *arg
 	if (code != TOOL_DONE) {
 		fail(o, code, code == TOOL_NO_DAEMON ? "no-daemon" : "refused", error);
 	} else if (a.code != 0) {
+		/* What a check found; else an answer that broke off. */
+		if (c == ADMIN_store_check && !o->json)
+			show_answer(stdout, &a);
 		code = fail(o, TOOL_REFUSED, err_name(a.code), a.text[0] != '\0' ? a.text : err_text(a.code));
 	} else {
 		a.password = password;

@@ -207,6 +207,33 @@ class Backup(unittest.TestCase):
         b.admin("settings", "unset", "store.min_free")
         b.admin("backup", os.path.join(b.dir, "copy"))
 
+    def test_check_finds_what_is_bad(self):
+        b = self.node()
+        fill(b)
+        with b.connected("planter", clean=False) as c:
+            c.publish("planted", b"DAMAGED-RECORD", qos=1, retain=True)
+            c.subscribe("only/here", qos=1)
+            c.disconnect()
+        got = b.admin_json("store", "check")
+        self.assertEqual([r for r in got["tables"]["checked"] if r["bad"]], [])
+        self.assertEqual({r["table"]: r["records"] for r in got["tables"]["checked"]}["retained"], 3)
+        b.stop()
+        # The version byte of a record, and the client of a subscription: its session is another one's.
+        for table, was, now in (("retained", b"\x01\x01DAMAGED-RECORD", b"\x63\x01DAMAGED-RECORD"),
+                                ("subscriptions", b"planter\0only/here", b"planteX\0only/here")):
+            path = os.path.join(b.data_dir, "state", table + ".db")
+            with open(path, "r+b") as f:
+                data = f.read()
+                self.assertEqual(data.count(was), 1)
+                f.seek(data.index(was))
+                f.write(now)
+        b.start()
+        r = b.admin_raw("store", "check")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("2 of", r.stderr)
+        self.assertRegex(r.stdout, r"retained +planted +a version that this program does not know")
+        self.assertRegex(r.stdout, r"subscriptions +planteX\\x00only/here +there is no such session")
+
 
 if __name__ == "__main__":
     unittest.main()
