@@ -146,7 +146,7 @@ libfbworkertest_a_SOURCES = \
 	t/support/fake_cluster.c t/support/fake_cluster.h t/support/fake_cluster_int.h t/support/fake_cluster_pub.c \
 	t/support/fake_queue.c t/support/fake_store.c t/support/fake_store.h \
 	t/support/fake_tables.c t/support/fake_tables.h \
-	t/support/fake_wants.c t/support/fake_wants.h \
+	t/support/fake_wants.c t/support/fake_wants.h t/support/fake_wills.c \
 	t/support/worker_fixture.c t/support/worker_fixture.h
 WORKER_TEST_LIBS = libfbworkertest.a libfbworker.a libfbworkertest.a libfbsim.a libfbworker.a $(UNIT_LIBS) $(WSLAY_LIBS)
 UNIT_TESTS += t/unit/test_certs
@@ -157,7 +157,7 @@ UNIT_TESTS += t/unit/test_http t/unit/test_ws
 t_unit_test_http_LDADD = libfbworker.a $(UNIT_LIBS)
 t_unit_test_ws_SOURCES = t/unit/test_ws.c t/support/ws_peer.c t/support/ws_peer.h
 t_unit_test_ws_LDADD = libfbworker.a $(UNIT_LIBS) $(WSLAY_LIBS)
-UNIT_TESTS += t/unit/test_ban t/unit/test_flow t/unit/test_msg t/unit/test_queuec t/unit/test_session t/unit/test_ship t/unit/test_storec \
+UNIT_TESTS += t/unit/test_ban t/unit/test_flow t/unit/test_msg t/unit/test_queuec t/unit/test_session t/unit/test_ship t/unit/test_storec t/unit/test_will \
 	t/unit/test_subs t/unit/test_trie
 UNIT_TESTS += t/unit/test_seen
 t_unit_test_seen_LDADD = $(WORKER_TEST_LIBS)
@@ -170,6 +170,7 @@ t_unit_test_trie_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_ship_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_session_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_queuec_LDADD = $(WORKER_TEST_LIBS)
+t_unit_test_will_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_storec_LDADD = $(WORKER_TEST_LIBS)
 UNIT_TESTS += t/unit/test_sys
 t_unit_test_sys_LDADD = $(WORKER_TEST_LIBS)

@@ -85,6 +85,24 @@ named(const struct answer *a)
 }
 
 static void
+put_will(struct answer *a, const struct conn *c)
+{
+	struct cluster_pub p;
+	struct buf *b;
+
+	if (c == NULL || c->state != CONN_READY || c->will == NULL)
+		return;
+	p = msg_pub(will_msg(c->will));
+	b = row_begin(a, "will");
+	row_put_text(b, "topic", p.topic);
+	row_put_number(b, "qos", p.qos);
+	row_put_bool(b, "retain", p.retain);
+	row_put_number(b, "bytes", (int64_t)p.payload.len);
+	row_put_bool(b, "on_disk", will_on_disk(c->will));
+	chan_end(a->w->sup);
+}
+
+static void
 session_show(struct answer *a)
 {
 	const struct session *s = named(a);
@@ -108,6 +126,7 @@ session_show(struct answer *a)
 		row_put_number(b, "seconds", loop_now(a->w->loop).ns / NS_PER_SEC - c->since_s);
 	}
 	chan_end(a->w->sup);
+	put_will(a, s->conn);
 	LIST_EACH(n, &s->subs) {
 		const struct sub *sub = container_of(n, struct sub, link);
 

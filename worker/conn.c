@@ -209,11 +209,29 @@ log_end(const struct conn *c, enum conn_side side, const char *reason)
 	    (uint32_t)(loop_now(c->worker->loop).ns / NS_PER_SEC) - c->since_s);
 }
 
+/* What is to be published; NULL: nothing, or not any more. */
+static struct will *
+take_will(struct conn *c)
+{
+	struct will *will = c->state == CONN_READY ? c->will : NULL;
+
+	if (will == NULL)
+		return NULL;
+	c->will = NULL;
+	if (c->flags & CONN_GRACEFUL) {
+		will_cancel(c->worker, c->session, will);
+		return NULL;
+	}
+	will_ask(c->worker, c->session, will);
+	return will;
+}
+
 /* Parts the connection from its session; what the client was owed is the session's matter from now on. */
 static void
 detach(struct conn *c)
 {
 	struct session *s = c->session;
+	struct will *will = NULL;
 
 	if (c->state == CONN_OPENING && c->open != NULL)
 		connect_conn_gone(c);
@@ -221,8 +239,7 @@ detach(struct conn *c)
 		subscribe_conn_gone(c);
 	drop_waiting(c, s != NULL && (s->flags & SESSION_DURABLE) ? s : NULL);
 	if (s != NULL) {
-		if (c->state == CONN_READY && c->will != NULL && (c->flags & CONN_GRACEFUL) == 0)
-			will_ask(c->worker, s, c->will);
+		will = take_will(c);
 		c->session = NULL;
 		if (c->state == CONN_READY) {
 			METRIC_SUB(clients, 1);
@@ -231,14 +248,8 @@ detach(struct conn *c)
 		}
 		session_offline(c->worker, s);
 	}
-	if (c->state == CONN_READY && c->will != NULL) {
-		struct will *will = c->will;
-
-		c->will = NULL;
-		if ((c->flags & CONN_GRACEFUL) == 0)
-			will_publish(c->worker, will);          /* [MQTT-3.1.2-8] */
-		will_free(will);
-	}
+	if (will != NULL)
+		will_publish(c->worker, will);          /* [MQTT-3.1.2-8] */
 }
 
 void

@@ -66,6 +66,7 @@ struct waiting {
 	uint16_t packet_id;
 	uint8_t qos;
 	bool failed;                    /* a leg failed: not kept, so not acknowledged */
+	bool will;                      /* is part of a struct parting of worker/will.c, and in no list */
 };
 
 struct waitings {

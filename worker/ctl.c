@@ -207,6 +207,7 @@ gates(struct worker *w)
 		return;
 	w->gates_open = true;
 	listeners_open(w->listeners, true);
+	wills_gates_open(w);
 }
 
 static void
@@ -367,6 +368,7 @@ reset(struct worker *w)
 	struct hmap_iter it = { 0 };
 	struct hmap_node *n;
 
+	wills_reset(w);
 	conn_each(w, reset_one, NULL);
 	while ((n = hmap_each(&w->sessions.map, &it)) != NULL) {
 		struct session *s = container_of(n, struct session, node);
@@ -411,6 +413,7 @@ ctl_on_store(struct worker *w, enum ipc_type type, struct slice payload)
 	struct ipc_acl acl;
 	struct ipc_right right;
 	struct ipc_group group;
+	struct ipc_will will;
 
 	if (type == IPC_SESSION_ROW && ipc_take_session_row(payload, &row) == 0) {
 		on_session_row(w, &row);
@@ -435,6 +438,8 @@ ctl_on_store(struct worker *w, enum ipc_type type, struct slice payload)
 		conn_each(w, kick_if_of, &name.name);
 	} else if (type == IPC_DISOWN && ipc_take_client(payload, &client) == 0) {
 		disown(w, &client);
+	} else if (type == IPC_WILL_DUE && ipc_take_will(payload, &will) == 0) {
+		wills_due(w, &will);
 	} else if (type == IPC_RESET) {
 		reset(w);
 	} else {

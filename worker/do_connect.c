@@ -503,6 +503,8 @@ last_step(struct open *o)
 	c->keep_alive_s = o->keep_alive_s;
 	c->will = o->will;
 	o->will = NULL;
+	if (c->will != NULL)
+		will_keep(w, s, c->will, o->stamp);
 	o->conn = NULL;
 	if (o->level == MQTT_31)
 		ack.session_present = false;    /* a reserved byte at level 3 */

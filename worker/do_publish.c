@@ -15,6 +15,7 @@
 #include "worker/storec.h"
 #include "worker/sys.h"
 #include "worker/trace.h"
+#include "worker/will.h"
 #include "worker/worker.h"
 
 static void
@@ -90,7 +91,9 @@ publish_leg_closed(void *arg, bool failed)
 	w->failed = w->failed || failed;
 	if (--w->legs > 0)
 		return;
-	if (w->orphan_of != NULL)
+	if (__builtin_expect(w->will, 0))
+		will_kept(w);
+	else if (w->orphan_of != NULL)
 		orphan_closed(w);
 	else if (w->conn == NULL)
 		list_del(&w->link), waiting_free(w);

@@ -157,12 +157,18 @@ batch_close(struct queuec *q)
 		buf_shrink(&q->ops);
 }
 
+static struct qmsg
+qmsg_of(const struct cluster_pub *p)
+{
+	return (struct qmsg){ .topic = p->topic, .props = p->props, .payload = p->payload, .expires_s = p->expires_s,
+		.qos2_id = p->qos2_id, .qos = p->qos, .retain = p->retain };
+}
+
 void
 queuec_put(struct queuec *q, const struct cluster_pub *p, const struct qitem *items, uint32_t count, queue_done_fn *done,
     void *arg)
 {
-	const struct qmsg m = { .topic = p->topic, .props = p->props, .payload = p->payload, .expires_s = p->expires_s,
-		.qos2_id = p->qos2_id, .qos = p->qos, .retain = p->retain };
+	const struct qmsg m = qmsg_of(p);
 	uint32_t first = q->items;
 
 	FB_ASSERT(count > 0);
@@ -205,6 +211,22 @@ void
 queuec_forget_id(struct queuec *q, uint64_t qos2_id, queue_done_fn *done, void *arg)
 {
 	qop_put_forget(&q->ops, qos2_id);
+	gathered_one(q, done, arg, 0);
+}
+
+void
+queuec_will_put(struct queuec *q, const struct qwill *w, const struct cluster_pub *p)
+{
+	const struct qmsg m = qmsg_of(p);
+
+	qop_put_will(&q->ops, w, &m);
+	gathered_one(q, NULL, NULL, 0);
+}
+
+void
+queuec_will_del(struct queuec *q, struct slice client_id, uint64_t stamp, queue_done_fn *done, void *arg)
+{
+	qop_put_will_del(&q->ops, client_id, stamp);
 	gathered_one(q, done, arg, 0);
 }
 

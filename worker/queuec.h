@@ -44,6 +44,9 @@ void queuec_released(struct queuec *q, uint64_t qid, uint64_t n, queue_done_fn *
 void queuec_trim(struct queuec *q, uint64_t qid, uint64_t from, uint32_t count);
 void queuec_drop(struct queuec *q, uint64_t qid);
 void queuec_forget_id(struct queuec *q, uint64_t qos2_id, queue_done_fn *done, void *arg);
+/* A will's row: put for a client's connection, or deleted unless it is a later connection's. */
+void queuec_will_put(struct queuec *q, const struct qwill *w, const struct cluster_pub *p);
+void queuec_will_del(struct queuec *q, struct slice client_id, uint64_t stamp, queue_done_fn *done, void *arg);
 /* All done callbacks with this arg are forgotten. */
 void queuec_cancel(struct queuec *q, const void *arg);
 

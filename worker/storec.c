@@ -145,9 +145,11 @@ send_sessions(struct storec *s)
 		/* One that is on its way here is named by its CONNECT. */
 		if ((se->flags & (SESSION_ASSIGNED | SESSION_DISOWNED)) == 0 && move_coming(se->move) == NULL)
 			storec_own(s, session_id(se), session_account(se), se->stamp,
-			    (uint8_t)(OWN_HERE | (se->flags & SESSION_DURABLE ? OWN_DURABLE : 0)));
+			    (uint8_t)(OWN_HERE | (se->flags & SESSION_DURABLE ? OWN_DURABLE : 0) |
+			    (se->conn != NULL ? OWN_ONLINE : 0)));
 	}
 	connect_name(s->worker);
+	wills_name(s->worker, s->chan);
 }
 
 void

@@ -116,6 +116,7 @@ worker_new(struct loop *l, int sup_fd)
 	hmap_init(&w->opens);
 	list_init(&w->sub_ops);
 	list_init(&w->unkept);
+	wills_init(&w->wills);
 	trie_init(&w->trie);
 	hmap_init(&w->shapes);
 	list_init(&w->conns);
@@ -224,6 +225,7 @@ worker_free(struct worker *w)
 	struct hmap_iter it = { 0 };
 	struct hmap_node *n;
 
+	w->wills.over = true;
 	conn_each(w, kill_one, NULL);
 	on_turn_end(&w->turn_end);
 	moves_drop(w);
@@ -243,6 +245,7 @@ worker_free(struct worker *w)
 	keeps_free(w->keeps);
 	(void)chan_drain(w->sup, 100);
 	chan_free(w->sup);
+	wills_fini(&w->wills);
 	LIST_EACH_SAFE(l, tmp, &w->unkept)
 		waiting_free(container_of(l, struct waiting, link));
 	moves_free(w->moves);

@@ -12,6 +12,7 @@
 #include "common/config/config.h"
 #include "worker/session.h"
 #include "worker/trie.h"
+#include "worker/will.h"
 
 struct chan;
 struct conn;
@@ -81,6 +82,7 @@ struct worker {
 	struct sys *sys;
 	struct shares *shares;
 	struct seen *seen;
+	struct wills wills;
 
 	struct sessions sessions;
 	struct hmap opens;              /* struct open: CONNECTs being worked on, by client id */

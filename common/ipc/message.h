@@ -17,7 +17,7 @@ enum ipc_type {
 enum ipc_role { IPC_SUP = 1, IPC_WORKER = 2, IPC_STORE = 4, IPC_CHILD = IPC_WORKER | IPC_STORE, IPC_ANY = 7 };
 
 /* Flags in payloads. */
-enum { OWN_DURABLE = 1, OWN_HERE = 2 };
+enum { OWN_DURABLE = 1, OWN_HERE = 2, OWN_ONLINE = 4 };
 enum { OPEN_CLEAN = 1, OPEN_AUTH = 2, OPEN_HAS_USER = 4, OPEN_ASSIGNED = 8, OPEN_RELOAD = 16, OPEN_VOUCHED = 32 };
 enum { IPC_TRACE_CLIENT = 1, IPC_TRACE_TOPIC };
 #define OPEN_NOBODY 0xffff

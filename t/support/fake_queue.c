@@ -105,6 +105,7 @@ fq_clear(struct fake_store_inner *in)
 		row_del(container_of(l, struct qrow_kept, link));
 	LIST_EACH_SAFE(l, tmp2, &in->q_seen)
 		seen_del(container_of(l, struct qseen, link));
+	fw_clear(in);
 }
 
 void
@@ -181,8 +182,10 @@ apply_other(struct fake_store_inner *in, const struct qop *o)
 
 	switch ((enum qop_type)o->type) {
 	case QOP_PUT:
+		break;
 	case QOP_WILL_PUT:
 	case QOP_WILL_DEL:
+		fw_apply(in, o);
 		break;
 	case QOP_DEL:
 		row_del(row_find(in, o->qid, o->n));
@@ -321,6 +324,7 @@ fq_init(struct fake_store_inner *in)
 {
 	list_init(&in->q_rows);
 	list_init(&in->q_seen);
+	list_init(&in->wills);
 	list_init(&in->q_numbers);
 	list_init(&in->q_ops);
 	list_init(&in->q_gets);

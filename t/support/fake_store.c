@@ -443,6 +443,9 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 		s->gets++;
 		ft_wait_put(&in->gets, t, type, payload);
 		break;
+	case IPC_WILL_HERE:
+		fw_here(s, payload);
+		break;
 	case IPC_Q_OPS:
 		fq_ops(s, t, ft_wait_new(t, type, payload));
 		break;

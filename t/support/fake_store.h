@@ -29,6 +29,7 @@ struct fake_store {
 	/* What was asked. */
 	unsigned opens, gets, writes, repeated;
 	unsigned queue_ops, queue_repeated, queue_gets;
+	unsigned wills_named;           /* WILL_HERE came */
 	struct fake_store_inner *in;
 };
 
@@ -63,5 +64,9 @@ unsigned fake_queue_count(const struct fake_store *s, uint64_t qid);
 const char *fake_queue_row(const struct fake_store *s, uint64_t qid, uint64_t n);
 bool fake_queue_seen(const struct fake_store *s, uint64_t qos2_id, uint64_t qid);
 void fake_queue_put(struct fake_store *s, uint64_t qid, uint64_t n, const char *topic, const char *payload, uint8_t qos);
+
+/* The payload of a client's will on disk, valid until the next call; NULL: there is none. Hands it to that worker. */
+const char *fake_will(const struct fake_store *s, const char *id);
+void fake_will_due(struct fake_store *s, unsigned slot, const char *id);
 
 #endif

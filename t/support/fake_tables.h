@@ -86,7 +86,7 @@ struct fake_store_inner {
 	uint64_t stamp;                 /* the last one given */
 	struct slot slot[SLOTS];
 	struct list rows, retained, accounts, numbers;  /* on disk */
-	struct list q_rows, q_seen, q_numbers;          /* and of the queues */
+	struct list q_rows, q_seen, q_numbers, wills;   /* and of the queues */
 	struct list owners, opens, gets, writes;        /* in memory */
 	struct list q_ops, q_gets;
 	char text[4096];
@@ -117,6 +117,12 @@ void ft_give(struct fake_store_inner *in, struct owner *o, unsigned slot);
 bool ft_next_owner(struct owner *o);
 bool ft_claimed_by(const struct owner *o, unsigned slot);
 struct number *ft_number_of(struct list *numbers, unsigned slot, uint64_t epoch);
+
+/* fake_wills.c. */
+struct qop;
+void fw_apply(struct fake_store_inner *in, const struct qop *o);
+void fw_here(struct fake_store *s, struct slice payload);
+void fw_clear(struct fake_store_inner *in);
 
 /* fake_queue.c. A slot said W_HELLO; it is gone, what came from it is served. The store dies. */
 void fq_init(struct fake_store_inner *in);
