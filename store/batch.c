@@ -17,12 +17,17 @@
 #include "store/tables.h"
 
 #define OWN_TXN_BYTES (64u * 1024)
+#define TXN_BYTES     (128u * 1024)     /* locks are held for as long as it takes to write them */
+#define BATCH_BYTES   (1024u * 1024)    /* for one flush */
 
 struct batch {
 	struct loop *loop;
 	struct env *env;
 	struct loop_bell *bell;
 	struct task task;               /* without a thread */
+	const struct batch_hooks *hooks;
+	void *hooks_arg;
+	enum table meta;
 	bool threaded;
 	size_t waiting;                 /* the loop's */
 	struct batch_stats shown;       /* the loop's */
@@ -33,9 +38,9 @@ struct batch {
 	pthread_cond_t cond;            /* for the committer */
 	pthread_cond_t idle;            /* for batch_drain() */
 	struct list queue;
-	size_t queued;
+	size_t queued, queued_bytes;
 	struct list finished;
-	bool busy, draining, stopping;
+	bool busy, draining, held, stopping;
 	int64_t interval_ns;
 	size_t max_ops;
 	struct batch_stats stats;
@@ -45,112 +50,9 @@ struct batch {
 	bool committed;                 /* the same: a transaction of the batch in hand, maybe of refusals alone */
 };
 
-/* ---- numbers ---- */
-
-enum { NUMBER_KEY_MAX = 32 };
-
-static struct slice
-number_key(uint8_t out[NUMBER_KEY_MAX], uint16_t slot, uint64_t epoch)
-{
-	size_t n = sizeof "number";             /* with its 0 */
-
-	memcpy(out, "number", n);
-	out[n++] = (uint8_t)(slot >> 8);
-	out[n++] = (uint8_t)slot;
-	for (int i = 7; i >= 0; i--)
-		out[n++] = (uint8_t)(epoch >> (8 * i));
-	return slice_of(out, n);
-}
+/* ---- counts ---- */
 
 static const struct slice counts_key = { (const uint8_t *)"counts", sizeof "counts" };
-
-int
-batch_stream_load(struct env *e, uint16_t slot, uint64_t epoch, struct batch_stream *s)
-{
-	uint8_t key[NUMBER_KEY_MAX];
-	struct slice k = number_key(key, slot, epoch);
-	struct buf b;
-	int rc;
-
-	*s = (struct batch_stream){ .slot = slot, .epoch = epoch };
-	buf_init(&b);
-	rc = table_get(e, NULL, TABLE_meta, k, &b);
-	if (rc == 0) {
-		int bad = rec_take_number(buf_slice(&b), &s->applied);
-
-		if (bad != 0)
-			rec_bad(TABLE_meta, k, bad);
-	}
-	buf_fini(&b);
-	return rc == FB_ENOENT ? 0 : rc;
-}
-
-int
-batch_answer(const struct rec_number *r, uint64_t seq)
-{
-	uint32_t n = r->fail_count < REC_FAILS ? r->fail_count : REC_FAILS;
-
-	for (uint32_t i = 0; i < n; i++) {
-		if (r->fails[i].seq == seq)
-			return -(int)r->fails[i].code;
-	}
-	return 0;
-}
-
-int
-batch_stream_forget(struct txn *x, uint16_t slot, uint64_t epoch)
-{
-	uint8_t prefix[NUMBER_KEY_MAX];
-	struct slice p = number_key(prefix, slot, 0);
-	uint8_t mine[NUMBER_KEY_MAX];
-	struct slice m = number_key(mine, slot, epoch);
-	struct cursor *c;
-	uint8_t found[NUMBER_KEY_MAX];
-	int rc;
-
-	/* One at a time: there are one or two. */
-	do {
-		rc = cursor_open(txn_env(x), x, TABLE_meta, &c);
-		if (rc != 0)
-			return rc;
-		rc = cursor_seek(c, p);
-		if (rc == 0 && (cursor_key(c).len != m.len || memcmp(cursor_key(c).p, m.p, m.len) >= 0))
-			rc = FB_ENOENT;
-		if (rc == 0)
-			memcpy(found, cursor_key(c).p, m.len);
-		cursor_close(c);
-		if (rc == 0)
-			rc = table_del(x, TABLE_meta, slice_of(found, m.len));
-	} while (rc == 0);
-	return rc == FB_ENOENT ? 0 : rc;
-}
-
-static void
-note_result(struct rec_number *r, const struct batch_op *op)
-{
-	r->last = op->seq;
-	if (op->code != 0) {
-		r->fails[r->fail_count % REC_FAILS] = (struct rec_fail){ op->seq, (uint16_t)-op->code };
-		/* Counts on without an end; kept below 2^32 with the same place in the ring. */
-		r->fail_count++;
-		if (r->fail_count == UINT32_MAX)
-			r->fail_count = REC_FAILS + UINT32_MAX % REC_FAILS;
-	}
-}
-
-static int
-write_number(struct txn *x, const struct batch_stream *s)
-{
-	uint8_t key[NUMBER_KEY_MAX];
-	struct buf b;
-	int rc;
-
-	buf_init(&b);
-	rec_put_number(&b, &s->pending);
-	rc = table_put(x, TABLE_meta, number_key(key, s->slot, s->epoch), buf_slice(&b));
-	buf_fini(&b);
-	return rc;
-}
 
 static int
 write_counts(struct txn *x, struct batch *b)
@@ -161,8 +63,11 @@ write_counts(struct txn *x, struct batch *b)
 	if (memcmp(&b->counts, &b->counts_pending, sizeof b->counts) == 0)
 		return 0;
 	buf_init(&v);
-	rec_put_counts(&v, &b->counts_pending);
-	rc = table_put(x, TABLE_meta, counts_key, buf_slice(&v));
+	if (b->meta == TABLE_qmeta)
+		rec_put_qcounts(&v, &b->counts_pending);
+	else
+		rec_put_counts(&v, &b->counts_pending);
+	rc = table_put(x, b->meta, counts_key, buf_slice(&v));
 	buf_fini(&v);
 	return rc;
 }
@@ -178,6 +83,22 @@ struct run_call {
 	for (struct list *pos = (r)->from; pos != (r)->to->next; pos = pos->next)
 
 static int
+run_op(struct batch_op *op, struct txn *x, struct rec_counts *counts)
+{
+	struct batch_stream *s = op->stream;
+	int rc;
+
+	op->code = 0;
+	op->stale = s != NULL && s->strict && op->seq != s->pending.last + 1;
+	if (op->stale)
+		return 0;
+	rc = op->run(op, x, counts);
+	if (rc == 0 && s != NULL)
+		batch_stream_note(&s->pending, op->seq, op->code);
+	return rc;
+}
+
+static int
 run_txn(struct txn *x, void *arg)
 {
 	struct run_call *r = arg;
@@ -185,6 +106,8 @@ run_txn(struct txn *x, void *arg)
 	int rc = 0;
 
 	b->counts_pending = b->counts;
+	if (b->hooks != NULL)
+		b->hooks->begin(b->hooks_arg);
 	RUN_EACH(n, r) {
 		struct batch_op *op = container_of(n, struct batch_op, link);
 
@@ -192,20 +115,19 @@ run_txn(struct txn *x, void *arg)
 			op->stream->pending = op->stream->applied;
 	}
 	RUN_EACH(n, r) {
-		struct batch_op *op = container_of(n, struct batch_op, link);
-
-		op->code = 0;
-		rc = op->run(op, x, &b->counts_pending);
+		rc = run_op(container_of(n, struct batch_op, link), x, &b->counts_pending);
 		if (rc != 0)
 			return rc;
-		if (op->stream != NULL)
-			note_result(&op->stream->pending, op);
 	}
+	if (b->hooks != NULL)
+		rc = b->hooks->end(b->hooks_arg, x, &b->counts_pending);
+	if (rc != 0)
+		return rc;
 	RUN_EACH(n, r) {
 		struct batch_op *op = container_of(n, struct batch_op, link);
 
 		if (op->stream != NULL && op->stream->pending.last == op->seq)
-			rc = write_number(x, op->stream);
+			rc = batch_stream_write(x, op->stream);
 		if (rc != 0)
 			return rc;
 	}
@@ -235,8 +157,9 @@ static void
 fail_op(struct batch_op *op, int code)
 {
 	op->code = code;
-	if (op->stream != NULL)
-		note_result(&op->stream->applied, op);
+	op->stale = op->stream != NULL && op->stream->strict && op->seq != op->stream->applied.last + 1;
+	if (op->stream != NULL && !op->stream->strict)
+		batch_stream_note(&op->stream->applied, op->seq, code);
 }
 
 static void
@@ -270,11 +193,12 @@ run_together(struct run_call *r)
 /* ---- a batch ---- */
 
 /* The longest run from the first operation that may share a transaction: ends before or after a refused or a large
- * one. */
+ * one, and when there is enough. */
 static struct list *
 run_end(struct list *from, struct list *head, const bool room[])
 {
 	struct list *to = from;
+	size_t bytes = 0;
 
 	while (to->next != head) {
 		struct batch_op *op = container_of(to, struct batch_op, link);
@@ -282,9 +206,45 @@ run_end(struct list *from, struct list *head, const bool room[])
 
 		if (op->bytes > OWN_TXN_BYTES || next->bytes > OWN_TXN_BYTES || !room[next->need])
 			break;
+		bytes += op->bytes;
+		if (bytes + next->bytes > TXN_BYTES)
+			break;
 		to = to->next;
 	}
 	return to;
+}
+
+static void
+flush(struct batch *b)
+{
+	struct mono since = clock_mono();
+	int64_t took;
+
+	pthread_mutex_lock(&b->lock);
+	b->stats.flushing_since = since;
+	pthread_mutex_unlock(&b->lock);
+	env_flush(b->env);
+	took = mono_diff(clock_mono(), since);
+	pthread_mutex_lock(&b->lock);
+	b->stats.flushing_since = (struct mono){ 0 };
+	b->stats.flushes++;
+	b->stats.last_flush_ns = took;
+	if (took > b->stats.max_flush_ns)
+		b->stats.max_flush_ns = took;
+	pthread_mutex_unlock(&b->lock);
+}
+
+static void
+count_op(const struct batch_op *op, struct batch_stats *add)
+{
+	if (op->stale)
+		return;
+	if (op->code == 0)
+		add->writes++;
+	else
+		add->failed++;
+	if (op->code == FB_EDISK)
+		add->refused++;
 }
 
 static void
@@ -310,20 +270,21 @@ commit_ops(struct batch *b, struct list *ops, struct batch_stats *add)
 		}
 		n = r.to->next;
 	}
-	LIST_EACH(i, ops) {
-		struct batch_op *op = container_of(i, struct batch_op, link);
-
-		if (op->code == 0)
-			add->writes++;
-		else
-			add->failed++;
-	}
+	LIST_EACH(i, ops)
+		count_op(container_of(i, struct batch_op, link), add);
 	add->batches++;
 	if (add->writes > 0)
 		env_count_updates(b->env, add->writes);
 	/* A refusal is answered as well: its number must not be lost, nor asked for again. */
 	if (b->committed)
-		env_flush(b->env);
+		flush(b);
+}
+
+/* Bytes in a batch are counted up to its limit each: SIZE_MAX is "alone". */
+static size_t
+own_bytes(const struct batch_op *op)
+{
+	return op->bytes < BATCH_BYTES ? op->bytes : BATCH_BYTES;
 }
 
 /* With the lock held: takes a batch, commits it without the lock, hands it back. */
@@ -332,17 +293,18 @@ commit_some(struct batch *b)
 {
 	struct batch_stats add = { 0 };
 	struct list ops;
-	size_t n = 0;
+	size_t bytes = 0;
 
 	list_init(&ops);
-	while (n < b->max_ops && !list_empty(&b->queue)) {
-		struct list *first = b->queue.next;
+	for (size_t n = 0; n < b->max_ops && bytes < BATCH_BYTES && !list_empty(&b->queue); n++) {
+		struct batch_op *op = container_of(b->queue.next, struct batch_op, link);
 
-		list_del(first);
-		list_put_last(&ops, first);
-		n++;
+		list_del(&op->link);
+		list_put_last(&ops, &op->link);
+		bytes += own_bytes(op);
+		b->queued--;
 	}
-	b->queued -= n;
+	b->queued_bytes -= bytes;
 	b->busy = true;
 	pthread_mutex_unlock(&b->lock);
 	commit_ops(b, &ops, &add);
@@ -353,6 +315,7 @@ commit_some(struct batch *b)
 	b->stats.batches += add.batches;
 	b->stats.writes += add.writes;
 	b->stats.failed += add.failed;
+	b->stats.refused += add.refused;
 	pthread_cond_signal(&b->idle);
 }
 
@@ -372,11 +335,11 @@ committer(void *arg)
 	while (!b->stopping || b->queued > 0) {
 		struct timespec until = timespec_of(mono_add(last, b->interval_ns));
 
-		if (b->queued == 0) {
+		if (b->queued == 0 || b->held) {
 			pthread_cond_wait(&b->cond, &b->lock);
 			continue;
 		}
-		while (b->queued < b->max_ops && !b->draining && !b->stopping &&
+		while (b->queued < b->max_ops && b->queued_bytes < BATCH_BYTES && !b->draining && !b->stopping &&
 		    pthread_cond_timedwait(&b->cond, &b->lock, &until) == 0)
 			;
 		last = clock_mono();
@@ -421,7 +384,7 @@ on_task(struct task *t)
 	struct batch *b = container_of(t, struct batch, task);
 
 	pthread_mutex_lock(&b->lock);
-	while (b->queued > 0)
+	while (b->queued > 0 && !b->held)
 		commit_some(b);
 	pthread_mutex_unlock(&b->lock);
 	finish(b);
@@ -442,13 +405,36 @@ count_records(struct env *e, enum table t)
 	return n;
 }
 
+/* Without the record, also the next number of a body is lost: it goes on behind the last one that is there. */
+static void
+load_qcounts(struct batch *b, struct buf *v)
+{
+	struct cursor *c;
+	int rc = table_get(b->env, NULL, TABLE_qmeta, counts_key, v);
+
+	if (rc == 0)
+		rc = rec_take_qcounts(buf_slice(v), &b->counts);
+	if (rc == 0)
+		return;
+	if (rc != FB_ENOENT)
+		rec_bad(TABLE_qmeta, counts_key, rc);
+	b->counts.rows = count_records(b->env, TABLE_items);
+	if (cursor_open(b->env, NULL, TABLE_bodies, &c) != 0)
+		return;
+	if (cursor_before(c, slice_of(NULL, 0)) == 0)
+		b->counts.bodies = rec_number_of(cursor_key(c));
+	cursor_close(c);
+}
+
 static void
 load_counts(struct batch *b)
 {
 	struct buf v;
 
 	buf_init(&v);
-	if (table_get(b->env, NULL, TABLE_meta, counts_key, &v) == 0) {
+	if (b->meta == TABLE_qmeta) {
+		load_qcounts(b, &v);
+	} else if (table_get(b->env, NULL, TABLE_meta, counts_key, &v) == 0) {
 		int rc = rec_take_counts(buf_slice(&v), &b->counts);
 
 		if (rc != 0) {
@@ -469,6 +455,7 @@ batch_new(struct loop *l, struct env *e, bool threaded)
 
 	b->loop = l;
 	b->env = e;
+	b->meta = batch_meta(e);
 	b->threaded = threaded;
 	b->max_ops = 256;
 	b->interval_ns = 2 * NS_PER_MS;
@@ -520,15 +507,25 @@ batch_set(struct batch *b, int64_t interval_ms, int64_t max_ops)
 }
 
 void
+batch_set_hooks(struct batch *b, const struct batch_hooks *hooks, void *arg)
+{
+	b->hooks = hooks;
+	b->hooks_arg = arg;
+}
+
+void
 batch_put(struct batch *b, struct batch_op *op)
 {
+	size_t before;
 	bool wake;
 
 	b->waiting++;
 	pthread_mutex_lock(&b->lock);
 	list_put_last(&b->queue, &op->link);
 	b->queued++;
-	wake = b->queued == 1 || b->queued == b->max_ops;
+	before = b->queued_bytes;
+	b->queued_bytes += own_bytes(op);
+	wake = b->queued == 1 || b->queued == b->max_ops || (before < BATCH_BYTES && b->queued_bytes >= BATCH_BYTES);
 	pthread_mutex_unlock(&b->lock);
 	if (!b->threaded)
 		loop_defer(b->loop, &b->task);
@@ -561,10 +558,37 @@ batch_drain(struct batch *b)
 	}
 }
 
-struct batch_stats
-batch_stats(const struct batch *b)
+void
+batch_hold(struct batch *b)
 {
-	return b->shown;
+	batch_drain(b);
+	pthread_mutex_lock(&b->lock);
+	b->held = true;
+	pthread_mutex_unlock(&b->lock);
+}
+
+void
+batch_resume(struct batch *b)
+{
+	pthread_mutex_lock(&b->lock);
+	b->held = false;
+	b->counts = b->finished_counts = (struct rec_counts){ 0 };
+	pthread_cond_signal(&b->cond);
+	pthread_mutex_unlock(&b->lock);
+	b->shown_counts = (struct rec_counts){ 0 };
+	if (!b->threaded && b->queued > 0)
+		loop_defer(b->loop, &b->task);
+}
+
+struct batch_stats
+batch_stats(struct batch *b)
+{
+	struct batch_stats st = b->shown;
+
+	pthread_mutex_lock(&b->lock);
+	st.flushing_since = b->stats.flushing_since;
+	pthread_mutex_unlock(&b->lock);
+	return st;
 }
 
 struct rec_counts

@@ -3,25 +3,20 @@
  * thread, flushed once, and answered in their order.
  *
  * An operation that fails aborts its transaction; the batch is tried once more, then its operations one by one, so that
- * only the one at fault fails. When the disk is too full, operations are refused before Berkeley DB sees them. */
+ * only the one at fault fails. When the disk is too full, operations are refused before Berkeley DB sees them.
+ *
+ * There is one for each environment; numbers and counts are in the environment's own table meta or qmeta. */
 #ifndef STORE_BATCH_H
 #define STORE_BATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/base/list.h"
 #include "common/base/loop.h"
+#include "store/batch_stream.h"
 #include "store/env.h"
-#include "store/rec.h"
-
-/* The numbering of one worker incarnation. The committer's while operations of it are queued; else the loop's. */
-struct batch_stream {
-	uint16_t slot;
-	uint64_t epoch;
-	struct rec_number applied;      /* committed, and refusals that a later commit will record */
-	struct rec_number pending;      /* with the transaction in hand */
-};
 
 struct batch_op {
 	struct list link;               /* the batch's */
@@ -34,6 +29,7 @@ struct batch_op {
 	uint64_t seq;
 	size_t bytes;                   /* about; over 64 KiB gets a transaction of its own */
 	enum env_need need;
+	bool stale;                     /* not done: of a strict stream, and does not follow */
 	int code;
 };
 
@@ -44,20 +40,32 @@ struct batch;
 struct batch *batch_new(struct loop *l, struct env *e, bool threaded);
 void batch_free(struct batch *b);               /* after batch_drain() */
 void batch_set(struct batch *b, int64_t interval_ms, int64_t max_ops);
+/* Around the run functions of each transaction, on the committer's thread: begin forgets what an earlier, aborted one
+ * left; end writes what the run functions have gathered, and fails the transaction like them. Before the first put. */
+struct batch_hooks {
+	void (*begin)(void *arg);
+	int (*end)(void *arg, struct txn *x, struct rec_counts *counts);
+};
+void batch_set_hooks(struct batch *b, const struct batch_hooks *hooks, void *arg);
 void batch_put(struct batch *b, struct batch_op *op);
 size_t batch_waiting(const struct batch *b);    /* put and not yet done */
 /* Blocks until everything put is committed and done. */
 void batch_drain(struct batch *b);
 
-struct batch_stats { uint64_t batches, writes, failed; };
-struct batch_stats batch_stats(const struct batch *b);
-struct rec_counts batch_counts(const struct batch *b);  /* as of the last done */
+/* As batch_drain(), and nothing is begun until batch_resume(): the environment is written behind the batch's back. Then
+ * the counts start from zero. */
+void batch_hold(struct batch *b);
+void batch_resume(struct batch *b);
 
-/* Reads the numbering of a worker incarnation; not there: zero. */
-int batch_stream_load(struct env *e, uint16_t slot, uint64_t epoch, struct batch_stream *s);
-/* The answer to seq <= r->last: 0, or the code with which it failed. */
-int batch_answer(const struct rec_number *r, uint64_t seq);
-/* Deletes the numbering of older incarnations of the slot; in a run function. */
-int batch_stream_forget(struct txn *x, uint16_t slot, uint64_t epoch);
+struct batch_stats {
+	uint64_t batches, writes, failed;
+	uint64_t refused;               /* of the failed: for want of room */
+	uint64_t flushes;
+	int64_t last_flush_ns, max_flush_ns;
+	struct mono flushing_since;     /* 0: no flush is under way */
+};
+/* As of the last done; flushing_since as of now. */
+struct batch_stats batch_stats(struct batch *b);
+struct rec_counts batch_counts(const struct batch *b);  /* as of the last done */
 
 #endif

@@ -5,14 +5,17 @@ libfbstore_a_SOURCES = \
 	store/auth.c store/auth.h \
 	store/backup.c store/backup.h \
 	store/batch.c store/batch.h \
+	store/batch_stream.c store/batch_stream.h \
 	store/change.c store/change.h \
 	store/check.c store/check.h store/check_record.c \
 	store/env.c store/env.h store/env_db.h \
 	store/files.c store/files.h \
 	store/manifest.c store/manifest.h \
+	store/numbers.c store/numbers.h \
 	store/open.c store/open.h \
 	store/opener.c store/opener.h \
 	store/owners.c store/owners.h \
+	store/qstage.c store/qstage.h \
 	store/rec.c store/rec.h \
 	store/reset.c store/reset.h \
 	store/restore.c store/restore.h \
@@ -21,6 +24,7 @@ libfbstore_a_SOURCES = \
 	store/slots.c store/slots.h \
 	store/st_accounts.c store/st_accounts.h \
 	store/st_acls.c store/st_acls.h \
+	store/st_queue.c store/st_queue.h \
 	store/st_queues.c store/st_queues.h \
 	store/st_rights.c store/st_rights.h \
 	store/st_retained.c store/st_retained.h \

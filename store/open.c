@@ -58,6 +58,14 @@ anybody_logs_in(const struct config *config)
 	return config->auth_enabled;
 }
 
+static int
+what_rows_say(struct store *s, const struct owner *w, struct ipc_opened *a, struct buf *subs)
+{
+	int rc = sessions_put_subs(s->env, subs, owner_id(w));
+
+	return rc != 0 ? rc : sessions_get_queue(s, owner_id(w), &a->qid, &a->q_first, &a->q_last);
+}
+
 /* The id has an entry: may the asker have it, and from whom? Makes it the owner. */
 static int
 take_over(struct slot *t, struct owner *w, const struct ipc_open *p, struct ipc_opened *a, struct buf *subs)
@@ -71,7 +79,7 @@ take_over(struct slot *t, struct owner *w, const struct ipc_open *p, struct ipc_
 	if (!s->config.shared_ids && !slice_eq(owner_account(w), a->account) && anybody_logs_in(&s->config))
 		return FB_EOWNER;
 	if (durable && !clean && !held)
-		rc = sessions_put_subs(s->env, subs, owner_id(w));
+		rc = what_rows_say(s, w, a, subs);
 	if (rc != 0)
 		return rc;
 	a->prev_slot = held ? w->slot : OPEN_NOBODY;
@@ -103,7 +111,7 @@ reload(struct slot *t, struct owner *w, const struct ipc_open *p, struct ipc_ope
 		a->prev_slot = c->slot;
 		a->prev_stamp = c->stamp;
 	} else if (a->durable && (p->flags & OPEN_CLEAN) == 0) {
-		rc = sessions_put_subs(t->store->env, subs, owner_id(w));
+		rc = what_rows_say(t->store, w, a, subs);
 		a->subs = buf_slice(subs);
 	}
 	return rc;

@@ -78,11 +78,11 @@ run(void *arg)
 	if (r->rc == 0)
 		r->rc = env_open(&o->cfg[ENV_queue], &r->queue);
 	if (r->rc == 0)
-		r->rc = reset_finish(r->env);
+		r->rc = reset_finish(r->env, r->queue);
 	if (r->rc == 0)
 		r->rc = load_key(r->env, r->key);
 	if (r->rc == 0)
-		r->rc = sessions_fill_owners(r->env, &r->owners, o->slots);
+		r->rc = sessions_read(r->env, r->queue, o->slots, &r->owners, &r->gone);
 	loop_bell_ring(o->bell);
 	return NULL;
 }

@@ -3,6 +3,7 @@
 #ifndef STORE_OPENER_H
 #define STORE_OPENER_H
 
+#include "common/base/buf.h"
 #include "common/base/loop.h"
 #include "common/crypto/passwd.h"
 #include "store/env.h"
@@ -12,6 +13,7 @@ struct opener;
 struct opener_result {
 	int rc;
 	struct env *env, *queue;
+	struct buf gone;                /* of queue_find_gone(); the callee's */
 	struct owners owners;           /* an entry for each durable session; the callee's */
 	uint8_t key[PASSWD_MAC_BYTES];  /* the store's, made at the first start */
 };

@@ -9,8 +9,10 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/utf8.h"
+#include "common/ipc/qops.h"
 #include "common/mqtt/right.h"
 
+enum { ITEM_BODY = 0x80 };
 enum { RETAINED_QOS = 3, RETAINED_EXPIRES = 4, RETAINED_PROPS = 8, RETAINED_ALL = 15 };
 
 static const uint8_t versions[TABLE_COUNT] = {
@@ -19,6 +21,7 @@ static const uint8_t versions[TABLE_COUNT] = {
 #undef TABLE
 };
 
+#define SESSION_OLD 1           /* without qid */
 #define BAD_LINES 100           /* the first ones are all logged */
 
 static _Atomic uint64_t bad_count;
@@ -194,6 +197,7 @@ void
 rec_put_session(struct buf *b, const struct rec_session *r)
 {
 	put_version(b, TABLE_sessions);
+	buf_put_le64(b, r->qid);
 	buf_put_le16(b, r->slot);
 	buf_put_le32(b, r->expiry_s);
 	buf_put_le64(b, r->offline_since_s);
@@ -204,10 +208,14 @@ int
 rec_take_session(struct slice s, struct rec_session *out)
 {
 	struct rec_session r = { 0 };
-	int rc = take_version(&s, TABLE_sessions);
+	uint8_t version = 0;
 
-	if (rc != 0)
-		return rc;
+	if (slice_take_u8(&s, &version) != 0)
+		return FB_ECORRUPT;
+	if (version != SESSION_OLD && version != versions[TABLE_sessions])
+		return FB_EVERSION;
+	if (version != SESSION_OLD && slice_take_le64(&s, &r.qid) != 0)
+		return FB_ECORRUPT;
 	if (slice_take_le16(&s, &r.slot) != 0 || slice_take_le32(&s, &r.expiry_s) != 0 ||
 	    slice_take_le64(&s, &r.offline_since_s) != 0)
 		return FB_ECORRUPT;
@@ -311,6 +319,155 @@ rec_take_counts(struct slice s, struct rec_counts *out)
 		return FB_ECORRUPT;
 	*out = r;
 	return 0;
+}
+
+void
+rec_put_qcounts(struct buf *b, const struct rec_counts *r)
+{
+	put_version(b, TABLE_qmeta);
+	buf_put_le64(b, r->rows);
+	buf_put_le64(b, r->bodies);
+}
+
+int
+rec_take_qcounts(struct slice s, struct rec_counts *out)
+{
+	struct rec_counts r = { 0 };
+	int rc = take_version(&s, TABLE_qmeta);
+
+	if (rc != 0)
+		return rc;
+	if (slice_take_le64(&s, &r.rows) != 0 || slice_take_le64(&s, &r.bodies) != 0 || s.len != 0)
+		return FB_ECORRUPT;
+	*out = r;
+	return 0;
+}
+
+void
+rec_put_item(struct buf *b, const struct rec_item *r)
+{
+	put_version(b, TABLE_items);
+	buf_put_u8(b, (uint8_t)(r->flags | (r->body != 0 ? ITEM_BODY : 0)));
+	buf_put_u8(b, r->direct);
+	if (r->body != 0)
+		buf_put_le64(b, r->body);
+	else
+		buf_put_slice(b, r->msg);
+}
+
+int
+rec_take_item(struct slice s, struct rec_item *out)
+{
+	struct rec_item r = { 0 };
+	int rc = take_version(&s, TABLE_items);
+	bool body;
+
+	if (rc != 0)
+		return rc;
+	if (slice_take_u8(&s, &r.flags) != 0 || slice_take_u8(&s, &r.direct) != 0)
+		return FB_ECORRUPT;
+	body = (r.flags & ITEM_BODY) != 0;
+	r.flags &= (uint8_t)~ITEM_BODY;
+	if ((r.flags & QITEM_QOS) == 0 || (r.flags & QITEM_QOS) == 3 ||
+	    (r.flags & ~(QITEM_QOS | QITEM_RETAIN | QITEM_RELEASED)) != 0 ||
+	    (body && (slice_take_le64(&s, &r.body) != 0 || r.body == 0 || s.len != 0)) ||
+	    ((r.flags & QITEM_RELEASED) != 0 && (body || s.len != 0)))
+		return FB_ECORRUPT;
+	r.msg = s;
+	*out = r;
+	return 0;
+}
+
+void
+rec_put_body(struct buf *b, const struct rec_body *r)
+{
+	put_version(b, TABLE_bodies);
+	buf_put_slice(b, r->msg);
+}
+
+int
+rec_take_body(struct slice s, struct rec_body *out)
+{
+	int rc = take_version(&s, TABLE_bodies);
+
+	if (rc == 0)
+		out->msg = s;
+	return rc;
+}
+
+void
+rec_put_ref(struct buf *b, const struct rec_ref *r)
+{
+	put_version(b, TABLE_refs);
+	buf_put_le64(b, r->count);
+}
+
+int
+rec_take_ref(struct slice s, struct rec_ref *out)
+{
+	struct rec_ref r = { 0 };
+	int rc = take_version(&s, TABLE_refs);
+
+	if (rc != 0)
+		return rc;
+	if (slice_take_le64(&s, &r.count) != 0 || s.len != 0)
+		return FB_ECORRUPT;
+	*out = r;
+	return 0;
+}
+
+void
+rec_put_seen(struct buf *b, const struct rec_seen *r)
+{
+	(void)r;
+	put_version(b, TABLE_seen);
+}
+
+int
+rec_take_seen(struct slice s, struct rec_seen *out)
+{
+	int rc = take_version(&s, TABLE_seen);
+
+	if (rc != 0 || s.len != 0)
+		return rc != 0 ? rc : FB_ECORRUPT;
+	out->unused = 0;
+	return 0;
+}
+
+static void
+write_be64(uint8_t *p, uint64_t v)
+{
+	for (int i = 7; i >= 0; i--) {
+		p[i] = (uint8_t)v;
+		v >>= 8;
+	}
+}
+
+struct slice
+rec_pair_key(uint8_t out[REC_PAIR_BYTES], uint64_t a, uint64_t b)
+{
+	write_be64(out, a);
+	write_be64(out + 8, b);
+	return slice_of(out, REC_PAIR_BYTES);
+}
+
+struct slice
+rec_number_key(uint8_t out[8], uint64_t n)
+{
+	write_be64(out, n);
+	return slice_of(out, 8);
+}
+
+uint64_t
+rec_number_of(struct slice key)
+{
+	uint64_t v = 0;
+
+	if (key.len < 8)
+		return 0;
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | key.p[i];
+	return v;
 }
 
 void

@@ -32,6 +32,7 @@ struct rec_session {
 	uint64_t offline_since_s;       /* wall clock, 0: online */
 	uint32_t expiry_s;
 	uint16_t slot;                  /* a hint: who had it when the row was written */
+	uint64_t qid;                   /* its number in the queues; 0: none, as in version 1 */
 	struct slice account;
 };
 struct rec_sub { uint8_t qos, options; };
@@ -45,9 +46,30 @@ struct rec_number {
 	uint32_t fail_count;            /* ever; the latest REC_FAILS are kept, at index n % REC_FAILS */
 	struct rec_fail fails[REC_FAILS];
 };
-struct rec_counts { uint64_t retained, accounts; };
+struct rec_counts {
+	uint64_t retained, accounts;    /* rec_counts */
+	uint64_t rows, bodies;          /* rec_qcounts: of items; the last number given to a body */
+};
 struct rec_blob { struct slice bytes; };
 struct rec_queue { struct slice items; };        /* worker/ship.h knows them */
+
+
+/* The queues. A message is bytes as qmsg_put() makes them. */
+struct rec_item {
+	uint8_t flags, direct;          /* as struct qitem has them; QITEM_RELEASED: no message, no body */
+	uint64_t body;                  /* the number of its message; 0: it is here */
+	struct slice msg;
+};
+#define REC_ITEM_HEAD 11u               /* bytes of a record, at most, that say all but the message */
+struct rec_body { struct slice msg; };
+struct rec_ref { uint64_t count; };
+struct rec_seen { uint8_t unused; };    /* the key says all */
+
+/* Keys of the queue environment. */
+#define REC_PAIR_BYTES 16u
+struct slice rec_pair_key(uint8_t out[REC_PAIR_BYTES], uint64_t a, uint64_t b);
+struct slice rec_number_key(uint8_t out[8], uint64_t n);
+uint64_t rec_number_of(struct slice key);       /* its first 8 bytes; too short: 0 */
 
 void rec_put_account(struct buf *b, const struct rec_account *r);
 void rec_put_acl(struct buf *b, const struct rec_acl *r);
@@ -60,6 +82,11 @@ void rec_put_sub(struct buf *b, const struct rec_sub *r);
 void rec_put_queue(struct buf *b, const struct rec_queue *r);
 void rec_put_number(struct buf *b, const struct rec_number *r);
 void rec_put_counts(struct buf *b, const struct rec_counts *r);
+void rec_put_qcounts(struct buf *b, const struct rec_counts *r);
+void rec_put_item(struct buf *b, const struct rec_item *r);
+void rec_put_body(struct buf *b, const struct rec_body *r);
+void rec_put_ref(struct buf *b, const struct rec_ref *r);
+void rec_put_seen(struct buf *b, const struct rec_seen *r);
 void rec_put_blob(struct buf *b, const struct rec_blob *r);
 
 int rec_take_account(struct slice s, struct rec_account *out);
@@ -73,6 +100,11 @@ int rec_take_sub(struct slice s, struct rec_sub *out);
 int rec_take_queue(struct slice s, struct rec_queue *out);
 int rec_take_number(struct slice s, struct rec_number *out);
 int rec_take_counts(struct slice s, struct rec_counts *out);
+int rec_take_qcounts(struct slice s, struct rec_counts *out);
+int rec_take_item(struct slice s, struct rec_item *out);
+int rec_take_body(struct slice s, struct rec_body *out);
+int rec_take_ref(struct slice s, struct rec_ref *out);
+int rec_take_seen(struct slice s, struct rec_seen *out);
 int rec_take_blob(struct slice s, struct rec_blob *out);
 
 /* Logs a record that cannot be used, with its table and key, and counts it. Any thread. */

@@ -6,7 +6,8 @@
  * no lock meanwhile.
  *
  * The workers are told, and the owner table is cleared, when the operation is queued: later writes for sessions from
- * before are refused for lack of an owner, sessions opened from then on are written behind it. */
+ * before are refused for lack of an owner, sessions opened from then on are written behind it. The batch of the queues is
+ * held meanwhile: what came before is cleared, what comes is written after it. */
 #include "store/reset.h"
 
 #include <unistd.h>
@@ -41,6 +42,16 @@ take_mark_away(struct txn *x, void *arg)
 	return rc == FB_ENOENT ? 0 : rc;
 }
 
+/* And marks of sessions that are being dropped. */
+static int
+forget_counts(struct txn *x, void *arg)
+{
+	uint64_t count;
+	int rc = table_del_prefix(x, TABLE_qmeta, slice_str("counts"), UINT64_MAX, &count);
+
+	return rc != 0 ? rc : table_del_prefix(x, TABLE_qmeta, slice_str("drop"), UINT64_MAX, &count);
+}
+
 struct chunk {
 	enum table table;
 	uint64_t deleted;
@@ -55,9 +66,9 @@ del_chunk(struct txn *x, void *arg)
 }
 
 static int
-clear_all(struct env *e)
+clear_tables(struct env *e)
 {
-	int rc = env_write(e, write_mark, NULL);
+	int rc = 0;
 
 	for (struct chunk c = { 0 }; c.table < TABLE_COUNT && rc == 0; c.table++) {
 		if (!is_cleared(e, c.table))
@@ -70,15 +81,33 @@ clear_all(struct env *e)
 	return rc;
 }
 
+/* The queues are cleared first and flushed: their log is another one than that of the mark. */
+static int
+clear_all(struct env *e, struct env *queue)
+{
+	int rc = env_write(e, write_mark, NULL);
+
+	if (rc == 0) {
+		env_flush(e);
+		rc = clear_tables(queue);
+	}
+	if (rc == 0)
+		rc = env_write(queue, forget_counts, NULL);
+	if (rc != 0)
+		return rc;
+	env_flush(queue);
+	return clear_tables(e);
+}
+
 int
-reset_finish(struct env *e)
+reset_finish(struct env *e, struct env *queue)
 {
 	int rc;
 
 	if (!table_has(e, TABLE_meta, mark_key))
 		return 0;
 	log_notice("store", "finishing a reset that was cut short", " ");
-	rc = clear_all(e);
+	rc = clear_all(e, queue);
 	if (rc == 0)
 		rc = env_write(e, take_mark_away, NULL);
 	env_flush(e);
@@ -95,7 +124,7 @@ struct reset {
 static int
 run_reset(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 {
-	int rc = clear_all(txn_env(x));
+	int rc = clear_all(txn_env(x), container_of(op, struct reset, op)->store->queue);
 
 	if (rc != 0)
 		return rc;
@@ -114,6 +143,7 @@ done_reset(struct batch_op *op)
 		log_error("store", "reset failed, starting again", "why=%s", err_text(op->code));
 		_exit(ENV_BROKEN_EXIT);
 	}
+	batch_resume(s->qbatch);
 	settings_clear_end(s, r->settings, true);
 	auth_forget(s->auth);
 	for (struct slot *t = slots_next(s, NULL); t != NULL; t = slots_next(s, t)) {
@@ -142,5 +172,6 @@ reset_admin(const struct admin_call *call)
 	for (struct slot *t = slots_next(s, NULL); t != NULL; t = slots_next(s, t))
 		chan_send(t->chan, IPC_RESET);
 	owners_clear(&s->owners);
+	batch_hold(s->qbatch);
 	batch_put(s->batch, &r->op);
 }

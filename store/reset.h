@@ -9,6 +9,6 @@
 admin_fn reset_admin;
 
 /* At start: a reset that a crash cut short is finished. */
-int reset_finish(struct env *e);
+int reset_finish(struct env *e, struct env *queue);
 
 #endif

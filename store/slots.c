@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "store/open.h"
+#include "store/st_queue.h"
 #include "store/st_queues.h"
 #include "store/st_retained.h"
 #include "store/st_sessions.h"
@@ -87,55 +88,25 @@ on_grace(struct timer *tm)
 /* ---- numbers ---- */
 
 static void
-on_tell(struct task *task)
+answer_write(struct slot *t, uint64_t seq, int code)
 {
-	struct slot *t = container_of(task, struct slot, tell);
-
-	if (t->chan != NULL && t->to_tell > t->told) {
-		CHAN_SEND(t->chan, DONE, done, .seq = t->to_tell, .code = 0);
-		t->told = t->to_tell;
-	}
-}
-
-static void
-tell(struct slot *t, uint64_t seq, int code)
-{
-	if (t->chan == NULL)
-		return;
-	if (code == 0) {
-		if (seq > t->to_tell)
-			t->to_tell = seq;
-		loop_defer(t->store->loop, &t->tell);
-		return;
-	}
 	CHAN_SEND(t->chan, DONE, done, .seq = seq, .code = (uint16_t)-code);
-	t->told = seq;
 }
 
 bool
 slot_accept(struct slot *t, uint64_t seq)
 {
-	if (seq > t->seen) {
-		/* The first after a start of the store: the last one may have refused some for want of disk, and answered them,
-		 * without another commit to note their numbers. */
-		if (seq != t->seen + 1 && t->seen != t->resumed.last)
-			log_error("store", "gap in the numbers of a worker", "slot=%u seq=%llu expected=%llu", t->number,
-			    (unsigned long long)seq, (unsigned long long)t->seen + 1);
-		t->seen = seq;
-		return true;
-	}
-	if (seq <= t->resumed.last)
-		tell(t, seq, batch_answer(&t->resumed, seq));
-	return false;
+	enum numbers_what what = numbers_accept(&t->writes, seq);
+
+	if (what == NUMBERS_AGAIN)
+		numbers_tell(&t->writes, seq, numbers_again(&t->writes, seq));
+	return what == NUMBERS_NEW;
 }
 
 void
 slot_put(struct slot *t, struct batch_op *op, uint64_t seq)
 {
-	op->stream = &t->stream;
-	op->seq = seq;
-	t->pending++;
-	batch_put(t->store->batch, op);
+	numbers_put(&t->writes, t->store->batch, op, seq);
 }
 
 bool
@@ -148,17 +119,17 @@ slots_applied(const struct store *s, unsigned number, uint64_t epoch, uint64_t s
 	t = &s->slots.slot[number];
 	if (epoch <= t->gone_epoch || epoch < t->epoch)
 		return true;
-	return epoch == t->epoch && t->hello && t->applied >= seq;
+	return epoch == t->epoch && t->hello && t->writes.applied >= seq;
 }
 
 /* ---- the life of an incarnation ---- */
 
-static void
-check_over(struct slot *t)
+void
+slot_check_over(struct slot *t)
 {
 	struct store *s = t->store;
 
-	if (t->epoch == 0 || t->chan != NULL || t->pending > 0 || !(t->gone || t->next_fd >= 0))
+	if (t->epoch == 0 || t->chan != NULL || t->writes.pending > 0 || t->queue.pending > 0 || !(t->gone || t->next_fd >= 0))
 		return;
 	log_debug("store", "worker incarnation over", "slot=%u epoch=%llu", t->number, (unsigned long long)t->epoch);
 	if (t->epoch > t->gone_epoch)
@@ -174,11 +145,10 @@ check_over(struct slot *t)
 void
 slot_written(struct slot *t, const struct batch_op *op)
 {
-	t->pending--;
-	t->applied = op->seq;
+	(void)numbers_written(&t->writes, op);
 	retained_check_waiting(t->store);
-	tell(t, op->seq, op->code);
-	check_over(t);
+	numbers_tell(&t->writes, op->seq, op->code);
+	slot_check_over(t);
 }
 
 static void
@@ -188,14 +158,16 @@ end_channel(struct slot *t)
 
 	t->chan = NULL;
 	chan_free(c);
-	task_cancel(&t->tell);
+	numbers_silence(&t->writes);
+	numbers_silence(&t->queue);
+	queue_drop_slot(t);
 	sessions_load_stop(t);
 	retained_drop_slot(t);
 	while (!list_empty(&t->parked))
 		list_del(t->parked.next);
 	open_drop_slot(t);
 	check_named(t->store);
-	check_over(t);
+	slot_check_over(t);
 }
 
 static void
@@ -239,13 +211,11 @@ do_hello(struct slot *t, struct slice payload)
 		end_channel(t);
 		return;
 	}
-	if (batch_stream_load(t->store->env, (uint16_t)t->number, t->epoch, &t->stream) != 0) {
+	if (numbers_load(&t->writes, t->store->env, (uint16_t)t->number, t->epoch) != 0 ||
+	    numbers_load(&t->queue, t->store->queue, (uint16_t)t->number, t->epoch) != 0) {
 		end_channel(t);
 		return;
 	}
-	t->resumed = t->stream.applied;
-	t->seen = t->applied = t->resumed.last;
-	t->told = t->to_tell = 0;
 	t->hello = true;
 	sessions_forget_numbers(t);
 	retained_check_waiting(t->store);
@@ -334,6 +304,12 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 	case IPC_SUB_PUT:
 		sessions_do_sub_put(t, payload);
 		break;
+	case IPC_Q_OPS:
+		queue_do_ops(t, payload);
+		break;
+	case IPC_Q_GET:
+		queue_do_get(t, payload);
+		break;
 	case IPC_QUEUE_PUT:
 		queues_do_put(t, payload);
 		break;
@@ -366,9 +342,8 @@ slot_adopt(struct slot *t)
 	t->epoch = t->next_epoch;
 	t->hello = t->named = t->loaded = false;
 	t->gone = t->epoch <= t->gone_epoch;
-	t->stream = (struct batch_stream){ 0 };
-	t->resumed = (struct rec_number){ 0 };
-	t->seen = t->applied = t->told = t->to_tell = 0;
+	numbers_reset(&t->writes);
+	numbers_reset(&t->queue);
 	t->chan = chan_new(s->loop, t->next_fd, IPC_STORE, IPC_WORKER, &ops, t);
 	t->next_fd = -1;
 	if (!s->slots.all_named) {
@@ -392,7 +367,7 @@ slots_given(struct store *s, unsigned number, uint64_t epoch, int fd)
 	if (s->env != NULL && t->epoch == 0)
 		slot_adopt(t);
 	else
-		check_over(t);
+		slot_check_over(t);
 }
 
 void
@@ -407,7 +382,7 @@ slots_gone(struct store *s, unsigned number, uint64_t epoch)
 		t->gone = true;
 	else if (epoch > t->gone_epoch)
 		t->gone_epoch = epoch;
-	check_over(t);
+	slot_check_over(t);
 	if (s->env != NULL)
 		retained_check_waiting(s);
 }
@@ -438,7 +413,9 @@ slots_init(struct store *s)
 		t->store = s;
 		t->number = i;
 		t->next_fd = -1;
-		task_init(&t->tell, on_tell);
+		numbers_init(&t->writes, t, false, answer_write);
+		numbers_init(&t->queue, t, true, queue_answer);
+		list_init(&t->gets);
 		list_init(&t->parked);
 		list_init(&t->opens);
 	}

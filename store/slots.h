@@ -12,7 +12,7 @@
 #include "common/base/slice.h"
 #include "common/base/wheel.h"
 #include "common/ipc/chan.h"
-#include "store/batch.h"
+#include "store/numbers.h"
 #include "store/work.h"
 
 struct store;
@@ -24,18 +24,13 @@ struct slot {
 	uint64_t epoch;                 /* 0: no incarnation */
 	struct chan *chan;              /* NULL: not there, or read to its end */
 	bool hello, named, loaded, gone;
-	bool heard_epoch;               /* stream is loaded */
-	struct batch_stream stream;
-	struct rec_number resumed;      /* as of hello: the answers to requests that are sent again */
-	uint64_t seen;                  /* highest number accepted */
-	uint64_t applied;               /* highest number done */
-	uint64_t told, to_tell;         /* highest DONE sent, and due */
-	struct task tell;
-	size_t pending;                 /* writes in the batch */
+	struct numbers writes;          /* SESSION_PUT and its like */
+	struct numbers queue;           /* Q_OPS */
 	uint64_t gone_epoch;            /* highest epoch known to be over */
 	int next_fd;                    /* the successor's channel, -1: none */
 	uint64_t next_epoch;
 	struct sessions_load *load;     /* while rows are sent */
+	struct list gets;               /* struct queue_get */
 	struct list parked;             /* struct work_job that wait for room in the channel */
 	struct list opens;              /* struct open_wait of any slot, until this one has its rows */
 };
@@ -63,6 +58,8 @@ bool slot_accept(struct slot *t, uint64_t seq);
 /* Puts a numbered write into the batch; its done function calls slot_written() first. */
 void slot_put(struct slot *t, struct batch_op *op, uint64_t seq);
 void slot_written(struct slot *t, const struct batch_op *op);
+/* Writes of the slot's incarnation are over: is the incarnation? */
+void slot_check_over(struct slot *t);
 /* A retained write with this number of that incarnation is applied, or never will be. */
 bool slots_applied(const struct store *s, unsigned number, uint64_t epoch, uint64_t seq);
 /* The job waits until the channel has room, then goes back to the store's work. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/st_sessions.h"
 
+#include <stdlib.h>
+
 #include "common/base/buf.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -9,6 +11,7 @@
 #include "store/open.h"
 #include "store/st_acls.h"
 #include "store/st_rights.h"
+#include "store/st_queue.h"
 #include "store/st_queues.h"
 #include "store/store.h"
 
@@ -31,8 +34,10 @@ after_row_write(struct change *c)
 {
 	struct owner *w;
 
-	if (c->op.code == 0)
+	if (c->op.code == 0) {
+		queue_drop(c->store, c->id);
 		return;
+	}
 	w = owners_find(&c->store->owners, c->key);
 	if (w == NULL)
 		return;
@@ -66,12 +71,47 @@ refuse(struct slot *t, uint64_t seq, int code)
 	change_put_numbered(c, t, seq);
 }
 
+/* c->id: the number of the queue that goes with the row that is there, if it has another one than keep. */
+static int
+look_for_qid(struct change *c, struct txn *x, uint64_t keep)
+{
+	struct rec_session r = { 0 };
+	struct buf b;
+	int rc;
+
+	c->id = 0;
+	buf_init(&b);
+	rc = table_get(c->store->env, x, TABLE_sessions, c->key, &b);
+	if (rc == 0 && rec_take_session(buf_slice(&b), &r) == 0 && r.qid != keep)
+		c->id = r.qid;
+	buf_fini(&b);
+	return rc;
+}
+
+static uint64_t
+new_qid(const struct change *c)
+{
+	struct rec_session r = { 0 };
+
+	(void)rec_take_session(c->value, &r);
+	return r.qid;
+}
+
+static int
+run_put(struct batch_op *op, struct txn *x, struct rec_counts *counts)
+{
+	struct change *c = container_of(op, struct change, op);
+	int rc = look_for_qid(c, x, new_qid(c));
+
+	return rc == 0 || rc == FB_ENOENT ? change_run_put(op, x, counts) : rc;
+}
+
 /* A session that starts: a row and subscriptions that are still there belong to one that could not be deleted. */
 static int
 run_put_first(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 {
-	const struct change *c = container_of(op, struct change, op);
-	int rc = table_has_in(x, TABLE_sessions, c->key);
+	struct change *c = container_of(op, struct change, op);
+	int rc = look_for_qid(c, x, new_qid(c));
 
 	if (rc == 0)
 		rc = del_subs(x, c->key);
@@ -99,9 +139,9 @@ sessions_do_put(struct slot *t, struct slice payload)
 	}
 	buf_init(&value);
 	rec_put_session(&value, &(struct rec_session){ .slot = (uint16_t)t->number, .expiry_s = p.expiry_s,
-	    .offline_since_s = p.offline_since_s, .account = p.account });
+	    .offline_since_s = p.offline_since_s, .qid = p.qid, .account = p.account });
 	c = change_new(t->store, TABLE_sessions, p.client_id, buf_slice(&value),
-	    (w->flags & OWNER_DURABLE) != 0 ? change_run_put : run_put_first);
+	    (w->flags & OWNER_DURABLE) != 0 ? run_put : run_put_first);
 	buf_fini(&value);
 	c->after = after_row_write;
 	w->flags |= OWNER_DURABLE;
@@ -111,9 +151,11 @@ sessions_do_put(struct slot *t, struct slice payload)
 static int
 run_del_session(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 {
-	const struct change *c = container_of(op, struct change, op);
-	int rc = table_del(x, TABLE_sessions, c->key);
+	struct change *c = container_of(op, struct change, op);
+	int rc = look_for_qid(c, x, 0);
 
+	if (rc == 0)
+		rc = table_del(x, TABLE_sessions, c->key);
 	if (rc == 0 || rc == FB_ENOENT)
 		rc = queues_del_in(x, c->key);
 	return rc == 0 ? del_subs(x, c->key) : rc;
@@ -207,7 +249,6 @@ sessions_do_sub_del(struct slot *t, struct slice payload)
 
 struct forget {
 	struct batch_op op;
-	struct slot *slot;
 	uint16_t number;
 	uint64_t epoch;
 };
@@ -226,8 +267,8 @@ done_forget(struct batch_op *op)
 	mem_free(container_of(op, struct forget, op));
 }
 
-void
-sessions_forget_numbers(struct slot *t)
+static void
+forget_in(struct batch *b, const struct slot *t)
 {
 	struct forget *f = mem_zalloc(sizeof *f);
 
@@ -236,13 +277,21 @@ sessions_forget_numbers(struct slot *t)
 	f->op.need = ENV_SHRINKS;
 	f->number = (uint16_t)t->number;
 	f->epoch = t->epoch;
-	batch_put(t->store->batch, &f->op);
+	batch_put(b, &f->op);
+}
+
+void
+sessions_forget_numbers(struct slot *t)
+{
+	forget_in(t->store->batch, t);
+	forget_in(t->store->qbatch, t);
 }
 
 /* ---- reading ---- */
 
-int
-sessions_fill_owners(struct env *e, struct owners *o, unsigned slots)
+/* Their qids are appended, as numbers of this machine. */
+static int
+fill_owners(struct env *e, struct owners *o, unsigned slots, struct buf *qids)
 {
 	struct cursor *c;
 	int rc = cursor_open(e, NULL, TABLE_sessions, &c);
@@ -262,9 +311,40 @@ sessions_fill_owners(struct env *e, struct owners *o, unsigned slots)
 		/* A hint beyond the workers that there are now: spread, the same way each time. */
 		slot = r.slot < slots ? r.slot : (unsigned)(rand_siphash(&(struct hash_key){ 0 }, id.p, id.len) % slots);
 		owners_add(o, id, r.account, slot, OWNER_DURABLE);
+		if (r.qid != 0)
+			buf_put(qids, &r.qid, sizeof r.qid);
 	}
 	cursor_close(c);
 	return rc == FB_ENOENT ? 0 : rc;
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a;
+	uint64_t y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+int
+sessions_read(struct env *e, struct env *queue, unsigned slots, struct owners *o, struct buf *gone)
+{
+	uint64_t *known;
+	struct buf qids;
+	size_t count;
+	int rc;
+
+	buf_init(&qids);
+	rc = fill_owners(e, o, slots, &qids);
+	known = (uint64_t *)(void *)(qids.base + qids.start);
+	count = buf_len(&qids) / sizeof *known;
+	if (count > 1)
+		qsort(known, count, sizeof *known, by_number);
+	if (rc == 0)
+		rc = queue_find_gone(queue, known, count, gone);
+	buf_fini(&qids);
+	return rc;
 }
 
 static int
@@ -325,6 +405,7 @@ send_row(struct slot *t, struct owner *w, struct owner_claim *claim, struct slic
 {
 	struct ipc_session_row p = { .client_id = owner_id(w) };
 	struct rec_session r;
+	uint64_t first, last;
 	struct buf subs;
 	int bad = rec_take_session(value, &r);
 
@@ -333,10 +414,14 @@ send_row(struct slot *t, struct owner *w, struct owner_claim *claim, struct slic
 		return;
 	}
 	buf_init(&subs);
-	if (sessions_put_subs(t->store->env, &subs, p.client_id) == 0) {
+	if (sessions_put_subs(t->store->env, &subs, p.client_id) == 0 &&
+	    queue_range(t->store->queue, r.qid, &first, &last) == 0) {
 		p.account = r.account;
 		p.expiry_s = r.expiry_s;
 		p.offline_since_s = r.offline_since_s;
+		p.qid = r.qid;
+		p.q_first = first;
+		p.q_last = last;
 		p.subs = buf_slice(&subs);
 		if (claim == NULL)
 			owners_give(&t->store->owners, w, t->number);
@@ -348,6 +433,24 @@ send_row(struct slot *t, struct owner *w, struct owner_claim *claim, struct slic
 		queues_send(t, p.client_id);
 	}
 	buf_fini(&subs);
+}
+
+int
+sessions_get_queue(struct store *s, struct slice client_id, uint64_t *qid, uint64_t *first, uint64_t *last)
+{
+	struct rec_session r = { 0 };
+	struct buf value;
+	int rc;
+
+	buf_init(&value);
+	rc = table_get(s->env, NULL, TABLE_sessions, client_id, &value);
+	if (rc == 0)
+		(void)rec_take_session(buf_slice(&value), &r);
+	buf_fini(&value);
+	*qid = r.qid;
+	if (rc == 0 || rc == FB_ENOENT)
+		rc = queue_range(s->queue, r.qid, first, last);
+	return rc;
 }
 
 void

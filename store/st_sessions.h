@@ -15,8 +15,8 @@ void sessions_do_sub_put(struct slot *t, struct slice payload);
 void sessions_do_sub_del(struct slot *t, struct slice payload);
 void sessions_forget_numbers(struct slot *t);           /* of older incarnations of the slot */
 
-/* Opener: an entry for every row, at its hinted slot, or at one that exists. */
-int sessions_fill_owners(struct env *e, struct owners *o, unsigned slots);
+/* Opener: an entry for every row, at its hinted slot, or at one that exists; and the queues that have none (le64). */
+int sessions_read(struct env *e, struct env *queue, unsigned slots, struct owners *o, struct buf *gone);
 /* Appends the subscriptions of a session as a worker takes them: u8 qos, u8 options, bytes filter. */
 int sessions_put_subs(struct env *e, struct buf *b, struct slice client_id);
 
@@ -24,6 +24,9 @@ int sessions_put_subs(struct env *e, struct buf *b, struct slice client_id);
 void sessions_load_start(struct slot *t);
 void sessions_load_stop(struct slot *t);
 struct owner;
+/* The row's number in the queues, and the range of what waits there: as OPENED and SESSION_ROW have it. A row that cannot be
+ * read has none. */
+int sessions_get_queue(struct store *s, struct slice client_id, uint64_t *qid, uint64_t *first, uint64_t *last);
 /* A row that no process has: this one gets it. */
 void sessions_hand_row(struct slot *t, struct owner *w);
 

@@ -93,6 +93,7 @@ apply(struct store *s)
 	env_set_min_free(s->env, s->config.store_min_free);
 	env_set_min_free(s->queue, s->config.store_min_free);
 	batch_set(s->batch, s->config.commit_interval, s->config.commit_batch);
+	batch_set(s->qbatch, s->config.commit_interval, s->config.commit_batch);
 }
 
 static void
@@ -129,6 +130,8 @@ on_opened(void *arg, struct opener_result *r)
 	s->queue = r->queue;
 	s->owners = r->owners;
 	s->batch = batch_new(s->loop, s->env, true);
+	s->qbatch = batch_new(s->loop, s->queue, true);
+	queue_start(s, &r->gone);
 	s->auth = auth_new(s->loop, s->env, r->key, &ac);
 	opener_free(s->opener);
 	s->opener = NULL;
@@ -175,6 +178,16 @@ do_settings_end(struct store *s)
 
 /* ---- the supervisor ---- */
 
+/* State first: a session that is deleted has a queue to drop. */
+static void
+drain(struct store *s)
+{
+	if (s->batch == NULL)
+		return;
+	batch_drain(s->batch);
+	batch_drain(s->qbatch);
+}
+
 /* What was asked for is committed and answered; then the process is over. While the environment is being opened nothing
  * was asked for, and recovery may be cut short: the next one does it. */
 static void
@@ -183,8 +196,7 @@ finish(struct store *s)
 	if (s->opener != NULL)
 		_exit(EXIT_SUCCESS);
 	save_stop(s);
-	if (s->batch != NULL)
-		batch_drain(s->batch);
+	drain(s);
 	loop_stop(s->loop);
 }
 
@@ -315,8 +327,7 @@ close_envs_alive(struct store *s)
 void
 store_free(struct store *s)
 {
-	if (s->batch != NULL)
-		batch_drain(s->batch);
+	drain(s);
 	for (struct slot *t = slots_next(s, NULL); t != NULL; t = slots_next(s, t))
 		(void)chan_drain(t->chan, 100);
 	(void)chan_drain(s->sup, 100);
@@ -324,9 +335,10 @@ store_free(struct store *s)
 	retained_fini(s);
 	work_fini(&s->work);
 	auth_free(s->auth);
-	if (s->batch != NULL)
-		batch_drain(s->batch);
+	drain(s);
+	queue_fini(s);
 	batch_free(s->batch);
+	batch_free(s->qbatch);
 	if (s->env != NULL)
 		close_envs_alive(s);
 	owners_fini(&s->owners);

@@ -16,6 +16,7 @@
 #include "store/owners.h"
 #include "store/save.h"
 #include "store/slots.h"
+#include "store/st_queue.h"
 #include "store/st_retained.h"
 #include "store/work.h"
 
@@ -32,7 +33,8 @@ struct store {
 	unsigned slot_count;
 	struct env *env;                /* NULL: not open yet */
 	struct env *queue;
-	struct batch *batch;
+	struct batch *batch, *qbatch;   /* of env, of queue */
+	struct queue q;
 	struct auth *auth;
 	struct owners owners;
 	struct work work;

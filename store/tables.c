@@ -97,6 +97,24 @@ table_has_in(struct txn *x, enum table t, struct slice key)
 }
 
 int
+table_peek(struct txn *x, enum table t, struct slice key, uint8_t *out, size_t max, size_t *len)
+{
+	DB *db = x->env->db[t];
+	DBT k = dbt_in(key);
+	DBT v;
+	int rc;
+
+	memset(&v, 0, sizeof v);
+	v.data = out;
+	v.ulen = v.dlen = (u_int32_t)max;
+	v.flags = DB_DBT_USERMEM | DB_DBT_PARTIAL;
+	rc = env_rc(db->get(db, x->txn, &k, &v, DB_RMW), "peek");
+	if (rc == 0)
+		*len = v.size;
+	return rc;
+}
+
+int
 table_put(struct txn *x, enum table t, struct slice key, struct slice value)
 {
 	DB *db = x->env->db[t];
@@ -203,6 +221,18 @@ cursor_seek(struct cursor *c, struct slice key)
 	c->bulk = NULL;
 	c->steps = 0;
 	return get_single(c, key, key.len == 0 ? DB_FIRST : DB_SET_RANGE);
+}
+
+int
+cursor_before(struct cursor *c, struct slice key)
+{
+	int rc = key.len > 0 ? get_single(c, key, DB_SET_RANGE) : FB_ENOENT;
+
+	c->bulk = NULL;
+	c->steps = 0;
+	if (rc == FB_ENOENT)
+		return get_single(c, slice_of(NULL, 0), DB_LAST);
+	return rc != 0 ? rc : get_single(c, slice_of(NULL, 0), DB_PREV);
 }
 
 static bool

@@ -31,6 +31,8 @@ enum env_name table_env(enum table t);          /* the only environment that it 
 int table_get(struct env *e, struct txn *x, enum table t, struct slice key, struct buf *out);
 bool table_has(struct env *e, enum table t, struct slice key);
 int table_has_in(struct txn *x, enum table t, struct slice key);        /* 0, FB_ENOENT, FB_EAGAIN, FB_EIO */
+/* The first bytes of a record, at most max: *len of them. 0, FB_ENOENT, FB_EAGAIN, FB_EIO. */
+int table_peek(struct txn *x, enum table t, struct slice key, uint8_t *out, size_t max, size_t *len);
 int table_put(struct txn *x, enum table t, struct slice key, struct slice value);
 int table_del(struct txn *x, enum table t, struct slice key);           /* FB_ENOENT: was not there */
 /* Deletes at most max records whose key starts with prefix (empty: any). *count says how many. */
@@ -43,6 +45,8 @@ void cursor_close(struct cursor *c);                    /* NULL is allowed */
 /* To the first key >= key, or the next one. FB_ENOENT: the end. Without a transaction FB_EAGAIN is possible here: seek
  * again. Reads in bulk once it is clear that a run of records is wanted. */
 int cursor_seek(struct cursor *c, struct slice key);
+/* To the last key < key; empty: to the last one of all. */
+int cursor_before(struct cursor *c, struct slice key);
 int cursor_next(struct cursor *c);
 struct slice cursor_key(const struct cursor *c);        /* borrowed until the cursor moves or closes */
 struct slice cursor_value(const struct cursor *c);

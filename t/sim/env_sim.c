@@ -286,6 +286,22 @@ table_has_in(struct txn *x, enum table t, struct slice key)
 }
 
 int
+table_peek(struct txn *x, enum table t, struct slice key, uint8_t *out, size_t max, size_t *len)
+{
+	bool exact;
+	size_t at = lookup(t, key, &exact);
+	struct slice v;
+
+	if (!exact)
+		return FB_ENOENT;
+	v = disk[t].rows[at].value;
+	*len = v.len < max ? v.len : max;
+	if (*len > 0)
+		memcpy(out, v.p, *len);
+	return 0;
+}
+
+int
 table_put(struct txn *x, enum table t, struct slice key, struct slice value)
 {
 	note(x, t, key);
@@ -345,6 +361,15 @@ cursor_seek(struct cursor *c, struct slice key)
 
 	c->at = lookup(c->table, key, &exact);
 	return c->at < disk[c->table].count ? 0 : FB_ENOENT;
+}
+
+int
+cursor_before(struct cursor *c, struct slice key)
+{
+	bool exact;
+
+	c->at = key.len > 0 ? lookup(c->table, key, &exact) : disk[c->table].count;
+	return c->at-- > 0 ? 0 : FB_ENOENT;
 }
 
 int

@@ -33,7 +33,7 @@ on_open_time(struct timer *t)
 	if (r.rc == 0)
 		r.rc = env_open(&(struct env_config){ .name = ENV_queue }, &r.queue);
 	if (r.rc == 0)
-		r.rc = sessions_fill_owners(r.env, &r.owners, o->slots);
+		r.rc = sessions_read(r.env, r.queue, o->slots, &r.owners, &r.gone);
 	o->done(o->arg, &r);
 }
 
@@ -138,7 +138,18 @@ static struct delayed {
 	struct list ops;
 	size_t count;
 	struct timer timer;
-} disk_queue;
+} disk_queues[ENV_COUNT];
+
+static struct delayed *
+of_batch(const struct batch *b)
+{
+	for (unsigned i = 0; i < ENV_COUNT; i++) {
+		if (disk_queues[i].batch == b)
+			return &disk_queues[i];
+	}
+	FB_ASSERT(false);
+	return NULL;
+}
 
 struct batch *__real_batch_new(struct loop *l, struct env *e, bool threaded);
 void __real_batch_put(struct batch *b, struct batch_op *op);
@@ -176,7 +187,7 @@ on_commit_time(struct timer *t)
 struct batch *
 __wrap_batch_new(struct loop *l, struct env *e, bool threaded)
 {
-	struct delayed *d = &disk_queue;
+	struct delayed *d = &disk_queues[env_which(e)];
 
 	d->loop = l;
 	d->count = 0;
@@ -189,9 +200,8 @@ __wrap_batch_new(struct loop *l, struct env *e, bool threaded)
 void
 __wrap_batch_put(struct batch *b, struct batch_op *op)
 {
-	struct delayed *d = &disk_queue;
+	struct delayed *d = of_batch(b);
 
-	FB_ASSERT(b == d->batch);
 	list_put_last(&d->ops, &op->link);
 	d->count++;
 	if (!timer_is_set(&d->timer))
@@ -201,34 +211,33 @@ __wrap_batch_put(struct batch *b, struct batch_op *op)
 size_t
 __wrap_batch_waiting(const struct batch *b)
 {
-	return __real_batch_waiting(b) + disk_queue.count;
+	return __real_batch_waiting(b) + of_batch(b)->count;
 }
 
 void
 __wrap_batch_drain(struct batch *b)
 {
-	commit(&disk_queue, UINT64_MAX);
+	commit(of_batch(b), UINT64_MAX);
 	__real_batch_drain(b);
 }
 
 void
 __wrap_batch_free(struct batch *b)
 {
+	struct delayed *d;
+
 	if (b == NULL)
 		return;
-	loop_timer_cancel(disk_queue.loop, &disk_queue.timer);
+	d = of_batch(b);
+	loop_timer_cancel(d->loop, &d->timer);
 	__real_batch_free(b);
-	disk_queue.batch = NULL;
+	d->batch = NULL;
 }
 
-void
-sim_store_die(struct store *s)
+static void
+lose(struct delayed *d)
 {
-	struct delayed *d = &disk_queue;
-
-	opener_free(s->opener);
-	s->opener = NULL;
-	while (s->batch != NULL && !list_empty(&d->ops)) {
+	while (!list_empty(&d->ops)) {
 		struct batch_op *op = LIST_FIRST(&d->ops, struct batch_op, link);
 
 		list_del(&op->link);
@@ -236,5 +245,14 @@ sim_store_die(struct store *s)
 		op->code = FB_EIO;
 		op->done(op);
 	}
+}
+
+void
+sim_store_die(struct store *s)
+{
+	opener_free(s->opener);
+	s->opener = NULL;
+	for (unsigned i = 0; s->batch != NULL && i < ENV_COUNT; i++)
+		lose(&disk_queues[i]);
 	store_free(s);
 }

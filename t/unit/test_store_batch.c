@@ -154,7 +154,7 @@ START_TEST(one_at_fault_fails_alone)
 	ck_assert_int_eq(batch_stream_load(env, 1, 9, &back), 0);
 	ck_assert_uint_eq(back.applied.last, 10);
 	for (unsigned i = 0; i < 10; i++)
-		ck_assert_int_eq(batch_answer(&back.applied, i + 1), i == 4 ? FB_EIO : i == 7 ? FB_ENOENT : 0);
+		ck_assert_int_eq(batch_stream_answer(&back.applied, i + 1), i == 4 ? FB_EIO : i == 7 ? FB_ENOENT : 0);
 	finish();
 }
 END_TEST

@@ -44,17 +44,17 @@ START_TEST(records_come_back)
 	ck_assert_int_eq(rec_take_setting(fresh(), &st), 0);
 	ck_assert_uint_eq(st.value.len, 0);
 	buf_clear(&b);
-	rec_put_session(&b, &(struct rec_session){ .slot = 3, .expiry_s = 9, .offline_since_s = 1ull << 33,
+	rec_put_session(&b, &(struct rec_session){ .slot = 3, .expiry_s = 9, .offline_since_s = 1ull << 33, .qid = 1ull << 63,
 	    .account = SLICE_LIT("ann") });
 	ck_assert_int_eq(rec_take_session(fresh(), &se), 0);
-	ck_assert(se.slot == 3 && se.expiry_s == 9 && se.offline_since_s == 1ull << 33);
+	ck_assert(se.qid == 1ull << 63 && se.slot == 3 && se.expiry_s == 9 && se.offline_since_s == 1ull << 33);
 	ck_assert(slice_eq(se.account, SLICE_LIT("ann")));
 	buf_clear(&b);
 	rec_put_sub(&b, &(struct rec_sub){ .qos = 2, .options = 0x2c });
 	ck_assert_int_eq(rec_take_sub(fresh(), &su), 0);
 	ck_assert(su.qos == 2 && su.options == 0x2c);
 	buf_clear(&b);
-	rec_put_counts(&b, &(struct rec_counts){ 5, 6 });
+	rec_put_counts(&b, &(struct rec_counts){ .retained = 5, .accounts = 6 });
 	ck_assert_int_eq(rec_take_counts(fresh(), &c), 0);
 	ck_assert(c.retained == 5 && c.accounts == 6);
 	buf_clear(&b);
@@ -121,7 +121,7 @@ START_TEST(damage_is_found_or_harmless)
 	rec_put_session(&r[3], &(struct rec_session){ .account = SLICE_LIT("") });
 	rec_put_sub(&r[4], &(struct rec_sub){ .qos = 1 });
 	rec_put_number(&r[5], &(struct rec_number){ .fail_count = 2 });
-	rec_put_counts(&r[6], &(struct rec_counts){ 1, 2 });
+	rec_put_counts(&r[6], &(struct rec_counts){ .retained = 1, .accounts = 2 });
 	rec_put_right(&r[7], &(struct rec_right){ .actions = 1, .filter = SLICE_LIT("a") });
 	for (unsigned i = 0; i < 8; i++) {
 		size_t len = buf_len(&r[i]);
