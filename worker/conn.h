@@ -54,9 +54,10 @@ struct outrefs {
 	uint32_t marked;                /* bytes of the output buffer that stand before some ref */
 };
 
-/* A publish from this client whose acknowledgement must wait; in the order received. [MQTT-4.6.0-2]
+/* A publish (or PUBREL) from this client whose acknowledgement must wait; in the order received. [MQTT-4.6.0-2]
  * If the connection ends first, one of QoS 2 stays in its session's flow->orphans, so that the client's repeat finds
  * it and is neither delivered again nor acknowledged too early. */
+#define WAITING_PUBREL 0
 struct waiting {
 	struct list link;               /* in conn->waiting, flow->orphans or worker->unkept */
 	struct conn *conn;              /* NULL: it is gone */
@@ -64,7 +65,7 @@ struct waiting {
 	uint32_t legs;                  /* still open */
 	uint32_t real_size;             /* of this block, for mem_slab_put() */
 	uint16_t packet_id;
-	uint8_t qos;
+	uint8_t qos;                    /* WAITING_PUBREL: it is no publish */
 	bool failed;                    /* a leg failed: not kept, so not acknowledged */
 	bool will;                      /* is part of a struct parting of worker/will.c, and in no list */
 };

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Acknowledgements of what we sent (PUBACK, PUBREC, PUBCOMP) and the release of what we received (PUBREL). An
- * unknown packet id is no violation: the first acknowledgement of a repeated message freed it. */
+ * Acknowledgements of what we sent (PUBACK, PUBREC, PUBCOMP). An unknown packet id is no violation: the first acknowledgement of a repeated message freed it. */
 #include "common/metrics/page.h"
 #include "common/mqtt/decode.h"
 #include "common/mqtt/encode.h"
@@ -99,18 +98,5 @@ do_pubcomp(struct conn *c, const struct frame *f, struct violation *v)
 		keep_slot_gone(c->worker, c->session, slot, place_of(c, ack.packet_id));
 	flow_release(c->session->flow, slot);
 	deliver_pump(c->worker, c->session);
-	return 0;
-}
-
-int
-do_pubrel(struct conn *c, const struct frame *f, struct violation *v)
-{
-	struct mqtt_ack ack;
-
-	if (decode_ack(f, c->level, &ack, v) != 0)
-		return FB_EPROTO;
-	if (c->session->flow != NULL)
-		bitmap_del(&c->session->flow->received, ack.packet_id);
-	answer(c, MQTT_PUBCOMP, ack.packet_id);         /* [MQTT-4.3.3-2] */
 	return 0;
 }

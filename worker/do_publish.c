@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/base/mem.h"
+#include "common/ipc/qops.h"
 #include "common/metrics/page.h"
 #include "common/mqtt/decode.h"
 #include "common/mqtt/encode.h"
 #include "common/mqtt/topic.h"
+#include "worker/barrier.h"
 #include "worker/count.h"
 #include "worker/dispatch.h"
 #include "worker/durability.h"
@@ -11,6 +13,7 @@
 #include "worker/publish.h"
 #include "worker/queuec.h"
 #include "worker/rights.h"
+#include "worker/seen.h"
 #include "worker/session.h"
 #include "worker/storec.h"
 #include "worker/sys.h"
@@ -21,10 +24,11 @@
 static void
 send_ack(struct conn *c, uint8_t qos, uint16_t packet_id)
 {
+	static const enum mqtt_type types[] = { [WAITING_PUBREL] = MQTT_PUBCOMP, MQTT_PUBACK, MQTT_PUBREC };
 	struct mqtt_ack ack = { .packet_id = packet_id };
 
-	encode_ack(conn_out(c), qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, c->level, &ack);
-	count_sent(qos == 1 ? MQTT_PUBACK : MQTT_PUBREC);
+	encode_ack(conn_out(c), types[qos], c->level, &ack);
+	count_sent(types[qos]);
 	conn_touch(c);
 }
 
@@ -101,13 +105,14 @@ publish_leg_closed(void *arg, bool failed)
 		send_ready_acks(w->conn);
 }
 
+/* size: of the struct that it is the beginning of. */
 static struct waiting *
-waiting_new(struct conn *c, const struct cluster_pub *pub, uint16_t packet_id)
+waiting_new(struct conn *c, size_t size, uint8_t qos, uint16_t packet_id)
 {
 	size_t real;
-	struct waiting *w = mem_slab_get(sizeof *w, &real);
+	struct waiting *w = mem_slab_get(size, &real);
 
-	*w = (struct waiting){ .conn = c, .qos = pub->qos, .packet_id = packet_id, .legs = 1, .real_size = (uint32_t)real };
+	*w = (struct waiting){ .conn = c, .qos = qos, .packet_id = packet_id, .legs = 1, .real_size = (uint32_t)real };
 	conn_add_waiting(c, w);
 	return w;
 }
@@ -132,6 +137,15 @@ publish_qos0(struct conn *c, struct cluster_pub *pub)
 }
 
 static void
+limit_waiting(struct conn *c)
+{
+	const struct worker *w = c->worker;
+
+	if (c->waiting != NULL && (c->waiting->count >= (uint32_t)w->config.max_wait || backed_up(w)))
+		c->flags |= CONN_WAIT_KEPT;
+}
+
+static void
 publish_acked(struct conn *c, struct cluster_pub *pub, uint16_t packet_id)
 {
 	struct worker *w = c->worker;
@@ -145,12 +159,11 @@ publish_acked(struct conn *c, struct cluster_pub *pub, uint16_t packet_id)
 		send_ack(c, pub->qos, packet_id);
 		return;
 	}
-	wait = waiting_new(c, pub, packet_id);
+	wait = waiting_new(c, sizeof *wait, pub->qos, packet_id);
 	if (may)
 		publish(w, pub, wait);
 	publish_leg_closed(wait, false);
-	if (c->waiting != NULL && (c->waiting->count >= (uint32_t)w->config.max_wait || backed_up(w)))
-		c->flags |= CONN_WAIT_KEPT;
+	limit_waiting(c);
 }
 
 static struct waiting *
@@ -207,10 +220,73 @@ do_publish(struct conn *c, const struct frame *f, struct violation *v)
 		return 0;
 	}
 	METRIC_ADD(publish_in_qos2, 1);
+	if (pub.disk && c->session->qid != 0)
+		pub.qos2_id = qos2_id_of(c->session->qid, p.packet_id);
 	if (!bitmap_put(&session_flow(w, c->session)->received, p.packet_id)) {
 		repeated(c, p.packet_id);
 		return 0;
 	}
 	publish_acked(c, &pub, p.packet_id);
+	return 0;
+}
+
+/* A PUBREL that is answered when nobody remembers its publish any more. */
+struct release {
+	struct waiting waiting;         /* the first */
+	struct barrier_wait told;
+};
+
+static void
+on_forgotten(void *arg, const struct queue_answer *a)
+{
+	(void)a;
+	publish_leg_closed(arg, false);
+}
+
+static void
+on_told(struct barrier_wait *b)
+{
+	publish_leg_closed(&container_of(b, struct release, told)->waiting, false);
+}
+
+/* Had the publish an identity? A worker that was started since does not know. */
+static bool
+may_have_identity(const struct conn *c, uint64_t id)
+{
+	const struct worker *w = c->worker;
+
+	return c->session->qid != 0 &&
+	    ((w->disk_listeners >> c->listener & 1) != 0 || w->disk_topics != NULL || seen_has(w, id));
+}
+
+int
+do_pubrel(struct conn *c, const struct frame *f, struct violation *v)
+{
+	struct worker *w = c->worker;
+	struct mqtt_ack ack;
+	struct release *r;
+	uint64_t id;
+
+	if (decode_ack(f, c->level, &ack, v) != 0)
+		return FB_EPROTO;
+	if (c->session->flow != NULL)
+		bitmap_del(&c->session->flow->received, ack.packet_id);
+	id = qos2_id_of(c->session->qid, ack.packet_id);
+	if (!may_have_identity(c, id)) {
+		send_ack(c, WAITING_PUBREL, ack.packet_id);     /* [MQTT-4.3.3-2] */
+		return 0;
+	}
+	/* From PUBCOMP on its packet id may stand for another publish. */
+	r = container_of(waiting_new(c, sizeof *r, WAITING_PUBREL, ack.packet_id), struct release, waiting);
+	r->told = (struct barrier_wait){ .done = on_told };
+	seen_release(w, id);
+	if (w->cluster != NULL) {
+		r->waiting.legs++;
+		barrier_join(w, &r->told);
+	}
+	r->waiting.legs++;
+	queuec_forget_id(w->queue, id, on_forgotten, &r->waiting);
+	publish_leg_closed(&r->waiting, false);
+	limit_waiting(c);
 	return 0;
 }

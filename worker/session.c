@@ -12,6 +12,7 @@
 #include "worker/keep.h"
 #include "worker/move.h"
 #include "worker/retain.h"
+#include "worker/seen.h"
 #include "worker/shared.h"
 #include "worker/storec.h"
 #include "worker/subs.h"
@@ -168,6 +169,8 @@ session_end(struct worker *w, struct session *s)
 		session_forget(w, s);
 		return;
 	}
+	if (s->qid != 0 && (w->disk_listeners != 0 || w->disk_topics != NULL))
+		seen_release_all(w, s->qid);
 	if (s->flags & SESSION_DURABLE)
 		(void)storec_session_del(w->store, session_id(s), NULL, NULL);
 	if ((s->flags & SESSION_ASSIGNED) == 0)
