@@ -95,6 +95,10 @@ t_unit_test_store_proc_CPPFLAGS = $(AM_CPPFLAGS) -DSTORE_PROGRAM='"$(abs_top_bui
 UNIT_TESTS += t/unit/test_store_disk
 t_unit_test_store_disk_SOURCES = t/unit/test_store_disk.c t/support/store_rig.c t/support/store_rig.h
 t_unit_test_store_disk_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)
+UNIT_TESTS += t/unit/test_store_queue
+t_unit_test_store_queue_SOURCES = t/unit/test_store_queue.c t/support/store_rig.c t/support/store_rig.h
+t_unit_test_store_queue_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)
+t_unit_test_store_queue_LDADD = $(STORE_TEST_LIBS)
 UNIT_TESTS += t/unit/test_store_admin
 t_unit_test_store_admin_SOURCES = t/unit/test_store_admin.c t/support/store_rig.c t/support/store_rig.h
 t_unit_test_store_admin_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)

@@ -3,7 +3,10 @@
  * walked by the store.
  *
  * Rows are named by (qid, n): qid is the number of a durable session, made once and kept in its row; n is the place of a
- * message in it, growing, and says its packet id. Each operation may be applied twice. */
+ * message in it, growing, and says its packet id: a key is put once in its life.
+ *
+ * The store applies each Q_OPS once, whatever is sent again (Q_DONE in payloads.def). The rows of one are changed in one
+ * transaction: at most QOPS_ITEMS_MAX items are put by it. */
 #ifndef COMMON_IPC_QOPS_H
 #define COMMON_IPC_QOPS_H
 
@@ -36,6 +39,7 @@ struct qitem {
 };
 
 #define QITEM_SIZE 18u
+#define QOPS_ITEMS_MAX 4096u
 
 struct qmsg {
 	struct slice topic, props, payload;
