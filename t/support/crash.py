@@ -53,6 +53,16 @@ class Load:
     def up(self):
         self.log.wait(r"^up", timeout=30)
 
+    def acks(self):
+        """How many acknowledgements came so far."""
+        since = self.log.mark()
+        self.tell("mark")
+        return int(self.log.wait(r"^mark (\d+)", since=since).group(1))
+
+    def wait_acks(self, more, timeout=60):
+        want = self.acks() + more
+        fubar.until("%d acknowledgements more" % more, lambda: self.acks() >= want, timeout=timeout, every=0.1)
+
     def result(self, timeout=120):
         """Ends it; the result, with "bad": its lines about what is wrong."""
         self.tell("stop")
@@ -148,8 +158,8 @@ def come_and_go(name):
 def check_event(load, e, next_at):
     """Who was disconnected by it: nobody by the store's death, only its own by a worker's."""
     closed = {c for c in load.closed(e.at, next_at) if not come_and_go(c)}
-    if e.kind == "store" and closed:
-        raise Wrong("the store's death disconnected %s" % sorted(closed))
+    if e.kind in ("store", "io") and closed:
+        raise Wrong("%s disconnected %s" % (e.name, sorted(closed)))
     if e.kind == "worker" and e.clients is not None:
         slot = int(e.name.split()[1])
         others = {c for c in closed if e.clients.get(c, slot) != slot}

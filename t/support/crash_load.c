@@ -11,9 +11,8 @@
  *
  * Everybody reconnects; durable publishers send again what was not acknowledged, with the same packet ids and DUP; clean
  * ones as new messages, in their order. Commands come on standard input: `stop` (no new messages; all are acknowledged,
- * everybody is online and has everything, or nothing moved for `stall` seconds, then it ends), `port N`, `mark` (answered
- * by `mark`, behind everything that happened before).
- * Lines on standard output, T in seconds of CLOCK_MONOTONIC: `up T` (publishing begins), `closed NAME T` (the broker's
+ * everybody is online and has everything, or nothing moved for `stall` seconds, then it ends), `port N`, `mark`.
+ * Lines on standard output, T in seconds of CLOCK_MONOTONIC: `mark ACKS T` (how many there were so far), `up T` (publishing begins), `closed NAME T` (the broker's
  * doing), `gap NAME T T` (no acknowledgement in between, over 0.5 s), `bad WHAT SUB PUB NUMBER`, `result {...}`. */
 #include <errno.h>
 #include <fcntl.h>
@@ -451,7 +450,7 @@ command(struct load *l, char *line)
 		for (unsigned i = 0; i < l->count; i++)
 			l->peers[i].next = mono_add(l->now, l->peers[i].fd < 0 ? 0 : INT64_MAX / 4);
 	} else if (strcmp(line, "mark") == 0) {
-		printf("mark\n");
+		printf("mark %" PRIu64 " %.3f\n", l->ack_ns.count, seconds(l->now));
 	} else if (sscanf(line, "port %u", &port) == 1) {
 		l->port = port;
 	}

@@ -11,6 +11,7 @@ import random
 import shutil
 import struct
 import sys
+import threading
 
 import crash
 import fubar
@@ -83,6 +84,9 @@ class Disk:
             for k, v in kw.items():
                 f.seek(4 * FIELDS.index(k))
                 f.write(struct.pack("<I", v))
+
+    def heal(self):
+        self.set(lie=0, write_eio=0, sync_eio=0, enospc=0, stall_ms=0)
 
     def get(self, name):
         with open(self.control, "rb") as f:
@@ -207,7 +211,18 @@ class CutNode(crash.Node):
         self.env = dict(self.env, **self.disk.env())
         super().spawn()
 
+    def io_fault(self, rnd):
+        what, value = rnd.choice((("write_eio", 1000000), ("write_eio", 20000), ("sync_eio", 1000000), ("sync_eio", 100000),
+                                  ("enospc", 1), ("stall_ms", 700)))
+        seconds = rnd.uniform(0.1, 2)
+        self.disk.set(**{what: value, "seed": rnd.randrange(1, 1 << 31)})
+        threading.Event().wait(seconds)                         # the fault's length is chance, no event
+        self.disk.heal()
+        return "%s %d for %.1f s" % (what, value, seconds)
+
     def fault(self, kind, rnd):
+        if kind == "io":
+            return self.io_fault(rnd)
         if kind != "power":
             return super().fault(kind, rnd)
         pids = self.pids()
@@ -222,7 +237,7 @@ class CutNode(crash.Node):
 
 def run_round(seed, durability="disk", lie=False, strict=False, mode=None, **kw):
     """As crash.run_round, and the last fault, or the only one, is the power."""
-    kinds = ("power", "power", "power") + crash.KINDS      # several in a round: the cache outlives kill -9, not the power
+    kinds = ("power", "power", "power", "io") + crash.KINDS      # several in a round: the cache outlives kill -9, not the power
     return crash.run_round(seed, durability, kinds=kw.pop("kinds", kinds), last="power",
                            node_class=lambda *a, **k: CutNode(*a, lie=lie, strict=strict, mode=mode, **k), **kw)
 
