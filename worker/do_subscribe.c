@@ -125,6 +125,22 @@ start_replays(struct op *op)
 	}
 }
 
+/* All its rows are on the disk. */
+static void
+mark_written(struct op *op)
+{
+	struct slice rest = buf_slice(&op->filters);
+	struct slice filter;
+	uint8_t qos;
+
+	while (slice_take_u8(&rest, &qos) == 0 && slice_take_le32_bytes(&rest, &filter) == 0) {
+		struct sub *sub = trie_get(&op->worker->trie, op->conn->session, filter);
+
+		if (sub != NULL)
+			sub->unsure = false;
+	}
+}
+
 static void
 op_step(struct op *op)
 {
@@ -140,6 +156,8 @@ op_step(struct op *op)
 		encode_suback(conn_out(c), op->unsubscribe ? MQTT_UNSUBACK : MQTT_SUBACK, c->level, &ack);
 		count_sent(op->unsubscribe ? MQTT_UNSUBACK : MQTT_SUBACK);
 		conn_touch(c);
+		if (c->session->flags & SESSION_DURABLE)
+			mark_written(op);
 		start_replays(op);
 	}
 	op_free(op);
@@ -188,6 +206,22 @@ has_room(struct worker *w, const struct session *s, struct slice filter)
 	return s->sub_count + (uint64_t)subs_weight(filter) <= (uint64_t)w->config.max_subs && shapes_allow(w, s, filter);
 }
 
+/* One that is there already needs no write, unless that of its row failed, or is still to be answered: no SUBACK before
+ * it is on the disk. */
+static bool
+must_write(struct worker *w, struct session *s, struct slice filter, bool differs)
+{
+	struct sub *sub;
+
+	if ((s->flags & SESSION_DURABLE) == 0)
+		return false;
+	sub = trie_get(&w->trie, s, filter);
+	if (!differs && !sub->unsure && storec_last_unanswered(w->store) == 0)
+		return false;
+	sub->unsure = true;
+	return true;
+}
+
 /* The code for one filter: granted QoS or failure [MQTT-3.9.3-2]. */
 static uint8_t
 subscribe_one(struct op *op, const struct mqtt_filter *f)
@@ -211,7 +245,7 @@ subscribe_one(struct op *op, const struct mqtt_filter *f)
 		return REFUSED;
 	if (!has_room(w, s, f->filter) && trie_get(&w->trie, s, f->filter) == NULL)
 		return REFUSED;
-	if (subs_put(w, s, f->filter, qos, 0) && (s->flags & SESSION_DURABLE)) {
+	if (must_write(w, s, f->filter, subs_put(w, s, f->filter, qos, 0))) {
 		op->steps++;
 		storec_sub_put(w->store, session_id(s), f->filter, qos, 0, on_stored, op);
 	}

@@ -26,6 +26,7 @@ struct sub {
 	uint32_t index;                 /* in the filter's array */
 	uint8_t qos;
 	uint8_t options;                /* level 5's no-local and kin */
+	bool unsure;                    /* of a durable session: its row may not be on the disk */
 };
 
 enum {

@@ -118,9 +118,41 @@ START_TEST(a_durable_one_is_written)
 	ck_assert_int_eq(fake_store_sub(&fx.store, "c", "a"), -1);
 	fx_send(c, "UNSUBSCRIBE 5 nothing");            /* [MQTT-3.10.4-5] */
 	fx_expect(c, "UNSUBACK 5");
+	fx_close(&fx);
+}
+END_TEST
+
+/* What is in memory already may not be on the disk yet, or have failed to get there. */
+START_TEST(no_suback_before_it_is_written)
+{
+	struct fx_client *c;
+
+	fx_open(&fx, 1, &fake_net, NULL);
+	c = fx_connected(&fx, 0, "c", 0, false);
+	fx.store.hold_commits = true;
+	fx_send(c, "SUBSCRIBE 1 a 1");
+	fx_send(c, "SUBSCRIBE 2 a 1");
+	fx_expect(c, "");
+	fx_client_close(c);
+	c = fx_connected(&fx, 0, "c", 0, true);
+	fx_send(c, "SUBSCRIBE 3 a 1");
+	fx_expect(c, "");
+	fx.store.hold_commits = false;
+	fx_expect(c, "SUBACK 3 1");
+	ck_assert_int_eq(fake_store_sub(&fx.store, "c", "a"), 1);
 	fx.store.fail_writes = FB_EDISK;
-	fx_send(c, "SUBSCRIBE 6 d 1");
+	fx_send(c, "SUBSCRIBE 4 a 1 b 1");
 	fx_expect(c, "END");
+	fx_client_close(c);
+	fx.store.fail_writes = 0;
+	ck_assert_int_eq(fake_store_sub(&fx.store, "c", "b"), -1);
+	c = fx_connected(&fx, 0, "c", 0, true);
+	fx.store.hold_commits = true;
+	fx_send(c, "SUBSCRIBE 5 b 1");
+	fx_expect(c, "");
+	fx.store.hold_commits = false;
+	fx_expect(c, "SUBACK 5 1");
+	ck_assert_int_eq(fake_store_sub(&fx.store, "c", "b"), 1);
 	fx_close(&fx);
 }
 END_TEST
@@ -241,5 +273,5 @@ START_TEST(filters_that_are_none)
 }
 END_TEST
 
-UNIT_MAIN("subs", put_and_replaced, as_bytes, a_durable_one_is_written, suback_waits_for_the_neighbours, refused_filters,
+UNIT_MAIN("subs", put_and_replaced, as_bytes, a_durable_one_is_written, no_suback_before_it_is_written, suback_waits_for_the_neighbours, refused_filters,
     too_many_shapes, weights, filters_that_are_none)
