@@ -30,6 +30,7 @@ libfbstore_a_SOURCES = \
 	store/st_retained.c store/st_retained.h \
 	store/st_sessions.c store/st_sessions.h \
 	store/st_settings.c store/st_settings.h \
+	store/st_wills.c store/st_wills.h \
 	store/store.c store/store.h \
 	store/tables.c store/tables.h store/tables.def \
 	store/work.c store/work.h

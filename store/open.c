@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "store/auth.h"
 #include "store/st_sessions.h"
+#include "store/st_wills.h"
 #include "store/store.h"
 
 struct open_wait {
@@ -137,6 +138,16 @@ comes_back(struct slot *t, const struct owner *w, const struct ipc_open *p)
 	return number < s->slot_count && number != t->number && !s->slots.slot[number].loaded ? &s->slots.slot[number] : NULL;
 }
 
+static void
+came(struct store *s, struct slice id)
+{
+	struct owner *w = owners_find(&s->owners, id);
+
+	if (w != NULL)
+		w->flags |= OWNER_CAME;
+	will_rows_client_back(s, id);
+}
+
 /* Who it is is known. */
 static void
 decide(struct slot *t, const struct ipc_open *p)
@@ -168,6 +179,8 @@ decide(struct slot *t, const struct ipc_open *p)
 		rc = take_over(t, w, p, &a, &subs);
 	}
 	if (rc == 0) {
+		if (!assigned && (p->flags & OPEN_RELOAD) == 0)
+			came(t->store, p->client_id);
 		ipc_put_opened(chan_begin(t->chan, IPC_OPENED), &a);
 		chan_end(t->chan);
 	} else {

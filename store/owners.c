@@ -123,7 +123,7 @@ set_owner(struct owner *w, unsigned slot, uint64_t stamp, bool here)
 {
 	w->slot = (uint16_t)slot;
 	w->stamp = stamp & ((UINT64_C(1) << 48) - 1);
-	w->flags = (uint8_t)((w->flags & ~OWNER_HERE) | OWNER_HELD | (here ? OWNER_HERE : 0));
+	w->flags = (uint8_t)((w->flags & ~(OWNER_HERE | OWNER_CAME)) | OWNER_HELD | (here ? OWNER_HERE : 0));
 }
 
 void

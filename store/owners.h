@@ -21,6 +21,7 @@ enum {
 	OWNER_DURABLE = 1,      /* has a row, or its write is under way */
 	OWNER_HELD = 2,         /* the process of the slot has the session or is to take it; else only the row is there */
 	OWNER_CLAIMED = 4,      /* there may be claims */
+	OWNER_CAME = 16,        /* by a CONNECT, not by its row */
 	OWNER_HERE = 8,         /* named by the slot as a session that it has */
 };
 

@@ -17,14 +17,14 @@ void qstage_free(struct qstage *q);                     /* NULL is allowed */
 /* Forgets what was gathered. */
 void qstage_begin(struct qstage *q);
 /* The operations of a Q_OPS message, checked by qstage_weigh(). skipped: the numbers of items that were not put are
- * appended. A dropped session with many rows is marked: qstage_drop() goes on with it. */
+ * appended. Wills are st_wills.h's. A dropped session with many rows is marked: qstage_drop() goes on with it. */
 int qstage_apply(struct qstage *q, struct txn *x, struct rec_counts *counts, struct slice ops, struct buf *skipped);
 /* Drops a part of a session; it is marked in qmeta until nothing is left (*more: not yet). */
 int qstage_drop(struct qstage *q, struct txn *x, struct rec_counts *counts, uint64_t qid, bool *more);
 int qstage_end(struct qstage *q, struct txn *x, struct rec_counts *counts);
 
 /* What applying them costs: bytes for batch_op.bytes, and whether anything is put that takes room. FB_EPROTO: damaged. */
-struct qstage_weight { size_t bytes; bool grows, has_ids; };
+struct qstage_weight { size_t bytes; bool grows, has_ids, has_wills; };
 int qstage_weigh(struct slice ops, struct qstage_weight *out);
 
 /* Is this a PUT's item that was skipped, when the PUT was applied before? Outside of a transaction. Appends to skipped as

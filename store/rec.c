@@ -264,6 +264,36 @@ rec_take_queue(struct slice s, struct rec_queue *out)
 }
 
 void
+rec_put_will(struct buf *b, const struct rec_will *r)
+{
+	put_version(b, TABLE_wills);
+	buf_put_le64(b, r->stamp);
+	buf_put_le16(b, r->slot);
+	buf_put_le64(b, r->epoch);
+	buf_put_u8(b, r->disk);
+	buf_put_le32_bytes(b, r->account);
+	qmsg_put(b, &r->msg);
+}
+
+int
+rec_take_will(struct slice s, struct rec_will *out)
+{
+	struct rec_will r = { 0 };
+	uint8_t disk = 0;
+	int rc = take_version(&s, TABLE_wills);
+
+	if (rc != 0)
+		return rc;
+	if (slice_take_le64(&s, &r.stamp) != 0 || slice_take_le16(&s, &r.slot) != 0 || slice_take_le64(&s, &r.epoch) != 0 ||
+	    slice_take_u8(&s, &disk) != 0 || disk > 1 || slice_take_le32_bytes(&s, &r.account) != 0 ||
+	    qmsg_take(&s, &r.msg) != 0 || s.len != 0)
+		return FB_ECORRUPT;
+	r.disk = disk == 1;
+	*out = r;
+	return 0;
+}
+
+void
 rec_put_number(struct buf *b, const struct rec_number *r)
 {
 	uint32_t n = r->fail_count < REC_FAILS ? r->fail_count : REC_FAILS;

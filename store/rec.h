@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "common/base/buf.h"
+#include "common/ipc/qops.h"
 #include "store/tables.h"
 
 struct rec_account {
@@ -36,6 +37,14 @@ struct rec_session {
 	struct slice account;
 };
 struct rec_sub { uint8_t qos, options; };
+struct rec_will {
+	uint64_t stamp;                 /* of the connection that left it */
+	uint64_t epoch;                 /* of the worker that had it */
+	uint16_t slot;
+	bool disk;                      /* its publish is to be on the disk */
+	struct slice account;
+	struct qmsg msg;
+};
 
 /* Numbering of one worker incarnation: the last request applied, and the latest ones that failed, so that a request
  * which is sent again gets its true answer. */
@@ -80,6 +89,7 @@ void rec_put_retained(struct buf *b, const struct rec_retained *r);
 void rec_put_session(struct buf *b, const struct rec_session *r);
 void rec_put_sub(struct buf *b, const struct rec_sub *r);
 void rec_put_queue(struct buf *b, const struct rec_queue *r);
+void rec_put_will(struct buf *b, const struct rec_will *r);
 void rec_put_number(struct buf *b, const struct rec_number *r);
 void rec_put_counts(struct buf *b, const struct rec_counts *r);
 void rec_put_qcounts(struct buf *b, const struct rec_counts *r);
@@ -98,6 +108,7 @@ int rec_take_retained(struct slice s, struct rec_retained *out);
 int rec_take_session(struct slice s, struct rec_session *out);
 int rec_take_sub(struct slice s, struct rec_sub *out);
 int rec_take_queue(struct slice s, struct rec_queue *out);
+int rec_take_will(struct slice s, struct rec_will *out);
 int rec_take_number(struct slice s, struct rec_number *out);
 int rec_take_counts(struct slice s, struct rec_counts *out);
 int rec_take_qcounts(struct slice s, struct rec_counts *out);

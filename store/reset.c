@@ -173,5 +173,6 @@ reset_admin(const struct admin_call *call)
 		chan_send(t->chan, IPC_RESET);
 	owners_clear(&s->owners);
 	batch_hold(s->qbatch);
+	will_rows_clear(s);
 	batch_put(s->batch, &r->op);
 }

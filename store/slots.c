@@ -10,6 +10,7 @@
 #include "store/st_queues.h"
 #include "store/st_retained.h"
 #include "store/st_sessions.h"
+#include "store/st_wills.h"
 #include "store/store.h"
 
 /* After the last channel was given: the supervisor gives those of all living workers in one go. */
@@ -48,6 +49,7 @@ all_named(struct store *s)
 {
 	s->slots.all_named = true;
 	end_claims_over(s);
+	will_rows_start(s);
 	loop_timer_cancel(s->loop, &s->slots.grace);
 	open_serve_waiting(s);
 	for (unsigned i = 0; i < s->slot_count; i++) {
@@ -137,6 +139,7 @@ slot_check_over(struct slot *t)
 	t->epoch = 0;
 	t->hello = t->named = t->loaded = t->gone = false;
 	owners_slot_gone(&s->owners, t->number);
+	will_rows_slot_gone(s, t->number);
 	retained_check_waiting(s);
 	if (t->next_fd >= 0)
 		slot_adopt(t);
@@ -237,6 +240,8 @@ do_own(struct slot *t, struct slice payload)
 		w = owners_add(&s->owners, p.client_id, p.account, t->number, 0);
 	if (!owners_name(&s->owners, w, t->number, p.stamp, (p.flags & OWN_HERE) != 0))
 		return;
+	if ((p.flags & OWN_ONLINE) != 0 || (p.flags & OWN_HERE) == 0)
+		w->flags |= OWNER_CAME;
 	if ((p.flags & OWN_DURABLE) != 0)
 		w->flags |= OWNER_DURABLE;
 	owners_set_account(&s->owners, w, p.account);
@@ -285,6 +290,9 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 		break;
 	case IPC_OWN:
 		do_own(t, payload);
+		break;
+	case IPC_WILL_HERE:
+		will_rows_do_here(t, payload);
 		break;
 	case IPC_OWN_END:
 		do_own_end(t);

@@ -95,6 +95,7 @@ struct ops {
 	struct batch_op op;
 	struct slot *slot;
 	struct buf skipped;
+	bool has_wills;
 	struct slice bytes;             /* in data */
 	uint8_t data[];
 };
@@ -103,9 +104,13 @@ static int
 run_ops(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 {
 	struct ops *o = container_of(op, struct ops, op);
+	int rc;
 
 	buf_clear(&o->skipped);
-	return qstage_apply(o->slot->store->q.stage, x, counts, o->bytes, &o->skipped);
+	rc = qstage_apply(o->slot->store->q.stage, x, counts, o->bytes, &o->skipped);
+	if (rc == 0 && o->has_wills)
+		rc = will_rows_apply(x, op->stream->slot, op->stream->epoch, o->bytes);
+	return rc;
 }
 
 void
@@ -144,6 +149,8 @@ done_ops(struct batch_op *op)
 
 	if (numbers_written(&t->queue, op))
 		tell(t, op->seq, op->code, &o->skipped);
+	if (o->has_wills && !op->stale && op->code == 0)
+		will_rows_applied(t->store, o->bytes);
 	buf_fini(&o->skipped);
 	mem_free(o);
 	check_gets(t);
@@ -181,7 +188,7 @@ queue_do_ops(struct slot *t, struct slice payload)
 		break;
 	}
 	o = mem_alloc(sizeof *o + p.ops.len);
-	*o = (struct ops){ .slot = t, .bytes = slice_of(o->data, p.ops.len) };
+	*o = (struct ops){ .slot = t, .has_wills = w.has_wills, .bytes = slice_of(o->data, p.ops.len) };
 	if (p.ops.len > 0)
 		memcpy(o->data, p.ops.p, p.ops.len);
 	o->op.run = run_ops;

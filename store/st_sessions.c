@@ -13,6 +13,7 @@
 #include "store/st_rights.h"
 #include "store/st_queue.h"
 #include "store/st_queues.h"
+#include "store/st_wills.h"
 #include "store/store.h"
 
 /* ---- keys ---- */
@@ -524,6 +525,7 @@ load_step(struct work_job *j)
 	CHAN_SEND(t->chan, LOADED, stamp, .stamp = t->store->owners.last_stamp);
 	t->loaded = true;
 	owners_slot_loaded(&t->store->owners, t->number);
+	will_rows_slot_loaded(t->store);
 	open_serve_loaded(t);
 	log_info("store", "worker loaded", "slot=%u", t->number);
 	sessions_load_stop(t);

@@ -94,6 +94,7 @@ apply(struct store *s)
 	env_set_min_free(s->queue, s->config.store_min_free);
 	batch_set(s->batch, s->config.commit_interval, s->config.commit_batch);
 	batch_set(s->qbatch, s->config.commit_interval, s->config.commit_batch);
+	will_rows_configure(s);
 }
 
 static void
@@ -290,6 +291,7 @@ store_new(struct loop *l, int fd)
 	owners_init(&s->owners);
 	work_init(&s->work, l);
 	retained_init(s);
+	will_rows_init(s);
 	list_init(&s->parked);
 	s->sup = chan_new(l, fd, IPC_STORE, IPC_SUP, &ops, s);
 	timer_init(&s->heartbeat, on_heartbeat);
@@ -333,6 +335,7 @@ store_free(struct store *s)
 	(void)chan_drain(s->sup, 100);
 	slots_fini(s);
 	retained_fini(s);
+	will_rows_fini(s);
 	work_fini(&s->work);
 	auth_free(s->auth);
 	drain(s);

@@ -18,6 +18,7 @@
 #include "store/slots.h"
 #include "store/st_queue.h"
 #include "store/st_retained.h"
+#include "store/st_wills.h"
 #include "store/work.h"
 
 #define STORE_SLOTS_MAX    64
@@ -40,6 +41,7 @@ struct store {
 	struct work work;
 	struct slots slots;
 	struct retained retained;
+	struct will_rows wills;
 	struct list parked;             /* struct work_job that wait for room in the supervisor's channel */
 	struct opener *opener;          /* while it runs */
 	struct save *save;              /* while a backup is made */

@@ -92,6 +92,9 @@ t_unit_test_manifest_LDADD = $(STORE_TEST_LIBS)
 UNIT_TESTS += t/unit/test_store_proc
 t_unit_test_store_proc_SOURCES = t/unit/test_store_proc.c t/support/store_rig.c t/support/store_rig.h
 t_unit_test_store_proc_CPPFLAGS = $(AM_CPPFLAGS) -DSTORE_PROGRAM='"$(abs_top_builddir)/fubar-store"'
+UNIT_TESTS += t/unit/test_store_wills
+t_unit_test_store_wills_SOURCES = t/unit/test_store_wills.c t/support/store_rig.c t/support/store_rig.h
+t_unit_test_store_wills_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)
 UNIT_TESTS += t/unit/test_store_disk
 t_unit_test_store_disk_SOURCES = t/unit/test_store_disk.c t/support/store_rig.c t/support/store_rig.h
 t_unit_test_store_disk_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)

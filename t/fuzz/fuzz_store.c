@@ -35,6 +35,7 @@ TRY(session)
 TRY(sub)
 TRY(number)
 TRY(counts)
+TRY(will)
 
 static void
 try_password(struct slice s)
@@ -96,7 +97,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const tries[])(struct slice s) = { try_scan, try_account, try_acl, try_setting, try_retained,
-		try_session, try_sub, try_number, try_counts, try_password, try_right };
+		try_session, try_sub, try_number, try_counts, try_password, try_right, try_will };
 
 	if (size > 0)
 		tries[data[0] % (sizeof tries / sizeof tries[0])](slice_of(data + 1, size - 1));

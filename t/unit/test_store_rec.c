@@ -24,6 +24,7 @@ START_TEST(records_come_back)
 	struct rec_sub su;
 	struct rec_counts c;
 	struct rec_blob bl;
+	struct rec_will w;
 
 	buf_clear(&b);
 	rec_put_account(&b, &(struct rec_account){ .created_s = 7, .changed_s = 1ull << 40, .hash = SLICE_LIT("$x$") });
@@ -61,6 +62,12 @@ START_TEST(records_come_back)
 	rec_put_blob(&b, &(struct rec_blob){ SLICE_LIT("key") });
 	ck_assert_int_eq(rec_take_blob(fresh(), &bl), 0);
 	ck_assert(slice_eq(bl.bytes, SLICE_LIT("key")));
+	buf_clear(&b);
+	rec_put_will(&b, &(struct rec_will){ .stamp = 7, .epoch = 1ull << 40, .slot = 3, .disk = true,
+	    .account = SLICE_LIT("ann"), .msg = { .topic = SLICE_LIT("t"), .payload = SLICE_LIT("p"), .qos = 2, .retain = true } });
+	ck_assert_int_eq(rec_take_will(fresh(), &w), 0);
+	ck_assert(w.stamp == 7 && w.epoch == 1ull << 40 && w.slot == 3 && w.disk && slice_eq(w.account, SLICE_LIT("ann")));
+	ck_assert(slice_eq(w.msg.topic, SLICE_LIT("t")) && slice_eq(w.msg.payload, SLICE_LIT("p")) && w.msg.qos == 2);
 }
 END_TEST
 
@@ -108,12 +115,12 @@ START_TEST(damage_is_found_or_harmless)
 	take_fn *const takes[] = { (take_fn *)(void *)rec_take_account, (take_fn *)(void *)rec_take_acl,
 		(take_fn *)(void *)rec_take_retained, (take_fn *)(void *)rec_take_session,
 		(take_fn *)(void *)rec_take_sub, (take_fn *)(void *)rec_take_number, (take_fn *)(void *)rec_take_counts,
-		(take_fn *)(void *)rec_take_right };
+		(take_fn *)(void *)rec_take_right, (take_fn *)(void *)rec_take_will };
 	union {
 		struct rec_number number;
 		uint8_t bytes[2048];
 	} out;
-	struct buf r[8] = { { 0 } };
+	struct buf r[9] = { { 0 } };
 
 	rec_put_account(&r[0], &(struct rec_account){ .hash = SLICE_LIT("h") });
 	rec_put_acl(&r[1], &(struct rec_acl){ .allow = true });
@@ -123,7 +130,8 @@ START_TEST(damage_is_found_or_harmless)
 	rec_put_number(&r[5], &(struct rec_number){ .fail_count = 2 });
 	rec_put_counts(&r[6], &(struct rec_counts){ .retained = 1, .accounts = 2 });
 	rec_put_right(&r[7], &(struct rec_right){ .actions = 1, .filter = SLICE_LIT("a") });
-	for (unsigned i = 0; i < 8; i++) {
+	rec_put_will(&r[8], &(struct rec_will){ .msg = { .topic = SLICE_LIT("t") } });
+	for (unsigned i = 0; i < 9; i++) {
 		size_t len = buf_len(&r[i]);
 		uint8_t *exact = malloc(len);
 
