@@ -310,6 +310,7 @@ on_session_row(struct worker *w, const struct ipc_session_row *p)
 	if (s == NULL) {        /* otherwise it came back meanwhile */
 		s = session_new(w, p->client_id, p->account, SESSION_DURABLE | SESSION_ROW | SESSION_LOADED);
 		s->stamp = p->stamp & SESSION_STAMP_MAX;
+		session_set_queue(w, s, &(struct session_queue){ .qid = p->qid, .first = p->q_first, .last = p->q_last });
 		subs_decode(w, s, p->subs);
 		session_offline(w, s);
 	}

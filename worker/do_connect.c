@@ -52,6 +52,7 @@ struct open {
 	bool present;
 	bool failed;
 	struct buf subs;                /* that the store sent along */
+	struct session_queue queue;     /* that, too */
 	struct store_get behind;        /* the writes that the store has to have applied: its min is in behind_min */
 	struct buf behind_min;
 	uint8_t bytes[];                /* id, user, password */
@@ -433,6 +434,7 @@ take_answer(struct open *o, const struct ipc_opened *a)
 	o->prev_slot = a->prev_slot;
 	o->prev_stamp = a->prev_stamp;
 	o->durable_row = a->durable != 0;
+	o->queue = (struct session_queue){ .qid = a->qid, .first = a->q_first, .last = a->q_last };
 	buf_clear(&o->subs);
 	buf_put_slice(&o->subs, a->subs);
 }
@@ -572,6 +574,7 @@ connect_taken(struct open *o, struct session *s)
 		s = session_new(w, o->ask.client_id, connect_account(o), flags);
 		if (o->durable_row && !o->clean) {
 			s->flags |= SESSION_ROW | SESSION_LOADED;
+			session_set_queue(w, s, &o->queue);
 			subs_decode(w, s, buf_slice(&o->subs));
 			o->present = true;
 		}
@@ -597,7 +600,7 @@ connect_taken(struct open *o, struct session *s)
 		/* Who had the id may die before it says that its session has ended: this row is not its successor's. */
 		if (o->prev_stamp != 0 && o->prev_slot != w->slot)
 			storec_give_up(w->store, session_id(s), o->prev_stamp);
-		storec_session_put(w->store, session_id(s), session_account(s), on_row, o);
+		storec_session_put(w->store, s, on_row, o);
 		subs_store(w, s);
 	}
 	if (w->cluster != NULL) {

@@ -357,6 +357,7 @@ on_frozen(struct worker *w, unsigned from, struct slice body)
 {
 	struct slice id;
 	uint64_t taken, epoch, seq;
+	uint64_t qid = 0;
 	uint8_t what, pending;
 	struct move *m;
 	struct session *s;
@@ -374,7 +375,7 @@ on_frozen(struct worker *w, unsigned from, struct slice body)
 		connect_reload(o, true);
 		return;
 	}
-	if (what != FROZEN_GONE && slice_take_u8(&body, &pending) != 0)
+	if (what != FROZEN_GONE && (slice_take_u8(&body, &pending) != 0 || slice_take_le64(&body, &qid) != 0))
 		return;
 	/* Gone there; or here already, which no order of the store leads to: then the rows decide. */
 	if (what == FROZEN_GONE || move_find(w, id) != NULL) {
@@ -388,6 +389,7 @@ on_frozen(struct worker *w, unsigned from, struct slice body)
 	}
 	s = session_new(w, id, connect_account(o), (uint8_t)(SESSION_DURABLE |
 	    (what != FROZEN_HERE_NO_ROW ? SESSION_ROW : 0) | (what == FROZEN_HERE_LOADED ? SESSION_LOADED : 0)));
+	s->qid = qid;
 	s->move = m;
 	m->session = s;
 	subs_decode(w, s, body);

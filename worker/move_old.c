@@ -66,6 +66,7 @@ freeze(struct worker *w, struct session *s, unsigned to, uint64_t taken, uint64_
 	buf_put_le64(&b, taken);
 	put_behind(w, &b);
 	buf_put_u8(&b, subscribe_pending(w, s));
+	buf_put_le64(&b, s->qid);
 	subs_encode(s, &b);
 	(void)cluster_send(w->cluster, to, FROZEN, buf_slice(&b));
 	buf_fini(&b);
@@ -180,8 +181,10 @@ move_on_take(struct worker *w, unsigned from, struct slice body)
 		freeze(w, s, from, stamp, to_stamp);
 		return;
 	}
-	if (s != NULL)
-		let_go(w, s);   /* its row is the new owner's to delete */
+	if (s != NULL) {
+		session_drop_queue(w, s);       /* its row is the new owner's to delete */
+		let_go(w, s);
+	}
 	move_reply_gone(w, from, id, stamp, FROZEN_GONE);
 }
 

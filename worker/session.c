@@ -11,6 +11,7 @@
 #include "worker/flow.h"
 #include "worker/keep.h"
 #include "worker/move.h"
+#include "worker/queuec.h"
 #include "worker/retain.h"
 #include "worker/seen.h"
 #include "worker/shared.h"
@@ -90,6 +91,21 @@ session_get(const struct sessions *all, struct slice id, uint64_t hash)
 	return NULL;
 }
 
+/* Random, but for who knows the key of this run of the node; never made twice. The lowest bit is for queues that are no
+ * session's. */
+static uint64_t
+qid_new(struct worker *w)
+{
+	uint64_t qid;
+
+	do {
+		const uint64_t place[] = { w->epoch, w->qids++ };
+
+		qid = rand_hash(place, sizeof place) & ~UINT64_C(1);
+	} while (qid >> 16 == 0);
+	return qid;
+}
+
 struct session *
 session_new(struct worker *w, struct slice id, struct slice account, uint8_t flags)
 {
@@ -102,10 +118,21 @@ session_new(struct worker *w, struct slice id, struct slice account, uint8_t fla
 	list_init(&s->subs);
 	hmap_put(&w->sessions.map, &s->node, rand_hash(id.p, id.len));
 	METRIC_ADD(sessions, 1);
-	if (flags & SESSION_DURABLE)
+	if (flags & SESSION_DURABLE) {
+		s->qid = qid_new(w);
 		METRIC_ADD(sessions_durable, 1);
+	}
 	session_announce(w, s);
 	return s;
+}
+
+void
+session_set_queue(struct worker *w, struct session *s, const struct session_queue *q)
+{
+	if (q->qid != 0)
+		s->qid = q->qid;
+	else    /* its row is of an earlier release */
+		(void)storec_session_put(w->store, s, NULL, NULL);
 }
 
 void
@@ -163,6 +190,13 @@ session_forget(struct worker *w, struct session *s)
 }
 
 void
+session_drop_queue(struct worker *w, const struct session *s)
+{
+	if ((s->flags & SESSION_DURABLE) != 0 && !queuec_idle(w->queue))
+		queuec_drop(w->queue, s->qid);
+}
+
+void
 session_end(struct worker *w, struct session *s)
 {
 	if (s->flags & SESSION_DISOWNED) {
@@ -171,8 +205,10 @@ session_end(struct worker *w, struct session *s)
 	}
 	if (s->qid != 0 && (w->disk_listeners != 0 || w->disk_topics != NULL))
 		seen_release_all(w, s->qid);
-	if (s->flags & SESSION_DURABLE)
+	if (s->flags & SESSION_DURABLE) {
 		(void)storec_session_del(w->store, session_id(s), NULL, NULL);
+		session_drop_queue(w, s);
+	}
 	if ((s->flags & SESSION_ASSIGNED) == 0)
 		storec_let_go(w->store, session_id(s), s->stamp);
 	session_forget(w, s);

@@ -142,7 +142,15 @@ void sessions_init(struct sessions *s);
 void sessions_fini(struct sessions *s);
 struct session *session_get(const struct sessions *s, struct slice id, uint64_t hash);  /* hash: rand_hash(id) */
 
+/* What the store, or the owner before, says of its queue on disk: places of the first and the last row, first > last or 0:
+ * none. */
+struct session_queue { uint64_t qid, first, last; };
+
+/* A durable one has a new qid; session_set_queue(): it has that one. */
 struct session *session_new(struct worker *w, struct slice id, struct slice account, uint8_t flags);
+void session_set_queue(struct worker *w, struct session *s, const struct session_queue *q);
+/* Its row is deleted, and its queue with it: but for what is still on its way there from here, which goes, too. */
+void session_drop_queue(struct worker *w, const struct session *s);
 /* Ends it for good: subscriptions, queue, announcements, its row in the store. It must have no connection. */
 void session_end(struct worker *w, struct session *s);
 /* The same without telling the store (the row is another's now, or gone). */

@@ -234,9 +234,10 @@ put_write(struct storec *s, enum ipc_type type, store_done_fn *done, void *arg)
 }
 
 uint64_t
-storec_session_put(struct storec *s, struct slice client_id, struct slice account, store_done_fn *done, void *arg)
+storec_session_put(struct storec *s, const struct session *se, store_done_fn *done, void *arg)
 {
-	const struct ipc_session_put p = { .seq = s->next_seq, .client_id = client_id, .account = account };
+	const struct ipc_session_put p = { .seq = s->next_seq, .client_id = session_id(se), .account = session_account(se),
+		.qid = se->qid };
 
 	ipc_put_session_put(&s->scratch, &p);
 	return put_write(s, IPC_SESSION_PUT, done, arg);

@@ -9,6 +9,7 @@
 #include "common/ipc/codec.h"
 
 struct cluster_pub;
+struct session;
 struct storec;
 struct worker;
 
@@ -44,7 +45,7 @@ void storec_own(struct storec *s, struct slice client_id, struct slice account, 
 /* Durable writes: each returns its number. done may be NULL; it is called with 0 or FB_E... when committed or
  * refused. */
 typedef void store_done_fn(void *arg, int err);
-uint64_t storec_session_put(struct storec *s, struct slice client_id, struct slice account, store_done_fn *done, void *arg);
+uint64_t storec_session_put(struct storec *s, const struct session *se, store_done_fn *done, void *arg);
 uint64_t storec_session_del(struct storec *s, struct slice client_id, store_done_fn *done, void *arg);
 uint64_t storec_sub_put(struct storec *s, struct slice client_id, struct slice filter, uint8_t qos, uint8_t options,
     store_done_fn *done, void *arg);

@@ -68,6 +68,7 @@ struct worker {
 	struct storec *store;
 	struct queuec *queue;
 	struct keeps *keeps;
+	uint64_t qids;                  /* given to new sessions */
 	struct cluster *cluster;        /* NULL: the only worker */
 	uint64_t peers[CLUSTER_MAX];    /* epochs of those to link to when our sessions are loaded; 0: none */
 	struct listeners *listeners;

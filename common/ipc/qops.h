@@ -2,8 +2,8 @@
  * common/ipc/qops.h - what a Q_OPS message does to the queues on disk: operations in their order, put by a worker and
  * walked by the store.
  *
- * Rows are named by (qid, n): qid is the number of a durable session, made once and kept in its row; n is the place of a
- * message in it, growing, and says its packet id: a key is put once in its life.
+ * Rows are named by (qid, n): qid is the number of a durable session, even, made once and kept in its row; n is the place
+ * of a message in it, growing, and says its packet id: a key is put once in its life.
  *
  * The store applies each Q_OPS once, whatever is sent again (Q_DONE in payloads.def). The rows of one are changed in one
  * transaction: at most QOPS_ITEMS_MAX items are put by it. */

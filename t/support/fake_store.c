@@ -30,6 +30,14 @@ check(const struct fake_store *s, const struct ipc_open *p)
 }
 
 static void
+put_row(const struct fake_store_inner *in, struct ipc_opened *a, struct buf *subs, const struct row *r)
+{
+	ft_put_subs(subs, r);
+	a->qid = r->qid;
+	fq_span(in, r->qid, &a->q_first, &a->q_last);
+}
+
+static void
 reload(struct fake_store *s, struct owner *o, const struct ipc_open *p, struct ipc_opened *a, struct buf *subs)
 {
 	struct row *r = ft_row_find(s->in, p->client_id);
@@ -44,7 +52,7 @@ reload(struct fake_store *s, struct owner *o, const struct ipc_open *p, struct i
 		a->prev_slot = (uint16_t)c->slot;
 		a->prev_stamp = c->stamp;
 	} else if (o->durable && (p->flags & OPEN_CLEAN) == 0 && r != NULL) {
-		ft_put_subs(subs, r);
+		put_row(s->in, a, subs, r);
 	}
 	a->subs = buf_slice(subs);
 }
@@ -64,7 +72,7 @@ take_over(struct fake_store *s, struct slot *t, struct owner *o, const struct ip
 	if (s->auth && !ft_is(o->account, a->account))
 		return FB_EOWNER;
 	if (o->durable && !clean && !held && r != NULL)
-		ft_put_subs(subs, r);
+		put_row(s->in, a, subs, r);
 	a->prev_slot = (uint16_t)(held ? o->slot : OPEN_NOBODY);
 	a->prev_stamp = held ? o->stamp : 0;
 	a->durable = o->durable;
@@ -176,10 +184,10 @@ apply(struct fake_store_inner *in, const struct waiting *w)
 	struct row *r;
 
 	if (w->type == IPC_SESSION_PUT && ipc_take_session_put(payload, &put) == 0) {
-		ft_row_put(in, put.client_id, put.account, w->slot);
+		ft_row_put(in, put.client_id, put.account, w->slot, put.qid);
 	} else if (w->type == IPC_SESSION_DEL && ipc_take_session_del(payload, &del) == 0) {
 		if ((r = ft_row_find(in, del.client_id)) != NULL)
-			ft_row_del(r);
+			fq_drop(in, r->qid), ft_row_del(r);
 	} else if (w->type == IPC_SUB_PUT && ipc_take_sub_put(payload, &sput) == 0) {
 		if ((r = ft_row_find(in, sput.client_id)) != NULL)
 			ft_sub_put(r, sput.filter, sput.qos, sput.options);
@@ -330,6 +338,7 @@ load(struct slot *t)
 	LIST_EACH(n, &in->owners) {
 		struct owner *o = container_of(n, struct owner, link);
 		struct row *r = ft_row_find(in, slice_str(o->id));
+		struct ipc_session_row p = { 0 };
 		struct buf subs;
 
 		if (o->slot != t->number || o->held || r == NULL)
@@ -337,8 +346,11 @@ load(struct slot *t)
 		buf_init(&subs);
 		ft_put_subs(&subs, r);
 		ft_give(in, o, t->number);
-		CHAN_SEND(t->chan, SESSION_ROW, session_row, .stamp = o->stamp, .client_id = slice_str(o->id),
-		    .account = slice_str(r->account), .subs = buf_slice(&subs));
+		p = (struct ipc_session_row){ .stamp = o->stamp, .client_id = slice_str(o->id),
+			.account = slice_str(r->account), .qid = r->qid, .subs = buf_slice(&subs) };
+		fq_span(in, r->qid, &p.q_first, &p.q_last);
+		ipc_put_session_row(chan_begin(t->chan, IPC_SESSION_ROW), &p);
+		chan_end(t->chan);
 		LIST_EACH(l, &r->parts) {
 			const struct waiting *part = container_of(l, struct waiting, link);
 

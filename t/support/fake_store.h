@@ -51,6 +51,7 @@ void fake_store_disown(struct fake_store *s, unsigned slot, const char *id, uint
 /* Who has it; -1: nobody. Is there a row? Its account. Its subscription's QoS; -1: none. */
 int fake_store_owner(const struct fake_store *s, const char *id);
 bool fake_store_row(const struct fake_store *s, const char *id);
+uint64_t fake_store_qid(const struct fake_store *s, const char *id);     /* of the row; 0: there is none */
 int fake_store_sub(const struct fake_store *s, const char *id, const char *filter);
 /* The retained payload as text, valid until the next call; NULL: none. Puts one without a worker. */
 const char *fake_store_retained(const struct fake_store *s, const char *topic);

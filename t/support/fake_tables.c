@@ -158,7 +158,7 @@ ft_row_del(struct row *r)
 }
 
 struct row *
-ft_row_put(struct fake_store_inner *in, struct slice id, struct slice account, unsigned slot)
+ft_row_put(struct fake_store_inner *in, struct slice id, struct slice account, unsigned slot, uint64_t qid)
 {
 	struct row *r = ft_row_find(in, id);
 
@@ -172,6 +172,9 @@ ft_row_put(struct fake_store_inner *in, struct slice id, struct slice account, u
 	mem_free(r->account);
 	r->account = ft_text(account);
 	r->slot = slot;
+	if (r->qid != qid)
+		fq_drop(in, r->qid);
+	r->qid = qid;
 	return r;
 }
 
@@ -342,10 +345,18 @@ fake_store_retain(struct fake_store *s, const char *topic, const char *payload, 
 	ft_retained_put(s->in, &p);
 }
 
+uint64_t
+fake_store_qid(const struct fake_store *s, const char *id)
+{
+	const struct row *r = ft_row_find(s->in, slice_str(id));
+
+	return r != NULL ? r->qid : 0;
+}
+
 void
 fake_store_put_row(struct fake_store *s, const char *id, unsigned slot, const char *filter, uint8_t qos)
 {
-	struct row *r = ft_row_put(s->in, slice_str(id), slice_of(NULL, 0), slot);
+	struct row *r = ft_row_put(s->in, slice_str(id), slice_of(NULL, 0), slot, ++s->in->qids << 32);
 
 	if (filter != NULL)
 		ft_sub_put(r, slice_str(filter), qos, 0);

@@ -21,6 +21,7 @@ struct row {                            /* of a durable session */
 	struct list link;
 	char *id, *account;
 	unsigned slot;
+	uint64_t qid;
 	struct list subs;
 	struct list parts;              /* struct waiting: of a queue kept over a graceful stop */
 };
@@ -84,6 +85,7 @@ struct fake_store_inner {
 	unsigned slots;
 	bool all_named;
 	uint64_t stamp;                 /* the last one given */
+	uint64_t qids;                  /* of rows that no worker made */
 	struct slot slot[SLOTS];
 	struct list rows, retained, accounts, numbers;  /* on disk */
 	struct list q_rows, q_seen, q_numbers, wills;   /* and of the queues */
@@ -108,7 +110,7 @@ struct waiting *ft_wait_new(const struct slot *t, enum ipc_type type, struct sli
 struct waiting *ft_wait_put(struct list *l, const struct slot *t, enum ipc_type type, struct slice payload);
 void ft_waiting_drop(struct list *l, int slot);
 void ft_row_del(struct row *r);
-struct row *ft_row_put(struct fake_store_inner *in, struct slice id, struct slice account, unsigned slot);
+struct row *ft_row_put(struct fake_store_inner *in, struct slice id, struct slice account, unsigned slot, uint64_t qid);
 void ft_sub_put(struct row *r, struct slice filter, uint8_t qos, uint8_t options);
 void ft_retained_del(struct retained *r);
 void ft_retained_put(struct fake_store_inner *in, const struct ipc_retain *p);

@@ -5,6 +5,9 @@
 #include "t/support/fake_cluster.h"
 #include "t/support/unit.h"
 #include "t/support/worker_fixture.h"
+#include "worker/queuec.h"
+#include "worker/session.h"
+#include "worker/worker.h"
 
 static struct fx fx;
 
@@ -149,5 +152,85 @@ START_TEST(behind_what_it_published_elsewhere)
 }
 END_TEST
 
-UNIT_MAIN("takeover", a_second_connection_ousts_the_first, clean_after_durable_forgets_everything, three_at_once,
+/* A session keeps its number, wherever it goes, as long as it lives. */
+START_TEST(the_number_of_its_queue)
+{
+	struct fx_client *c;
+	uint64_t qid;
+
+	fx_open(&fx, 2, &fake_net, NULL);
+	c = fx_connected(&fx, 0, "clean", FX_CLEAN, false);
+	ck_assert_uint_eq(fx_session(&fx, 0, "clean")->qid, 0);
+	c = fx_connected(&fx, 0, "a", 0, false);
+	qid = fx_session(&fx, 0, "a")->qid;
+	ck_assert(qid >> 16 != 0 && (qid & 1) == 0);
+	ck_assert_uint_eq(fake_store_qid(&fx.store, "a"), qid);
+	(void)fx_connected(&fx, 0, "b", 0, false);
+	ck_assert_uint_ne(fake_store_qid(&fx.store, "b"), qid);
+	/* A neighbour takes it. */
+	c = fx_connected(&fx, 1, "a", 0, true);
+	ck_assert_uint_eq(fx_session(&fx, 1, "a")->qid, qid);
+	ck_assert_uint_eq(fake_store_qid(&fx.store, "a"), qid);
+	/* A successor loads it. */
+	fx_worker_kill(&fx, 1);
+	fx_worker_start(&fx, 1);
+	fx_run(&fx);
+	ck_assert_uint_eq(fx_session(&fx, 1, "a")->qid, qid);
+	/* All have died. */
+	fx_worker_kill(&fx, 0);
+	fx_worker_kill(&fx, 1);
+	fx_store_kill(&fx);
+	fx_store_start(&fx);
+	fx_worker_start(&fx, 0);
+	fx_worker_start(&fx, 1);
+	fx_run(&fx);
+	c = fx_connected(&fx, 0, "a", 0, true);
+	ck_assert_uint_eq(fx_session(&fx, 0, "a")->qid, qid);
+	c = fx_connected(&fx, 0, "a", FX_CLEAN, false);
+	ck_assert_uint_eq(fx_session(&fx, 0, "a")->qid, 0);
+	fx_send(c, "DISCONNECT");
+	fx_expect(c, "END");
+	c = fx_connected(&fx, 0, "a", 0, false);
+	ck_assert_uint_ne(fx_session(&fx, 0, "a")->qid, qid);
+	fx_close(&fx);
+}
+END_TEST
+
+static void
+put(struct worker *w, uint64_t qid)
+{
+	const struct cluster_pub p = { .topic = SLICE_LIT("t"), .qos = 1 };
+	const struct qitem i = { .qid = qid, .n = 1, .flags = 1 };
+
+	queuec_put(w->queue, &p, &i, 1, NULL, NULL);
+}
+
+/* What is on its way to the disk when its session ends does not stay there. */
+START_TEST(its_queue_ends_with_it)
+{
+	fx_open(&fx, 2, &fake_net, NULL);
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned at = i & 1;
+		struct fx_client *c = fx_connected(&fx, 0, "a", 0, false);
+		uint64_t qid = fx_session(&fx, 0, "a")->qid;
+
+		fx_client_close(c);
+		fx_run(&fx);
+		put(fx.w[0].worker, qid);
+		fx_run(&fx);
+		ck_assert_uint_eq(fake_queue_count(&fx.store, qid), 1);
+		fx.store.hold_queue = (i & 2) != 0;
+		put(fx.w[0].worker, qid);
+		c = fx_connected(&fx, at, "a", FX_CLEAN, false);
+		fx.store.hold_queue = false;
+		fx_run(&fx);
+		ck_assert_uint_eq(fake_queue_count(&fx.store, 0), 0);
+		fx_send(c, "DISCONNECT");
+		fx_expect(c, "END");
+	}
+	fx_close(&fx);
+}
+END_TEST
+
+UNIT_MAIN("takeover", the_number_of_its_queue, its_queue_ends_with_it, a_second_connection_ousts_the_first, clean_after_durable_forgets_everything, three_at_once,
     the_client_leaves_before_the_answer, behind_what_it_published_elsewhere)
