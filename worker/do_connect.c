@@ -481,8 +481,7 @@ last_step(struct open *o)
 	struct worker *w = o->worker;
 	struct session *s = o->session;
 	struct conn *c = o->conn;
-	char id[80];
-	char peer[80];
+	char id[80], peer[80];
 
 	if (--o->steps > 0)
 		return;
@@ -574,6 +573,7 @@ connect_taken(struct open *o, struct session *s)
 		s = session_new(w, o->ask.client_id, connect_account(o), flags);
 		if (o->durable_row && !o->clean) {
 			s->flags |= SESSION_ROW | SESSION_LOADED;
+			s->stamp = o->stamp & SESSION_STAMP_MAX;
 			session_set_queue(w, s, &o->queue);
 			subs_decode(w, s, buf_slice(&o->subs));
 			o->present = true;

@@ -7,6 +7,7 @@
 #include "common/base/rand.h"
 #include "common/metrics/page.h"
 #include "common/mqtt/topic.h"
+#include "worker/backlog.h"
 #include "worker/connect.h"
 #include "worker/flow.h"
 #include "worker/keep.h"
@@ -129,10 +130,13 @@ session_new(struct worker *w, struct slice id, struct slice account, uint8_t fla
 void
 session_set_queue(struct worker *w, struct session *s, const struct session_queue *q)
 {
-	if (q->qid != 0)
-		s->qid = q->qid;
-	else    /* its row is of an earlier release */
+	if (q->qid == 0) {      /* its row is of an earlier release */
 		(void)storec_session_put(w->store, s, NULL, NULL);
+		return;
+	}
+	s->qid = q->qid;
+	if (q->last != 0)
+		backlog_set(w, s, q->first, q->last);
 }
 
 void

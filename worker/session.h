@@ -146,7 +146,7 @@ struct session *session_get(const struct sessions *s, struct slice id, uint64_t 
  * none. */
 struct session_queue { uint64_t qid, first, last; };
 
-/* A durable one has a new qid; session_set_queue(): it has that one. */
+/* A durable one has a new qid; session_set_queue(), after its stamp is set: it has that one. */
 struct session *session_new(struct worker *w, struct slice id, struct slice account, uint8_t flags);
 void session_set_queue(struct worker *w, struct session *s, const struct session_queue *q);
 /* Its row is deleted, and its queue with it: but for what is still on its way there from here, which goes, too. */

@@ -153,7 +153,7 @@ START_TEST(ids_are_announced)
 }
 END_TEST
 
-/* A graceful stop keeps window, QoS 2 ids and queue over the restart. */
+/* A graceful stop keeps window, QoS 2 ids and queue over the restart; and so does a death after it. */
 START_TEST(over_a_graceful_stop)
 {
 	struct fx_client *c, *p;
@@ -182,20 +182,27 @@ START_TEST(over_a_graceful_stop)
 		fx_worker_start(&fx, 0);
 		fx_run(&fx);
 		c = fx_connected(&fx, 0, "c", 0, true);
-		if (again)
-			break;
-		fx_expect(c, "PUBLISH t 1 qos=1,1 dup");
+		if (!again)
+			fx_expect(c, "PUBLISH t 1 qos=1,1 dup");
 		fx_expect(c, "PUBREL 2");
 		fx_expect(c, "PUBLISH t 3 qos=2,3 dup");
+		if (again)
+			break;
 		fx_expect(c, "");
 		fx_send(c, "PUBLISH u x qos=2,50 dup");
 		fx_expect(c, "PUBREC 50");
 		fx_send(c, "PUBACK 1");
-		fx_expect(c, "PUBLISH t 4 qos=1,4");
-		/* It is in memory again, and nowhere else. */
+		fx_expect(c, "PUBLISH t 4 qos=1,4 dup");
 		fx_worker_kill(&fx, 0);
 	}
+	fx_expect(c, "PUBLISH t 4 qos=1,4 dup");
+	fx_send(c, "PUBCOMP 2");
+	fx_send(c, "PUBREC 3");
+	fx_expect(c, "PUBREL 3");
+	fx_send(c, "PUBCOMP 3");
+	fx_send(c, "PUBACK 4");
 	fx_expect(c, "");
+	ck_assert_uint_eq(fake_queue_count(&fx.store, 0), 0);
 	fx_close(&fx);
 }
 END_TEST
