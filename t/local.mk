@@ -168,7 +168,8 @@ UNIT_TESTS += t/unit/test_ban t/unit/test_flow t/unit/test_msg t/unit/test_queue
 	t/unit/test_subs t/unit/test_trie
 UNIT_TESTS += t/unit/test_seen
 t_unit_test_seen_LDADD = $(WORKER_TEST_LIBS)
-UNIT_TESTS += t/unit/test_conn t/unit/test_connect t/unit/test_crowd t/unit/test_deliver t/unit/test_move t/unit/test_publish \
+UNIT_TESTS += t/unit/test_conn t/unit/test_connect t/unit/test_crowd t/unit/test_deliver t/unit/test_keep t/unit/test_move \
+	t/unit/test_publish \
 	t/unit/test_retain t/unit/test_takeover
 t_unit_test_ban_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_flow_LDADD = $(WORKER_TEST_LIBS)
@@ -186,6 +187,7 @@ t_unit_test_conn_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_connect_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_crowd_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_deliver_LDADD = $(WORKER_TEST_LIBS)
+t_unit_test_keep_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_move_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_publish_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_retain_LDADD = $(WORKER_TEST_LIBS)

@@ -8,6 +8,7 @@
 #include "worker/conn.h"
 #include "worker/deliver.h"
 #include "worker/flow.h"
+#include "worker/keep.h"
 #include "worker/queuec.h"
 #include "worker/worker.h"
 
@@ -98,7 +99,7 @@ backlog_set(struct worker *w, struct session *s, uint64_t first, uint64_t last)
 	struct flow *f;
 	struct backlog *b;
 
-	if (s->qid == 0 || first > last)
+	if (s->qid == 0 || last == 0 || first > last)
 		return;
 	f = session_flow(w, s);
 	b = backlog_new(w, f);
@@ -214,6 +215,7 @@ backlog_fetch(struct worker *w, struct session *s)
 
 	if (b == NULL || b->fetching)
 		return;
+	keeps_put(w->keeps);    /* what comes now is behind it */
 	b->fetching = true;
 	b->since_count = 0;
 	b->since_bytes = 0;
@@ -229,6 +231,7 @@ backlog_drop_oldest(struct worker *w, struct session *s)
 	struct backlog *b = s->flow->backlog;
 	uint64_t mean = b->at.count > 0 ? b->at.bytes / b->at.count : 0;
 
+	keeps_put(w->keeps);
 	queuec_trim(w->queue, s->qid, b->at.from, 1);
 	uncount(b, 1, mean);
 	if (b->at.count == 0 && !b->fetching)

@@ -20,7 +20,8 @@ struct backlog;
 bool backlog_wanted(const struct flow *f);
 /* One more at its end, that only the disk is to have: its place. cost: as msg_cost(). */
 uint64_t backlog_add(struct worker *w, struct session *s, uint32_t cost, uint8_t direct);
-/* The rows of a session that was loaded, or that came from its old owner; first > last: none. */
+/* The rows of a session that was loaded, or that came from its old owner; first > last or
+ * 0: none. */
 void backlog_set(struct worker *w, struct session *s, uint64_t first, uint64_t last);
 /* The queue ran dry: the next rows, when the client can take them. deliver_pump() goes on with them. */
 void backlog_fetch(struct worker *w, struct session *s);

@@ -221,7 +221,7 @@ keep_tell_neighbour(struct keep *k, unsigned from, uint64_t token)
 static void
 closed(struct keep *k)
 {
-	if (k->open > 0 || k->puts > 0)
+	if (k->open > 0)
 		return;
 	list_del(&k->link);
 	list_put_last(&k->all->closed, &k->link);
@@ -508,7 +508,8 @@ keeps_turn_end(struct keeps *all)
 			if (k->open > 0)
 				continue;       /* one more was added since */
 			tell(k);
-			keep_free(k);
+			if (k->puts == 0)
+				keep_free(k);
 		}
 	}
 }
