@@ -169,9 +169,12 @@ queuec_put(struct queuec *q, const struct cluster_pub *p, const struct qitem *it
     void *arg)
 {
 	const struct qmsg m = qmsg_of(p);
-	uint32_t first = q->items;
+	uint32_t first;
 
 	FB_ASSERT(count > 0);
+	if (q->items + count > QOPS_ITEMS_MAX)
+		queuec_flush(q);
+	first = q->items;
 	qop_put_msg(&q->ops, &m, count);
 	for (uint32_t i = 0; i < count; i++)
 		qitem_put(&q->ops, &items[i]);

@@ -36,7 +36,7 @@ struct queue_answer {
 typedef void queue_done_fn(void *arg, const struct queue_answer *a);
 bool queuec_skipped(const struct queue_answer *a, uint32_t item);
 
-/* p and items are copied. done may be NULL. */
+/* p and items are copied. done may be NULL. More than QOPS_ITEMS_MAX items: in parts, by the caller. */
 void queuec_put(struct queuec *q, const struct cluster_pub *p, const struct qitem *items, uint32_t count,
     queue_done_fn *done, void *arg);
 void queuec_del(struct queuec *q, uint64_t qid, uint64_t n);
