@@ -43,7 +43,10 @@ class Load:
     def __exit__(self, *exc):
         self.proc.kill()
         self.proc.wait()
-        self.proc.stdin.close()
+        try:
+            self.proc.stdin.close()
+        except BrokenPipeError:
+            pass
         self.log.thread.join()
 
     def tell(self, text):
