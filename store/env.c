@@ -31,7 +31,9 @@
 #define CHECK_LOG_KBYTES  (128u * 1024)
 #define LOG_BUFFER_BYTES  (256u * 1024)
 #define LOG_FILE_BYTES    (16u << 20)
-#define LOCKS_MAX         20000         /* pages in one transaction; 200,000 cost 25 MiB from the start */
+#define LOCKS_MAX         20000         /* pages in one transaction */
+#define QUEUE_LOCKS_MAX   500000        /* a message for that many sessions */
+#define LOCKS_FIRST       5000
 #define RETRIES_MAX       1000
 #define ADMIN_FLOOR_BYTES (INT64_C(16) << 20)
 
@@ -253,6 +255,7 @@ configure(struct env *e, int64_t cache_bytes)
 	DB_ENV *d = e->dbenv;
 	u_int32_t gbytes = (u_int32_t)(cache_bytes >> 30);
 	u_int32_t bytes = (u_int32_t)(cache_bytes & ((INT64_C(1) << 30) - 1));
+	u_int32_t locks = e->name == ENV_queue ? QUEUE_LOCKS_MAX : LOCKS_MAX;
 	int rc;
 
 	d->set_errcall(d, on_error);
@@ -262,8 +265,11 @@ configure(struct env *e, int64_t cache_bytes)
 	rc = rc ? rc : d->set_lg_bsize(d, LOG_BUFFER_BYTES);
 	rc = rc ? rc : d->set_lg_max(d, LOG_FILE_BYTES);
 	rc = rc ? rc : d->set_lk_detect(d, DB_LOCK_MINWRITE);
-	rc = rc ? rc : d->set_lk_max_locks(d, LOCKS_MAX);
-	rc = rc ? rc : d->set_lk_max_objects(d, LOCKS_MAX);
+	rc = rc ? rc : d->set_lk_max_locks(d, locks);
+	rc = rc ? rc : d->set_lk_max_objects(d, locks);
+	rc = rc ? rc : d->set_lk_tablesize(d, LOCKS_FIRST);
+	rc = rc ? rc : d->set_memory_init(d, DB_MEM_LOCK, LOCKS_FIRST);
+	rc = rc ? rc : d->set_memory_init(d, DB_MEM_LOCKOBJECT, LOCKS_FIRST);
 	rc = rc ? rc : d->log_set_config(d, DB_LOG_AUTO_REMOVE, 1);
 	return env_rc(rc, "configure");
 }
