@@ -142,6 +142,38 @@ admin_drained(struct store *s)
 
 /* ---- state ---- */
 
+/* Milliseconds; flushing: the one under way. */
+static void
+put_flushes(struct buf *b, const struct batch_stats *st)
+{
+	int64_t now = st->flushing_since.ns != 0 ? mono_diff(clock_mono(), st->flushing_since) : 0;
+
+	row_put_number(b, "flushes", (int64_t)st->flushes);
+	row_put_number(b, "flush_last_ms", st->last_flush_ns / NS_PER_MS);
+	row_put_number(b, "flush_max_ms", st->max_flush_ns / NS_PER_MS);
+	row_put_number(b, "flushing_ms", now / NS_PER_MS);
+}
+
+static void
+state_queue(const struct admin_call *call)
+{
+	struct store *s = call->store;
+	struct batch_stats st = batch_stats(s->qbatch);
+	struct buf *b = admin_row_begin(s, call->id);
+
+	row_put_str(b, "_table", "queues");
+	row_put_number(b, "messages", (int64_t)batch_counts(s->qbatch).rows);
+	row_put_number(b, "writes", (int64_t)st.writes);
+	row_put_number(b, "writes_failed", (int64_t)st.failed);
+	row_put_number(b, "writes_refused", (int64_t)st.refused);
+	row_put_number(b, "writes_waiting", (int64_t)batch_waiting(s->qbatch));
+	row_put_number(b, "batches", (int64_t)st.batches);
+	row_put_number(b, "checkpoints", (int64_t)env_checkpoints(s->queue));
+	row_put_number(b, "sessions_dropping", (int64_t)queue_dropping(s));
+	put_flushes(b, &st);
+	admin_row_end(s);
+}
+
 static void
 state_admin(const struct admin_call *call)
 {
@@ -161,7 +193,9 @@ state_admin(const struct admin_call *call)
 	row_put_number(b, "checkpoints", (int64_t)env_checkpoints(s->env));
 	row_put_number(b, "records_skipped", (int64_t)rec_bad_count());
 	row_put_bool(b, "disk_full", !env_has_room(s->env, ENV_GROWS));
+	put_flushes(b, &st);
 	admin_row_end(s);
+	state_queue(call);
 	admin_done(s, call->id, 0, NULL);
 }
 

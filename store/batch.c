@@ -235,14 +235,16 @@ flush(struct batch *b)
 }
 
 static void
-count_op(const struct batch_op *op, struct batch_stats *add)
+count_op(const struct batch_op *op, struct batch_stats *add, uint64_t *updates)
 {
 	if (op->stale)
 		return;
-	if (op->code == 0)
+	if (op->code == 0) {
 		add->writes++;
-	else
+		*updates += op->updates > 0 ? op->updates : 1;
+	} else {
 		add->failed++;
+	}
 	if (op->code == FB_EDISK)
 		add->refused++;
 }
@@ -256,6 +258,7 @@ commit_ops(struct batch *b, struct list *ops, struct batch_stats *add)
 		[ENV_ADMIN] = env_has_room(b->env, ENV_ADMIN),
 	};
 	struct list *n = ops->next;
+	uint64_t updates = 0;
 
 	b->committed = false;
 	while (n != ops) {
@@ -271,10 +274,10 @@ commit_ops(struct batch *b, struct list *ops, struct batch_stats *add)
 		n = r.to->next;
 	}
 	LIST_EACH(i, ops)
-		count_op(container_of(i, struct batch_op, link), add);
+		count_op(container_of(i, struct batch_op, link), add, &updates);
 	add->batches++;
-	if (add->writes > 0)
-		env_count_updates(b->env, add->writes);
+	if (updates > 0)
+		env_count_updates(b->env, updates);
 	/* A refusal is answered as well: its number must not be lost, nor asked for again. */
 	if (b->committed)
 		flush(b);

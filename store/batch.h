@@ -28,6 +28,7 @@ struct batch_op {
 	struct batch_stream *stream;    /* NULL: not numbered */
 	uint64_t seq;
 	size_t bytes;                   /* about; over 64 KiB gets a transaction of its own */
+	uint32_t updates;               /* records that it changes, for the checkpoints; 0: one */
 	enum env_need need;
 	bool stale;                     /* not done: of a strict stream, and does not follow */
 	int code;

@@ -659,6 +659,7 @@ qstage_weigh(struct slice ops, struct qstage_weight *out)
 	int rc;
 
 	while ((rc = qop_take(&ops, &o)) == 0) {
+		w.rows += o.count > 0 ? o.count : 1;
 		w.bytes += o.type == QOP_DROP ? DROP_WEIGHT : ROW_WEIGHT * (o.count > 0 ? (size_t)o.count : 1);
 		w.grows = w.grows || o.type == QOP_WILL_PUT;
 		w.has_wills = w.has_wills || o.type == QOP_WILL_PUT || o.type == QOP_WILL_DEL;

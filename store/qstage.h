@@ -24,7 +24,7 @@ int qstage_drop(struct qstage *q, struct txn *x, struct rec_counts *counts, uint
 int qstage_end(struct qstage *q, struct txn *x, struct rec_counts *counts);
 
 /* What applying them costs: bytes for batch_op.bytes, and whether anything is put that takes room. FB_EPROTO: damaged. */
-struct qstage_weight { size_t bytes; bool grows, has_ids, has_wills; };
+struct qstage_weight { size_t bytes; uint32_t rows; bool grows, has_ids, has_wills; };
 int qstage_weigh(struct slice ops, struct qstage_weight *out);
 
 /* Is this a PUT's item that was skipped, when the PUT was applied before? Outside of a transaction. Appends to skipped as

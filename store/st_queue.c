@@ -80,6 +80,16 @@ drop_later(struct store *s, uint64_t qid)
 	list_put_last(&s->q.drops, &d->link);
 }
 
+size_t
+queue_dropping(const struct store *s)
+{
+	size_t n = s->q.dropping;
+
+	LIST_EACH(i, &s->q.drops)
+		n++;
+	return n;
+}
+
 void
 queue_drop(struct store *s, uint64_t qid)
 {
@@ -194,6 +204,7 @@ queue_do_ops(struct slot *t, struct slice payload)
 	o->op.run = run_ops;
 	o->op.done = done_ops;
 	o->op.bytes = w.bytes;
+	o->op.updates = w.rows;
 	o->op.need = w.grows ? ENV_GROWS : ENV_SHRINKS;
 	numbers_put(&t->queue, t->store->qbatch, &o->op, p.seq);
 }

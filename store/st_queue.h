@@ -37,6 +37,7 @@ void queue_drop_slot(struct slot *t);           /* its channel is gone: nobody w
 
 /* The session is no more: its rows go, behind all that is queued now. */
 void queue_drop(struct store *s, uint64_t qid);
+size_t queue_dropping(const struct store *s);   /* sessions of which something is left */
 /* n of its first and last row, as committed; none: *first > *last. 0, or FB_EIO. */
 int queue_range(struct env *queue, uint64_t qid, uint64_t *first, uint64_t *last);
 

@@ -24,6 +24,34 @@ store_bad_message(enum ipc_type type)
 
 /* ---- signs of life ---- */
 
+static int64_t
+flush_ns(const struct batch_stats *st)
+{
+	int64_t now = st->flushing_since.ns != 0 ? mono_diff(clock_mono(), st->flushing_since) : 0;
+
+	return now > st->last_flush_ns ? now : st->last_flush_ns;
+}
+
+static int64_t
+larger(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void
+show_queue(const struct store *s, const struct batch_stats *state)
+{
+	struct batch_stats st = batch_stats(s->qbatch);
+	int64_t last = larger(flush_ns(&st), flush_ns(state));
+
+	METRIC_SET(disk_queued, batch_counts(s->qbatch).rows);
+	METRIC_SET(disk_queue_batches, st.batches);
+	METRIC_SET(disk_queue_writes, st.writes);
+	METRIC_SET(disk_queue_refused, st.failed);
+	METRIC_SET(flush_us, last / NS_PER_US);
+	METRIC_SET(flush_max_us, larger(last, larger(st.max_flush_ns, state->max_flush_ns)) / NS_PER_US);
+}
+
 static void
 show_counters(const struct store *s)
 {
@@ -35,7 +63,8 @@ show_counters(const struct store *s)
 	METRIC_SET(store_batches, st.batches);
 	METRIC_SET(store_writes, st.writes);
 	METRIC_SET(store_failed, st.failed);
-	METRIC_SET(checkpoints, env_checkpoints(s->env));
+	METRIC_SET(checkpoints, env_checkpoints(s->env) + env_checkpoints(s->queue));
+	show_queue(s, &st);
 	METRIC_SET(store_corrupt, rec_bad_count());
 }
 

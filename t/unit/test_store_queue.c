@@ -3,6 +3,7 @@
  * The queues on disk, through the real store: Q_OPS and Q_GET of workers that are this test. */
 #include <string.h>
 
+#include "common/admin/row.h"
 #include "common/admin/words.h"
 #include "common/base/mem.h"
 #include "common/ipc/qops.h"
@@ -511,6 +512,34 @@ START_TEST(queues_without_a_session_are_dropped_by_the_next_start)
 }
 END_TEST
 
+/* What `state` says of the queues. */
+static uint64_t
+waiting(void)
+{
+	uint64_t n = UINT64_MAX;
+	bool queues = false;
+	struct rig_msg *m;
+
+	CHAN_SEND(r.sup.chan, ADMIN, admin, .id = 9, .rights = ADMIN_READ, .command = ADMIN_state);
+	m = rig_wait(&r.sup, IPC_ADMIN_DONE);
+	mem_free(m);
+	while ((m = rig_peek(&r.sup, IPC_ADMIN_ROW)) != NULL) {
+		struct ipc_admin_row p;
+		struct row_field f;
+
+		ck_assert_int_eq(ipc_take_admin_row(m->payload, &p), 0);
+		while (row_next(&p.fields, &f) == 0) {
+			if (slice_eq(f.name, SLICE_LIT("_table")))
+				queues = slice_eq(f.text, SLICE_LIT("queues"));
+			else if (queues && slice_eq(f.name, SLICE_LIT("messages")))
+				n = (uint64_t)f.number;
+		}
+		list_del(&m->link);
+		mem_free(m);
+	}
+	return n;
+}
+
 START_TEST(a_reset_clears_the_queues)
 {
 	struct tally t;
@@ -520,7 +549,9 @@ START_TEST(a_reset_clears_the_queues)
 	put(77, 1, "x");
 	put_for(&(struct qitem){ .qid = 77, .n = 2, .flags = 2 }, 1, 5, "x");
 	send_ops();
+	ck_assert_uint_eq(waiting(), 2);
 	ck_assert_int_eq(rig_admin(&r, ADMIN_reset, NULL, NULL), 0);
+	ck_assert_uint_eq(waiting(), 0);
 	ck_assert_str_eq(rows(77), "");
 	put(78, 1, "x");
 	send_ops();
