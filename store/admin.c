@@ -6,6 +6,8 @@
 #include "common/metrics/page.h"
 #include "store/change.h"
 #include "store/check.h"
+#include "store/export.h"
+#include "store/import.h"
 #include "store/reset.h"
 #include "store/save.h"
 #include "store/st_accounts.h"
@@ -214,6 +216,8 @@ static admin_fn *const handlers[ADMIN_COMMAND_COUNT] = {
 	[ADMIN_reset] = reset_admin,
 	[ADMIN_backup] = save_admin,
 	[ADMIN_store_check] = check_admin,
+	[ADMIN_store_export] = export_admin,
+	[ADMIN_store_import] = import_admin,
 	[ADMIN_account_set] = accounts_admin_set,
 	[ADMIN_account_get] = accounts_admin_get,
 	[ADMIN_account_del] = accounts_admin_del,

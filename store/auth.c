@@ -480,3 +480,11 @@ auth_free(struct auth *a)
 	mem_free(a->threads);
 	mem_free(a);
 }
+
+void
+auth_set_key(struct auth *a, const void *key)
+{
+	passwd_mac_free(a->mac);
+	a->mac = passwd_mac_new(key, PASSWD_MAC_BYTES);
+	auth_forget(a);
+}

@@ -44,6 +44,8 @@ void auth_drop(struct auth *a, const void *asker, void (*fn)(struct auth_ask *as
 void auth_hash(struct auth *a, struct slice password, uint32_t n, void (*done)(void *arg, int rc, const char *text),
     void *arg);
 void auth_keyed(struct auth *a, struct slice name, struct slice password, char out[PASSWD_TEXT_MAX]);
+/* Another key from now on: generated passwords that were made with the one before are not valid any more. */
+void auth_set_key(struct auth *a, const void *key);
 /* Forgets all verified credentials. */
 void auth_forget(struct auth *a);
 

@@ -8,8 +8,11 @@ libfbstore_a_SOURCES = \
 	store/batch_stream.c store/batch_stream.h \
 	store/change.c store/change.h \
 	store/check.c store/check.h store/check_record.c \
+	store/dump.c store/dump.h \
 	store/env.c store/env.h store/env_db.h \
+	store/export.c store/export.h \
 	store/files.c store/files.h \
+	store/import.c store/import.h \
 	store/manifest.c store/manifest.h \
 	store/numbers.c store/numbers.h \
 	store/open.c store/open.h \

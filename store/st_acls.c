@@ -53,6 +53,26 @@ send_rule(struct slot *t, enum ipc_type type, const struct cidr *c, bool allow)
 	chan_end(t->chan);
 }
 
+static void
+tell_all(struct store *s, enum ipc_type type, struct slice key, bool allow)
+{
+	struct cidr prefix;
+
+	if (key_take(key, &prefix) != 0)
+		return;
+	for (struct slot *t = slots_next(s, NULL); t != NULL; t = slots_next(s, t))
+		send_rule(t, type, &prefix, allow);
+}
+
+void
+acls_tell(struct store *s, struct slice key, struct slice value)
+{
+	struct rec_acl r;
+
+	if (rec_take_acl(value, &r) == 0)
+		tell_all(s, IPC_ACL_SET, key, r.allow);
+}
+
 int
 acls_send_all(struct slot *t)
 {
@@ -76,17 +96,6 @@ acls_send_all(struct slot *t)
 	}
 	cursor_close(c);
 	return rc == FB_ENOENT ? 0 : rc;
-}
-
-static void
-tell_all(struct store *s, enum ipc_type type, struct slice key, bool allow)
-{
-	struct cidr prefix;
-
-	if (key_take(key, &prefix) != 0)
-		return;
-	for (struct slot *t = slots_next(s, NULL); t != NULL; t = slots_next(s, t))
-		send_rule(t, type, &prefix, allow);
 }
 
 /* ---- commands ---- */

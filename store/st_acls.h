@@ -10,6 +10,9 @@ struct slot;
 /* ACL_CLEAR, then all rules. FB_EAGAIN: ask again, it starts anew. */
 int acls_send_all(struct slot *t);
 
+/* A rule was written: all workers are told. */
+void acls_tell(struct store *s, struct slice key, struct slice value);
+
 admin_fn acls_admin_set, acls_admin_get, acls_admin_del, acls_admin_all;
 
 #endif

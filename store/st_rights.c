@@ -93,6 +93,13 @@ send_row(struct slot *t, enum table table, struct slice key, struct slice value)
 		rec_bad(table, key, bad);
 }
 
+void
+rights_tell(struct store *s, enum table t, struct slice key, struct slice value)
+{
+	for (struct slot *to = slots_next(s, NULL); to != NULL; to = slots_next(s, to))
+		send_row(to, t, key, value);
+}
+
 static int
 send_table(struct slot *t, enum table table)
 {

@@ -15,6 +15,9 @@ int rights_send_all(struct slot *t);
 int groups_run_account_del(struct txn *x, struct slice account);
 void groups_after_account_del(struct store *s, struct slice account);
 
+/* A rule or a group was written: all workers are told. */
+void rights_tell(struct store *s, enum table t, struct slice key, struct slice value);
+
 admin_fn rights_admin_set, rights_admin_del, rights_admin_all, rights_admin_check;
 admin_fn groups_admin_add, groups_admin_del, groups_admin_all;
 

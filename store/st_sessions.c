@@ -29,23 +29,27 @@ put_sub_key(struct buf *b, struct slice id, struct slice filter)
 
 /* ---- writing ---- */
 
-/* A write of the row failed: the entry says again what is in the table. */
+/* The entry says again what is in the table. */
 static void
-after_row_write(struct change *c)
+row_state(struct store *s, struct slice id)
 {
-	struct owner *w;
+	struct owner *w = owners_find(&s->owners, id);
 
-	if (c->op.code == 0) {
-		queue_drop(c->store, c->id);
-		return;
-	}
-	w = owners_find(&c->store->owners, c->key);
 	if (w == NULL)
 		return;
-	if (table_has(c->store->env, TABLE_sessions, c->key))
+	if (table_has(s->env, TABLE_sessions, id))
 		w->flags |= OWNER_DURABLE;
 	else
 		w->flags &= (uint8_t)~OWNER_DURABLE;
+}
+
+static void
+after_row_write(struct change *c)
+{
+	if (c->op.code == 0)
+		queue_drop(c->store, c->id);
+	else
+		row_state(c->store, c->key);
 }
 
 static int
@@ -290,6 +294,13 @@ sessions_forget_numbers(struct slot *t)
 
 /* ---- reading ---- */
 
+/* A hint beyond the workers that there are now: spread, the same way each time. */
+static unsigned
+slot_of(struct slice id, uint16_t hint, unsigned slots)
+{
+	return hint < slots ? hint : (unsigned)(rand_siphash(&(struct hash_key){ 0 }, id.p, id.len) % slots);
+}
+
 /* Their qids are appended, as numbers of this machine. */
 static int
 fill_owners(struct env *e, struct owners *o, unsigned slots, struct buf *qids)
@@ -309,8 +320,7 @@ fill_owners(struct env *e, struct owners *o, unsigned slots, struct buf *qids)
 			rec_bad(TABLE_sessions, id, bad);
 			continue;
 		}
-		/* A hint beyond the workers that there are now: spread, the same way each time. */
-		slot = r.slot < slots ? r.slot : (unsigned)(rand_siphash(&(struct hash_key){ 0 }, id.p, id.len) % slots);
+		slot = slot_of(id, r.slot, slots);
 		owners_add(o, id, r.account, slot, OWNER_DURABLE);
 		if (r.qid != 0)
 			buf_put(qids, &r.qid, sizeof r.qid);
@@ -463,6 +473,73 @@ sessions_hand_row(struct slot *t, struct owner *w)
 	if (table_get(t->store->env, NULL, TABLE_sessions, owner_id(w), &value) == 0)
 		send_row(t, w, NULL, buf_slice(&value));
 	buf_fini(&value);
+}
+
+void
+sessions_import(struct store *s, struct slice id, struct slice record)
+{
+	struct owner *w = owners_find(&s->owners, id);
+	struct rec_session r;
+
+	if (rec_take_session(record, &r) != 0)
+		return;
+	if (w == NULL)
+		w = owners_add(&s->owners, id, r.account, slot_of(id, r.slot, s->slot_count), OWNER_DURABLE);
+	w->flags |= OWNER_DURABLE;
+	owners_set_account(&s->owners, w, r.account);
+}
+
+void
+sessions_import_failed(struct store *s, struct slice id)
+{
+	struct owner *w;
+
+	row_state(s, id);
+	w = owners_find(&s->owners, id);
+	if (w != NULL && (w->flags & (OWNER_DURABLE | OWNER_HELD)) == 0)
+		owners_del(&s->owners, w);
+}
+
+static struct owner *
+nobodys(struct store *s, struct slice id)
+{
+	struct owner *w = owners_find(&s->owners, id);
+
+	if (w == NULL || (w->flags & (OWNER_DURABLE | OWNER_HELD)) != OWNER_DURABLE || w->slot >= s->slot_count)
+		return NULL;
+	return slot_live(&s->slots.slot[w->slot]) && s->slots.slot[w->slot].loaded ? w : NULL;
+}
+
+/* Which ones, first; with the cursor open nothing else is read. */
+int
+sessions_hand_some(struct store *s, struct buf *at)
+{
+	struct buf ids;
+	struct cursor *c;
+	struct slice left, id;
+	int rc = cursor_open(s->env, NULL, TABLE_sessions, &c);
+
+	if (rc != 0)
+		return rc;
+	buf_init(&ids);
+	rc = cursor_seek(c, buf_slice(at));
+	for (unsigned n = 0; rc == 0 && n < WORK_SLICE_COUNT; n++) {
+		if (nobodys(s, cursor_key(c)) != NULL)
+			buf_put_le32_bytes(&ids, cursor_key(c));
+		buf_clear(at);
+		buf_put_slice(at, cursor_key(c));
+		buf_put_u8(at, 0);
+		rc = cursor_next(c);
+	}
+	cursor_close(c);
+	for (left = buf_slice(&ids); slice_take_le32_bytes(&left, &id) == 0;) {
+		struct owner *w = nobodys(s, id);
+
+		if (w != NULL)
+			sessions_hand_row(&s->slots.slot[w->slot], w);
+	}
+	buf_fini(&ids);
+	return rc;
 }
 
 static void

@@ -29,5 +29,11 @@ struct owner;
 int sessions_get_queue(struct store *s, struct slice client_id, uint64_t *qid, uint64_t *first, uint64_t *last);
 /* A row that no process has: this one gets it. */
 void sessions_hand_row(struct slot *t, struct owner *w);
+/* Import: a row is about to be written; or it was not. */
+void sessions_import(struct store *s, struct slice client_id, struct slice record);
+void sessions_import_failed(struct store *s, struct slice client_id);
+/* Hands out rows that no process has though the worker of their slot serves; from *at on, which is moved. 0: there are more;
+ * FB_ENOENT: that was all. */
+int sessions_hand_some(struct store *s, struct buf *at);
 
 #endif

@@ -134,6 +134,26 @@ text_of(struct slice s, char *out, size_t size)
 	return 0;
 }
 
+int
+settings_check(const struct store *s, struct slice path, struct slice value, struct config_error *e)
+{
+	char p[PATH_MAX_BYTES], v[VALUE_MAX_BYTES];
+
+	if (text_of(path, p, sizeof p) == 0 && text_of(value, v, sizeof v) == 0)
+		return check(s, p, v, e);
+	snprintf(e->text, sizeof e->text, "too long");
+	return FB_EINVAL;
+}
+
+void
+settings_tell(struct store *s, struct slice path, struct slice record)
+{
+	struct rec_setting r;
+
+	if (rec_take_setting(record, &r) == 0)
+		send_override(s, path, r.value);
+}
+
 void
 settings_admin_set(const struct admin_call *call)
 {

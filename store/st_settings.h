@@ -12,6 +12,12 @@ struct settings_clear;
 struct settings_clear *settings_clear_begin(struct store *s);
 void settings_clear_end(struct store *s, struct settings_clear *c, bool cleared);       /* frees c */
 
+/* May it be set? FB_EINVAL and *e; also when it does not go with the other values. */
+struct config_error;
+int settings_check(const struct store *s, struct slice path, struct slice value, struct config_error *e);
+/* It was written: the supervisor is told. */
+void settings_tell(struct store *s, struct slice path, struct slice record);
+
 admin_fn settings_admin_set, settings_admin_unset;
 
 #endif

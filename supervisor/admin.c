@@ -17,6 +17,8 @@
 #define HEADER      8u
 #define CLIENTS_MAX 32u
 #define REQUEST_MAX ((size_t)64 << 10)
+#define IMPORT_MAX  ((size_t)63 << 20)  /* the largest message that may be retained, in a message of a channel */
+#define READ_BYTES  ((size_t)64 << 10)
 #define STREAM_MAX  ((size_t)1 << 20)   /* of rows that come by themselves; beyond, they are lost and counted */
 #define OUTPUT_MAX  ((size_t)256 << 20)
 #define IDLE_NS     (10 * NS_PER_SEC)   /* for a request to come, and for a client to read on */
@@ -76,7 +78,7 @@ call_free(struct admin_call *c)
 	admin_fan_free(c);
 	list_del(&c->link);
 	for (size_t i = 0; i < c->args; i++) {
-		explicit_bzero(c->arg[i], strlen(c->arg[i]));   /* may be a password */
+		explicit_bzero(c->arg[i], c->arg_len[i]);       /* may be a password */
 		mem_free(c->arg[i]);
 	}
 	buf_fini(&c->row);
@@ -258,6 +260,7 @@ admin_ask(struct admin *a, enum admin_command command, const char *arg1, void (*
 
 	call->on_row = on_row;
 	call->on_row_arg = arg;
+	call->arg_len[call->args] = strlen(arg1);
 	call->arg[call->args++] = mem_strdup(arg1);
 	admin_fan_out(call);
 }
@@ -278,14 +281,29 @@ begin(struct admin_conn *c, const struct ipc_admin *p)
 	call->conn = c;
 	call->client_id = p->id;
 	c->call = call;
-	while (call->args < ADMIN_ARGS_MAX && slice_take_le32_bytes(&words, &word) == 0)
+	while (call->args < ADMIN_ARGS_MAX && slice_take_le32_bytes(&words, &word) == 0) {
+		call->arg_len[call->args] = word.len;
 		call->arg[call->args++] = mem_dup(word.p, word.len);
+	}
 	if (words.len > 0 || call->args < admin_info(call->command)->args_min) {
 		admin_finish(call, FB_EPROTO, "the arguments do not fit the command");
 		return;
 	}
 	if (!admin_do(call))
 		admin_fan_out(call);
+}
+
+/* The command stands behind the request's number and rights. */
+static size_t
+request_max(struct slice frame)
+{
+	uint16_t command = ADMIN_store_import;
+
+	if (frame.len >= HEADER + 11) {
+		frame = slice_of(frame.p + HEADER + 9, 2);
+		(void)slice_take_le16(&frame, &command);
+	}
+	return command == ADMIN_store_import ? IMPORT_MAX : REQUEST_MAX;
 }
 
 /* The whole frames in c->in, one call at a time. */
@@ -303,7 +321,7 @@ take_requests(struct admin_conn *c)
 		(void)slice_take_le32(&s, &len);
 		(void)slice_take_le16(&s, &type);
 		(void)slice_take_le16(&s, &digest);
-		if (len > REQUEST_MAX || type != IPC_ADMIN) {
+		if (len > request_max(buf_slice(&c->in)) || type != IPC_ADMIN) {
 			refuse(c, 0, FB_EPROTO, type == IPC_ADMIN ? "the request is longer than 64 KiB" :
 			    "not a request of fubar-admin");
 			return;
@@ -330,8 +348,8 @@ take_requests(struct admin_conn *c)
 static void
 read_in(struct admin_conn *c)
 {
-	uint8_t *room = buf_room(&c->in, 4096);
-	ssize_t n = recv(c->fd, room, 4096, MSG_DONTWAIT);
+	uint8_t *room = buf_room(&c->in, READ_BYTES);
+	ssize_t n = recv(c->fd, room, READ_BYTES, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return;
@@ -346,7 +364,7 @@ read_in(struct admin_conn *c)
 	}
 	buf_added(&c->in, (size_t)n);
 	loop_timer_in(c->admin->node->loop, &c->idle, IDLE_NS);
-	if (buf_len(&c->in) > REQUEST_MAX + HEADER && c->call != NULL) {
+	if (buf_len(&c->in) > REQUEST_MAX + READ_BYTES && c->call != NULL) {
 		conn_free(c);
 		return;
 	}

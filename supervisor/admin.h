@@ -25,7 +25,8 @@ struct admin_call {
 	uint64_t id;                    /* ours, to the children */
 	uint64_t client_id;             /* the client's own */
 	enum admin_command command;
-	char *arg[ADMIN_ARGS_MAX];      /* owned */
+	char *arg[ADMIN_ARGS_MAX];      /* owned, each with a NUL behind it */
+	size_t arg_len[ADMIN_ARGS_MAX]; /* it may hold others */
 	size_t args;
 	uint64_t workers;               /* slots that have not answered yet */
 	bool store;                     /* has not answered yet */

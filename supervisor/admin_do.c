@@ -198,6 +198,8 @@ admin_do(struct admin_call *c)
 	case ADMIN_reset:
 	case ADMIN_backup:
 	case ADMIN_store_check:
+	case ADMIN_store_export:
+	case ADMIN_store_import:
 	case ADMIN_account_set:
 	case ADMIN_account_get:
 	case ADMIN_account_del:

@@ -47,7 +47,8 @@ is_plain(enum admin_command c)
 static bool
 is_long(enum admin_command c)
 {
-	return c == ADMIN_reset || c == ADMIN_backup || c == ADMIN_store_check;
+	return c == ADMIN_reset || c == ADMIN_backup || c == ADMIN_store_check || c == ADMIN_store_export ||
+	    c == ADMIN_store_import;
 }
 
 /* state is shown also if a child is missing. */
@@ -204,7 +205,7 @@ ask(struct admin_call *c, struct proc *p)
 	buf_put_u8(b, ADMIN_READ | ADMIN_WRITE);
 	buf_put_le16(b, (uint16_t)c->command);
 	for (size_t i = 0; i < c->args; i++)
-		buf_put_le32_bytes(b, slice_str(c->arg[i]));
+		buf_put_le32_bytes(b, slice_of(c->arg[i], c->arg_len[i]));
 	chan_end(p->chan);
 	if (p->role == IPC_STORE)
 		c->store = true;

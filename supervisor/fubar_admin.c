@@ -167,10 +167,11 @@ help(const struct options *o)
 
 /* One line of trace watch: it was made safe where it was written. */
 static bool
-show_line(struct slice fields)
+show_line(void *arg, struct slice fields)
 {
 	struct row_field f;
 
+	(void)arg;
 	while (row_next(&fields, &f) == 0) {
 		if (slice_eq(f.name, SLICE_LIT("line")))
 			printf("%.*s\n", (int)f.text.len, (const char *)f.text.p);
@@ -183,8 +184,9 @@ show_line(struct slice fields)
 }
 
 static bool
-show_line_json(struct slice fields)
+show_line_json(void *arg, struct slice fields)
 {
+	(void)arg;
 	json_row(stdout, fields);
 	if (fflush(stdout) != 0)
 		exit(TOOL_REFUSED);
@@ -208,7 +210,8 @@ run(const struct options *o, enum admin_command c, size_t argc, char *const *arg
 	if (c == ADMIN_backup || c == ADMIN_restore || c == ADMIN_store_check)
 		a.each = progress_row;
 	progress_what(words);
-	code = conn_ask(o->socket, c, argc, argv, c == ADMIN_stop, &a, error);
+	a.quiet_end = c == ADMIN_stop;
+	code = conn_ask(o->socket, c, argc, argv, &a, error);
 	progress_end();
 	if (code != TOOL_DONE) {
 		fail(o, code, code == TOOL_NO_DAEMON ? "no-daemon" : "refused", error);
@@ -274,6 +277,20 @@ with_dir(const struct options *o, enum admin_command c, char *const *argv)
 	return run(o, c, 1, send, NULL);
 }
 
+/* Its own lines are the output; nothing more with --json. */
+static enum tool_exit
+with_file(const struct options *o, enum admin_command c, size_t argc, char *const *argv)
+{
+	const char *how = argc > 1 ? argv[1] : "new";
+	char error[TOOL_ERROR_MAX] = "";
+	enum tool_exit code = c == ADMIN_store_export ? export_file(o->socket, argv[0], error) :
+	    import_file(o->socket, argv[0], how, error);
+
+	if (code == TOOL_DONE)
+		return code;
+	return fail(o, code, code == TOOL_NO_DAEMON ? "no-daemon" : code == TOOL_USAGE ? "usage" : "refused", error);
+}
+
 static const char *
 question_of(enum admin_command c)
 {
@@ -312,6 +329,8 @@ do_words(struct options *o)
 		    "restore: nothing was changed; --yes does it without asking");
 	if (c == ADMIN_backup || c == ADMIN_restore)
 		return with_dir(o, c, argv);
+	if (c == ADMIN_store_export || c == ADMIN_store_import)
+		return with_file(o, c, argc, argv);
 	if (c == ADMIN_account_set)
 		return set_account(o, c, argc, argv);
 	return run(o, c, argc, argv, NULL);

@@ -19,6 +19,7 @@
 #define READ_SIZE 65536
 #define SILENCE_MS 60000
 #define REQUEST 1
+#define WORDS_MAX 16
 
 static enum tool_exit
 open_socket(const char *path, int *out, char error[TOOL_ERROR_MAX])
@@ -55,7 +56,7 @@ open_socket(const char *path, int *out, char error[TOOL_ERROR_MAX])
 
 /* The frame of the request in b. */
 static void
-put_request(struct buf *b, enum admin_command c, size_t argc, char *const *argv)
+put_request(struct buf *b, enum admin_command c, size_t argc, const struct slice *argv)
 {
 	struct buf words, payload;
 	struct ipc_admin p;
@@ -63,7 +64,7 @@ put_request(struct buf *b, enum admin_command c, size_t argc, char *const *argv)
 	buf_init(&words);
 	buf_init(&payload);
 	for (size_t i = 0; i < argc; i++)
-		buf_put_le32_bytes(&words, slice_str(argv[i]));
+		buf_put_le32_bytes(&words, argv[i]);
 	p = (struct ipc_admin){ .id = REQUEST, .rights = 0, .command = (uint16_t)c, .words = buf_slice(&words) };
 	ipc_put_admin(&payload, &p);
 	buf_put_le32(b, (uint32_t)buf_len(&payload));
@@ -128,7 +129,7 @@ take_row(struct answer *a, struct slice payload)
 
 	if (err != 0 || p.id != REQUEST)
 		return FB_EPROTO;
-	if (a->each != NULL && a->each(p.fields))
+	if (a->each != NULL && a->each(a->arg, p.fields))
 		return 0;
 	r.fields = slice_of(mem_dup(p.fields.p, p.fields.len), p.fields.len);
 	rest = r.fields;
@@ -177,36 +178,47 @@ take_frames(struct answer *a, struct buf *b)
 			return FB_EAGAIN;
 		s.len = len;
 		err = type == IPC_ADMIN_ROW ? take_row(a, s) : take_done(a, s);
+		buf_eat(b, HEADER + len);
 		if (err != 0 || type == IPC_ADMIN_DONE)
 			return err;
-		buf_eat(b, HEADER + len);
 	}
 	return FB_EAGAIN;
 }
 
 enum tool_exit
-conn_ask(const char *socket_path, enum admin_command c, size_t argc, char *const *argv, bool quiet_end,
-    struct answer *answer, char error[TOOL_ERROR_MAX])
+conn_open(const char *socket_path, struct conn *c, char error[TOOL_ERROR_MAX])
 {
-	enum tool_exit code;
-	struct buf b;
-	const char *why = "the daemon closed the connection without an answer";
-	int fd = -1, err = FB_EAGAIN;
+	c->path = socket_path;
+	c->fd = -1;
+	buf_init(&c->in);
+	return open_socket(socket_path, &c->fd, error);
+}
 
-	code = open_socket(socket_path, &fd, error);
-	if (code != TOOL_DONE)
-		return code;
+void
+conn_close(struct conn *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	buf_fini(&c->in);
+}
+
+enum tool_exit
+conn_request(struct conn *c, enum admin_command command, size_t argc, const struct slice *argv, struct answer *answer,
+    char error[TOOL_ERROR_MAX])
+{
+	const char *why = "the daemon closed the connection without an answer";
+	struct buf b;
+	int err = FB_EAGAIN;
+
 	buf_init(&b);
-	put_request(&b, c, argc, argv);
+	put_request(&b, command, argc, argv);
 	/* A daemon that refuses may answer and close before it read all: look at what it said in any case. */
-	(void)write_all(fd, buf_slice(&b));
+	(void)write_all(c->fd, buf_slice(&b));
 	explicit_bzero(b.base, b.cap);
-	buf_clear(&b);
-	while (err == FB_EAGAIN && read_more(fd, &b, answer->each != NULL ? -1 : SILENCE_MS, &why))
-		err = take_frames(answer, &b);
-	close(fd);
 	buf_fini(&b);
-	if (err == FB_EAGAIN && quiet_end) {
+	while (err == FB_EAGAIN && read_more(c->fd, &c->in, answer->each != NULL ? -1 : SILENCE_MS, &why))
+		err = take_frames(answer, &c->in);
+	if (err == FB_EAGAIN && answer->quiet_end) {
 		answer->text = mem_strdup("");
 		err = 0;
 	}
@@ -214,8 +226,25 @@ conn_ask(const char *socket_path, enum admin_command c, size_t argc, char *const
 		return TOOL_DONE;
 	if (err == FB_EPROTO)
 		why = "the daemon's answer is not understood; is it of another version?";
-	snprintf(error, TOOL_ERROR_MAX, "%s: %s", socket_path, why);
+	snprintf(error, TOOL_ERROR_MAX, "%s: %s", c->path, why);
 	return TOOL_NO_DAEMON;
+}
+
+enum tool_exit
+conn_ask(const char *socket_path, enum admin_command command, size_t argc, char *const *argv, struct answer *answer,
+    char error[TOOL_ERROR_MAX])
+{
+	struct slice words[WORDS_MAX];
+	struct conn c;
+	enum tool_exit code = conn_open(socket_path, &c, error);
+
+	FB_ASSERT(argc <= WORDS_MAX);
+	for (size_t i = 0; i < argc; i++)
+		words[i] = slice_str(argv[i]);
+	if (code == TOOL_DONE)
+		code = conn_request(&c, command, argc, words, answer, error);
+	conn_close(&c);
+	return code;
 }
 
 void

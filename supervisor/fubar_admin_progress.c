@@ -45,7 +45,9 @@ progress_show(const char *what, int64_t done, int64_t total)
 	bool bar = isatty(STDERR_FILENO) == 1;
 	struct mono now = clock_mono();
 
-	if (at.last.ns != 0 && mono_diff(now, at.last) < (bar ? BAR_NS : LINE_NS))
+	if (at.last.ns == 0)
+		at.last = now;
+	if (mono_diff(now, at.last) < (bar ? BAR_NS : LINE_NS))
 		return;
 	at.last = now;
 	if (bar)
@@ -64,12 +66,13 @@ progress_end(void)
 }
 
 bool
-progress_row(struct slice fields)
+progress_row(void *arg, struct slice fields)
 {
 	int64_t done = 0, total = 0;
 	bool is_progress = false;
 	struct row_field f;
 
+	(void)arg;
 	while (row_next(&fields, &f) == 0) {
 		if (f.type == ROW_TEXT && slice_eq(f.name, SLICE_LIT("_table")))
 			is_progress = slice_eq(f.text, SLICE_LIT("progress"));

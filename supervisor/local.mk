@@ -39,7 +39,10 @@ fubar_admin_SOURCES = \
 	supervisor/fubar_admin.c supervisor/fubar_admin.h \
 	supervisor/fubar_admin_complete.c \
 	supervisor/fubar_admin_conn.c \
+	supervisor/fubar_admin_export.c \
+	supervisor/fubar_admin_import.c \
 	supervisor/fubar_admin_json.c \
+	supervisor/fubar_admin_lines.c \
 	supervisor/fubar_admin_progress.c \
 	supervisor/fubar_admin_secret.c \
 	supervisor/fubar_admin_show.c \

@@ -115,6 +115,8 @@ class AdminTool(unittest.TestCase):
             args = [w for w in re.match(r'\s*"([^"]*)"', rest).group(1).split() if w[0] != "["]
             args = [a.split("|")[0] for a in args]
             extra = ["pass word"] if words == "account set" else []
+            if words in ("store export", "store import"):
+                continue                                # they ask as often as it takes: test_backup.py
             if words in ("backup", "restore"):
                 args = ["/tmp/" + args[0]]              # or it would be in the working directory
             d, r = self.ask(done(), "--yes", *words.split(), *args, *extra)

@@ -3,6 +3,7 @@
 """fubar-admin backup and restore, fubard --restore: everything that the store keeps, under load; and what is refused."""
 
 import glob
+import json
 import os
 import shutil
 import subprocess
@@ -58,15 +59,20 @@ def fill(b):
 LISTS = (("account", "all"), ("acl", "all"), ("right", "all"), ("group", "all"))
 
 
-def seen(b):
-    """What can be seen of it from outside."""
+def seen_without_retained(b):
     got = {words: b.admin(*words) for words in LISTS}
     for key in ("mqtt.max_qos", "session.max_age"):
         got[key] = b.admin("settings", "get", key)
+    got["session"] = b.rows("session", "show", "sleeper")[0]["subscriptions"]
+    return got
+
+
+def seen(b):
+    """What can be seen of it from outside."""
+    got = seen_without_retained(b)
     with b.connected("looker") as c:
         c.subscribe("kept/#", qos=2)
         got["retained"] = sorted((p.topic, p.payload, p.qos) for p in (c.get_publish(), c.get_publish()))
-    got["session"] = b.rows("session", "show", "sleeper")[0]["subscriptions"]
     return got
 
 
@@ -206,6 +212,106 @@ class Backup(unittest.TestCase):
         self.assertEqual(glob.glob(os.path.join(b.dir, "copy*")), [])
         b.admin("settings", "unset", "store.min_free")
         b.admin("backup", os.path.join(b.dir, "copy"))
+
+    def test_export_and_import(self):
+        a, b = self.node(auth=True), self.node(auth=True)
+        a.admin("acl", "set", "127.0.0.1", "allow")
+        fill(a)
+        made = a.admin_json("account", "set", "--generate", "robot")["password"]
+        with a.connected("many", clean=False) as c:
+            for i in range(300):
+                c.publish("load/%d" % i, b"x" * 5000, qos=1, retain=True)
+            c.publish("kept/large", b"y" * 300000, qos=1, retain=True)
+            for i in range(100):
+                c.subscribe("mine/%d" % i, qos=i % 3)
+            c.disconnect()
+        file = os.path.join(a.dir, "lines")
+        a.admin("store", "export", file)
+        self.assertEqual(os.stat(file).st_mode & 0o777, 0o600)
+        with open(file, encoding="ascii") as f:
+            lines = f.read().splitlines()
+        self.assertEqual(json.loads(lines[0])["format"], 1)
+        self.assertEqual(json.loads(lines[-1]), {"type": "end", "records": len(lines) - 2})
+        self.assertEqual(a.admin_raw("store", "export", file).returncode, 1)    # is there already
+        self.assertEqual(a.admin("store", "import", file), "added: 0\nsame: %d\n" % (len(lines) - 2))
+
+        b.admin("store", "import", file)
+        self.assertEqual(b.admin("store", "export", "-").splitlines()[1:], lines[1:])
+        self.assertEqual(seen_without_retained(b), seen_without_retained(a))
+        # It holds at once: rules, accounts, generated passwords, sessions that wait for their clients.
+        b.admin("acl", "del", "127.0.0.1")
+        b.connected("x", user="ann", password="one").close()
+        b.connected("x", user="robot", password=made).close()
+        with b.client() as c:
+            c.connect("x", user="ann", password="two", expect=4)
+        b.admin("acl", "set", "127.0.0.1", "allow")
+        with b.connected("poster") as c:
+            c.publish("news/today", "after the import", qos=1)
+        with b.connected("sleeper", clean=False) as c:
+            self.assertEqual(c.get_publish().payload, b"after the import")
+        self.assertEqual([r for r in b.admin_json("store", "check")["tables"]["checked"] if r["bad"]], [])
+        b.restart()
+        self.assertEqual(b.admin("store", "export", "-").splitlines()[1:], lines[1:])
+
+    def test_import_of_what_is_there(self):
+        b = self.node()
+        fill(b)
+        lines = b.admin("store", "export", "-")
+        other = lines.replace('"topic":"kept/text","qos":1', '"topic":"kept/text","qos":0')
+        self.assertNotEqual(lines, other)
+        other = other.replace('"client":"sleeper","filter":"news/#"', '"client":"sleeper","filter":"olds/#"')
+        at = next(i for i, line in enumerate(lines.splitlines(), 1) if "kept/text" in line)
+        r = b.admin_raw("store", "import", "-", input=other)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("-:%d: is there with another value" % at, r.stderr)
+        self.assertIn("nothing was imported", r.stderr)
+        self.assertEqual(b.admin("store", "export", "-"), lines)
+        self.assertIn("kept: 1\n", b.admin("store", "import", "-", "keep", input=other))
+        self.assertEqual(b.admin("store", "export", "-"), lines)
+        r = b.admin_raw("store", "import", "-", "replace", input=other)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertIn("replaced: 1\n", r.stdout)
+        self.assertIn("live: 1\n", r.stdout)           # the session is this node's own
+        self.assertIn("this node has the session", r.stderr)
+        self.assertEqual(b.admin("store", "export", "-"),
+                         lines.replace('"topic":"kept/text","qos":1', '"topic":"kept/text","qos":0'))
+
+    def test_wrong_lines_are_named(self):
+        b = self.node()
+        before = b.admin("store", "export", "-")
+        head, end = '{"type":"fubar-export","format":1}', '{"type":"end"}'
+        acl = '{"type":"acl","prefix":"10.0.0.0/8","allow":true}'
+        for lines, where, what in (
+                ([acl, end], 1, "the first line must be"),
+                (['{"type":"fubar-export","format":2}', end], 1, "another format"),
+                ([head, acl], 2, "cut short"),
+                ([head, "{", end], 2, "no JSON"),
+                ([head, "[1]", end], 2, "object with a member type"),
+                ([head, acl, acl.replace("10.0.0.0/8", "10.0.0.1/8"), end], 3, "prefix: must be"),
+                ([head, acl.replace("acl", "lca"), end], 2, "type: lca is not known"),
+                ([head, acl.replace("true", '"yes"'), end], 2, "allow: must be true or false"),
+                ([head, acl.replace("true", "[]"), end], 2, "allow: must be a string"),
+                ([head, acl.replace('"allow"', '"alow"'), end], 2, "allow: is missing"),
+                ([head, acl[:-1] + ',"more":1}', end], 2, "more: no such member"),
+                ([head, '{"type":"retained","topic":"a/#","qos":1,"payload":"eA=="}', end], 2, "topic: must be"),
+                ([head, '{"type":"retained","topic":"a","qos":3,"payload":"eA=="}', end], 2, "qos: must be 0 to 2"),
+                ([head, '{"type":"retained","topic":"a","qos":1,"payload":"eA="}', end], 2, "payload: must be base64"),
+                ([head, '{"type":"retained","topic":"a","qos":1,"payload":"eB=="}', end], 2, "payload: must be base64"),
+                ([head, '{"type":"retained","topic":"a","qos":1,"payload":"eA==","properties":"/w=="}', end], 2,
+                 "properties: are not"),
+                ([head, '{"type":"account","name":"x","hash":"secret"}', end], 2, "hash: is no hash"),
+                ([head, '{"type":"setting","key":"mqtt.max_qos","value":"7"}', end], 2, "mqtt.max_qos"),
+                ([head, '{"type":"right","place":1,"who":"me","action":"all","filter":"#","allow":true}', end], 2, "who: must be"),
+                ([head, '{"type":"session","client":"a\\u0000b","expiry":5}', end], 2, "client: must be"),
+                ([head, end, acl], 3, "behind the end")):
+            r = b.admin_raw("store", "import", "-", input="\n".join(lines) + "\n")
+            with self.subTest(lines):
+                self.assertEqual(r.returncode, 1, r.stdout)
+                self.assertIn("-:%d: " % where, r.stderr)
+                self.assertIn(what, r.stderr)
+        self.assertEqual(b.admin("store", "export", "-"), before)
+        r = b.admin_raw("store", "import", "/no/such/file")
+        self.assertEqual((r.returncode, "No such file" in r.stderr), (1, True))
 
     def test_check_finds_what_is_bad(self):
         b = self.node()

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/dump.h"
+
+#include "common/admin/row.h"
+#include "common/mqtt/right.h"
+#include "store/rec.h"
+#include "t/support/unit.h"
+
+static struct buf key, value, row, key2, value2;
+static char why[DUMP_WHY_MAX];
+
+static void
+clear(void)
+{
+	buf_clear(&key);
+	buf_clear(&value);
+	buf_clear(&row);
+	buf_clear(&key2);
+	buf_clear(&value2);
+}
+
+/* key and value, as a row and back, are the same. */
+static void
+check(enum table t)
+{
+	enum table got = TABLE_COUNT;
+
+	ck_assert_int_eq(dump_put(&row, t, buf_slice(&key), buf_slice(&value)), 0);
+	ck_assert_msg(dump_take(buf_slice(&row), &got, &key2, &value2, why) == 0, "%s", why);
+	ck_assert_int_eq((int)got, (int)t);
+	ck_assert(slice_eq(buf_slice(&key), buf_slice(&key2)));
+	ck_assert(slice_eq(buf_slice(&value), buf_slice(&value2)));
+	clear();
+}
+
+START_TEST(records_come_back)
+{
+	static const uint8_t bytes[] = { 0, 1, 255, 0 };
+	static const uint8_t props[] = { 0x03, 0, 1, 'x' };     /* content type */
+
+	buf_put_slice(&key, SLICE_LIT("ann"));
+	rec_put_account(&value, &(struct rec_account){ .created_s = 7, .changed_s = 9,
+	    .hash = SLICE_LIT("$hmac-sha256$zYy/94qCusF4EZyOlLcOMQvYA+BC8Jf5bq1uSDVrBfc") });
+	check(TABLE_accounts);
+	buf_put(&key, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\0\x68", 17);
+	rec_put_acl(&value, &(struct rec_acl){ .allow = true });
+	check(TABLE_acls);
+	buf_put_be32(&key, 40);
+	rec_put_right(&value, &(struct rec_right){ .actions = RIGHT_SEND, .who = RIGHT_GROUP, .name = SLICE_LIT("g"),
+	    .filter = SLICE_LIT("a/%u/#") });
+	check(TABLE_rights);
+	buf_put_slice(&key, SLICE_LIT("ann\0staff"));
+	rec_put_group(&value, &(struct rec_group){ .unused = 0 });
+	check(TABLE_groups);
+	buf_put_slice(&key, SLICE_LIT("mqtt.max_qos"));
+	rec_put_setting(&value, &(struct rec_setting){ .value = SLICE_LIT("1") });
+	check(TABLE_settings);
+	buf_put_slice(&key, SLICE_LIT("a\0b\0"));
+	rec_put_retained(&value, &(struct rec_retained){ .qos = 2, .expires_s = 99, .props = slice_of(props, sizeof props),
+	    .payload = slice_of(bytes, sizeof bytes) });
+	check(TABLE_retained);
+	buf_put_slice(&key, SLICE_LIT("c1"));
+	rec_put_session(&value, &(struct rec_session){ .slot = UINT16_MAX, .expiry_s = UINT32_MAX, .offline_since_s = 5,
+	    .account = SLICE_LIT("ann") });
+	check(TABLE_sessions);
+	buf_put_slice(&key, SLICE_LIT("c1\0$share/g/a/+"));
+	rec_put_sub(&value, &(struct rec_sub){ .qos = 1, .options = 44 });
+	check(TABLE_subscriptions);
+	buf_put(&key, "key", 4);
+	rec_put_blob(&value, &(struct rec_blob){ .bytes = SLICE_LIT("01234567890123456789012345678901") });
+	check(TABLE_meta);
+}
+END_TEST
+
+START_TEST(what_is_this_nodes_own_stays_here)
+{
+	buf_put_slice(&key, SLICE_LIT("counts"));
+	rec_put_counts(&value, &(struct rec_counts){ .retained = 1 });
+	ck_assert_int_eq(dump_put(&row, TABLE_meta, buf_slice(&key), buf_slice(&value)), FB_ENOENT);
+	clear();
+}
+END_TEST
+
+START_TEST(damaged_records_are_refused)
+{
+	buf_put_slice(&key, SLICE_LIT("c1"));
+	buf_put_u8(&value, 99);
+	ck_assert_int_eq(dump_put(&row, TABLE_sessions, buf_slice(&key), buf_slice(&value)), FB_EVERSION);
+	ck_assert_int_eq(dump_put(&row, TABLE_subscriptions, buf_slice(&key), buf_slice(&value)), FB_ECORRUPT);
+	clear();
+}
+END_TEST
+
+/* Any byte of a row may be anything: nothing but a refusal may come of it. */
+START_TEST(rows_are_not_believed)
+{
+	enum table t;
+
+	row_put_str(&row, "type", "acl");
+	row_put_str(&row, "prefix", "10.0.0.0/8");
+	row_put_bool(&row, "allow", true);
+	for (size_t i = 0; i < buf_len(&row); i++) {
+		ck_assert_int_ne(dump_take(slice_of(buf_slice(&row).p, i), &t, &key, &value, why), 0);
+		row.base[row.start + i] ^= 0x81;
+		(void)dump_take(buf_slice(&row), &t, &key, &value, why);
+		row.base[row.start + i] ^= 0x81;
+	}
+	row_put_bool(&row, "allow", false);
+	ck_assert_int_eq(dump_take(buf_slice(&row), &t, &key, &value, why), FB_EINVAL);
+	ck_assert_str_eq(why, "a member is there twice");
+	clear();
+}
+END_TEST
+
+UNIT_MAIN("dump", records_come_back, what_is_this_nodes_own_stays_here, damaged_records_are_refused,
+    rows_are_not_believed)
