@@ -112,6 +112,36 @@ utf8(struct fields *s, const char *name, size_t min, size_t max)
 	return t;
 }
 
+/* 64 bits as 16 digits: a number of JSON is not sure to hold them. */
+static void
+put_hex(struct buf *b, const char *name, uint64_t v)
+{
+	char digits[20];
+
+	snprintf(digits, sizeof digits, "%016" PRIx64, v);
+	row_put_str(b, name, digits);
+}
+
+static uint64_t
+hex(struct fields *s, const char *name, bool must)
+{
+	struct slice t = text(s, name, must ? 1 : 0, 16);
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < t.len; i++) {
+		uint8_t c = t.p[i];
+
+		if ((c < '0' || c > '9') && (c < 'a' || c > 'f')) {
+			wrong(s, "%s: must be hexadecimal digits, 0 to 9 and a to f", name);
+			return 0;
+		}
+		v = v << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	if (must && v == 0)
+		wrong(s, "%s: must not be 0", name);
+	return v;
+}
+
 /* ---- accounts, rules, settings ---- */
 
 static int
@@ -391,6 +421,8 @@ put_session(struct buf *b, struct slice key, struct slice value)
 	row_put_text(b, "account", r.account);
 	row_put_number(b, "expiry", r.expiry_s);
 	row_put_number(b, "offline_since", (int64_t)r.offline_since_s);
+	if (r.qid != 0)
+		put_hex(b, "queue", r.qid);
 	return 0;
 }
 
@@ -405,7 +437,7 @@ take_session(struct fields *s, struct buf *key, struct buf *value)
 {
 	struct rec_session r = { .slot = SLOT_NONE, .account = utf8(s, "account", 0, STORE_ACCOUNT_MAX),
 		.expiry_s = (uint32_t)number(s, "expiry", true, 0, UINT32_MAX),
-		.offline_since_s = (uint64_t)number(s, "offline_since", false, 0, TIME_MAX) };
+		.offline_since_s = (uint64_t)number(s, "offline_since", false, 0, TIME_MAX), .qid = hex(s, "queue", false) };
 
 	buf_put_slice(key, client(s));
 	rec_put_session(value, &r);
