@@ -151,7 +151,12 @@ void conn_touch(struct conn *c);
 void conn_put_publish(struct conn *c, const struct mqtt_publish *p, struct msg *m);
 /* Appends bytes that are already a packet. */
 void conn_put_encoded(struct conn *c, struct slice packet);
-size_t conn_pending(const struct conn *c);      /* bytes of output not yet written */
+/* Bytes of output not yet written. */
+static inline size_t
+conn_pending(const struct conn *c)
+{
+	return buf_len(&c->out) + (c->refs != NULL ? c->refs->bytes : 0);
+}
 void conn_flush(struct conn *c);                /* write what the socket takes; the end of the turn's */
 
 void conn_resume(struct conn *c);               /* parse on, at the end of this turn */

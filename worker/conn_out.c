@@ -56,12 +56,6 @@ conn_touch(struct conn *c)
 	worker_wake(w);
 }
 
-size_t
-conn_pending(const struct conn *c)
-{
-	return buf_len(&c->out) + (c->refs != NULL ? c->refs->bytes : 0);
-}
-
 static int write_some(struct conn *c);
 
 /* There is more output. A lot is written at once: it is still in the processor's cache, and buffers stay small. The

@@ -96,7 +96,7 @@ count_out(uint8_t qos, size_t bytes)
 }
 
 /* What the window has taken. */
-static void
+static inline void
 put_sent(struct worker *w, struct session *s, struct msg *m, struct mqtt_publish *packet)
 {
 	conn_put_publish(s->conn, packet, m);
@@ -328,7 +328,7 @@ to_session(struct hand *h, struct session *s, uint8_t qos, bool retain, bool asi
 			trace_to(w, s, h->p, sent ? TRACE_SENT : TRACE_DROPPED);
 		return;
 	}
-	f = session_flow(w, s);
+	f = s->flow != NULL ? s->flow : session_flow(w, s);
 	disk = h->p->disk && s->qid != 0;
 	if (is_online(s) && !aside && flow_first(f) == NULL && f->backlog == NULL && (!disk || qos == 1) &&
 	    send_window(w, s, hand_msg(h), qos, retain, 0)) {
@@ -490,7 +490,7 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from, struct kee
 		if (aside && qos > 0)
 			move_note_sender(s, from);
 	}
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; h.many && i < 4; i++)
 		buf_clear(&w->scratch[i]);
 	if (again)
 		METRIC_ADD(publish_repeated, 1);

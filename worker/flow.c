@@ -123,10 +123,19 @@ window_take(struct flow *f, uint64_t n, uint32_t limit)
 uint16_t
 flow_send(struct flow *f, struct msg *m, uint8_t qos, bool retain, uint32_t limit)
 {
-	struct inflight *slot = window_take(f, f->next_n, limit);
+	uint64_t ahead = f->next_n - f->window_head;
+	struct inflight *slot;
 
-	if (slot == NULL)
-		return 0;
+	/* Nearly always it is the next behind others, and there is room. */
+	if (f->next_n == f->window_tail && f->window_used > 0 && ahead < limit && ahead < f->window_room) {
+		f->window_used++;
+		f->window_tail++;
+		slot = window_at(f, f->next_n);
+	} else {
+		slot = window_take(f, f->next_n, limit);
+		if (slot == NULL)
+			return 0;
+	}
 	*slot = (struct inflight){ .msg = msg_hold(m), .qos = qos, .retain = retain };
 	return flow_packet_id(f->next_n++);
 }
@@ -157,7 +166,9 @@ flow_slot_at(struct flow *f, uint64_t n)
 uint64_t
 flow_place(const struct flow *f, uint16_t packet_id)
 {
-	return f->window_head + ((uint64_t)packet_id + PACKET_IDS - 1 - f->window_head % PACKET_IDS) % PACKET_IDS;
+	uint64_t ahead = (uint64_t)packet_id + PACKET_IDS - 1 - f->window_head % PACKET_IDS;
+
+	return f->window_head + (ahead < PACKET_IDS ? ahead : ahead - PACKET_IDS);
 }
 
 struct inflight *
@@ -368,12 +379,6 @@ flow_take_oldest(struct flow *f, unsigned sender, struct queued *out)
 		return false;
 	*out = take_out(f, pos);
 	return true;
-}
-
-struct queued *
-flow_first(struct flow *f)
-{
-	return f->queue_head == f->queue_tail ? NULL : queue_at(f, f->queue_head);
 }
 
 struct queued

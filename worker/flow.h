@@ -56,7 +56,11 @@ void flow_direct_last(struct flow *f, uint8_t sender);
 enum { FLOW_SUBSCRIBED = 0, FLOW_DIRECT = FLOW_SENDERS + 1 /* of any sender */ };
 bool flow_take_oldest(struct flow *f, unsigned sender, struct queued *out);
 /* The first, or NULL; then flow_pop() takes it off: the reference is the caller's. */
-struct queued *flow_first(struct flow *f);
+static inline struct queued *
+flow_first(struct flow *f)
+{
+	return f->queue_head == f->queue_tail ? NULL : &f->queue[f->queue_head & (f->queue_room - 1)];
+}
 struct queued flow_pop(struct flow *f);
 
 static inline uint32_t
