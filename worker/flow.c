@@ -127,7 +127,8 @@ flow_send(struct flow *f, struct msg *m, uint8_t qos, bool retain, uint32_t limi
 	struct inflight *slot;
 
 	/* Nearly always it is the next behind others, and there is room. */
-	if (f->next_n == f->window_tail && f->window_used > 0 && ahead < limit && ahead < f->window_room) {
+	if (f->next_n == f->window_tail && f->window_used > 0 && ahead < limit && ahead < f->window_room &&
+	    ahead < PACKET_IDS) {
 		f->window_used++;
 		f->window_tail++;
 		slot = window_at(f, f->next_n);
