@@ -5,6 +5,7 @@ libfbsupervisor_a_SOURCES = \
 	supervisor/admin.c supervisor/admin.h \
 	supervisor/admin_do.c \
 	supervisor/admin_fan.c \
+	supervisor/budget.c supervisor/budget.h \
 	supervisor/certs.c supervisor/certs.h \
 	supervisor/death.c supervisor/death.h \
 	supervisor/doctor.c supervisor/doctor.h \

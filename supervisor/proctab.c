@@ -260,6 +260,7 @@ proctab_start(struct node *n)
 	certs_start(&n->certs, n);
 	watch_start(n);
 	sysmon_start(n);
+	budget_start(n);
 	systree_start(n);
 	statlog_start(n);
 	proc_start(&n->store);
@@ -294,6 +295,7 @@ all_open(struct node *n)
 	n->gates_open = true;
 	n->state = NODE_RUNNING;
 	sysmon_look(n);
+	budget_look(n);
 	systree_settings(n);
 	EACH_WORKER(w, n) {
 		open_gate(w);
@@ -401,6 +403,10 @@ proctab_settings(struct node *n, const struct config *before)
 		log_error("proctab", "log files stay as they were", "why=\"%s\"", e.text);
 	if (!config_equal(before, now, CONFIG_K_high_watermark) || !config_equal(before, now, CONFIG_K_sysmon_interval))
 		sysmon_look(n);
+	if (!config_equal(before, now, CONFIG_K_memory_limit)) {
+		sysmon_look(n);
+		budget_look(n);
+	}
 	if (!config_equal(before, now, CONFIG_K_sys_interval))
 		systree_settings(n);
 	if (!config_equal(before, now, CONFIG_K_stat_interval))
@@ -648,6 +654,7 @@ proctab_fini(struct node *n)
 	loop_timer_cancel(n->loop, &n->tick);
 	restore_stop(n);
 	sysmon_stop(n);
+	budget_stop(n);
 	systree_stop(n);
 	statlog_stop(n);
 	certs_stop(&n->certs);

@@ -14,6 +14,7 @@
 #include "supervisor/restart.h"
 #include "supervisor/service.h"
 #include "supervisor/statlog.h"
+#include "supervisor/budget.h"
 #include "supervisor/sysmon.h"
 #include "supervisor/systree.h"
 #include "supervisor/trace.h"
@@ -74,6 +75,7 @@ struct node {
 	struct certs certs;
 	struct timer tick;
 	struct sysmon sysmon;
+	struct budget budget;
 	struct systree systree;
 	struct statlog statlog;
 	struct mono last_tick, last_sample;

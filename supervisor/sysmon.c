@@ -60,6 +60,8 @@ sysmon_look(struct node *n)
 
 	sysmon_measure(n);
 	s->limit_bytes = (uint64_t)((double)memory_limit("") * n->reload.running.high_watermark);
+	if (n->reload.running.memory_limit > 0 && (uint64_t)n->reload.running.memory_limit / 10 * 9 < s->limit_bytes)
+		s->limit_bytes = (uint64_t)n->reload.running.memory_limit / 10 * 9;
 	s->load = sysmon_load(s->used_bytes, s->limit_bytes);
 	overloaded = s->load >= 1;
 	if (overloaded != s->overloaded) {

@@ -237,3 +237,41 @@ backlog_drop_oldest(struct worker *w, struct session *s)
 	if (b->at.count == 0 && !b->fetching)
 		backlog_free(s->flow);
 }
+
+static bool
+is_all_on_disk(const struct flow *f)
+{
+	for (uint32_t pos = f->queue_head; pos != f->queue_tail; pos++) {
+		const struct queued *q = &f->queue[pos & (f->queue_room - 1)];
+
+		if (q->stored != STORED_ON || q->aside || q->held_of != 0 || q->lease != 0)
+			return false;
+	}
+	return f->queue_head != f->queue_tail;
+}
+
+bool
+backlog_take_queue(struct worker *w, struct session *s)
+{
+	struct flow *f = s->flow;
+	struct backlog *b = f->backlog;
+	uint64_t first;
+
+	if (s->qid == 0 || s->move != NULL || (b != NULL && b->fetching) || !is_all_on_disk(f))
+		return false;
+	if (b == NULL) {
+		b = backlog_new(w, f);
+		b->at.to = flow_last(f)->n;
+	}
+	first = flow_first(f)->n;
+	while (flow_first(f) != NULL) {
+		struct queued q = flow_pop(f);
+
+		b->at.direct += q.direct != 0;
+		count(b, 1, q.msg != NULL ? msg_cost(q.msg) : 0);
+		if (q.msg != NULL)
+			msg_drop(q.msg);
+	}
+	b->at.from = first;
+	return true;
+}

@@ -25,6 +25,8 @@ uint64_t backlog_add(struct worker *w, struct session *s, uint32_t cost, uint8_t
 void backlog_set(struct worker *w, struct session *s, uint64_t first, uint64_t last);
 /* The queue ran dry: the next rows, when the client can take them. deliver_pump() goes on with them. */
 void backlog_fetch(struct worker *w, struct session *s);
+/* The queue in memory too is to be on the disk alone, where all of it is already: nothing is lost. false: it is not. */
+bool backlog_take_queue(struct worker *w, struct session *s);
 void backlog_drop_oldest(struct worker *w, struct session *s);  /* there is one */
 void backlog_free(struct flow *f);
 

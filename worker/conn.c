@@ -29,6 +29,7 @@
 #define WHY_MAX       160
 #define TLS_FIRST     0x16              /* byte of a client that speaks TLS */
 #define HELD          (CONN_WAIT_KEPT | CONN_WAIT_OPS | CONN_WAIT_OUT)
+#define MEMORY_ROOM   (16 * 1024)       /* what a packet may take when memory is out */
 #define SHARE         2048              /* of a connection in a turn; a packet is 1, what costs more is charged */
 #define LINGER_NS     (2 * NS_PER_SEC)
 
@@ -504,6 +505,11 @@ read_once(struct conn *c)
 	/* Less is allowed now than when this packet began: what is here is enough to say so. */
 	if (own == 0 && have >= WORKER_RBUF) {
 		parse_own(c);
+		return false;
+	}
+	if (own > MEMORY_ROOM && budget_is(w, BUDGET_OUT)) {
+		METRIC_ADD(connections_memory, 1);
+		conn_kill(c, CONN_SIDE_SERVER, "no memory for a packet of that size");
 		return false;
 	}
 	n = get(c, own > 0 ? buf_room(in_make(c), own) : w->rbuf + have, room);

@@ -243,6 +243,7 @@ on_sup(void *arg, enum ipc_type type, struct slice payload, int fd)
 	struct ipc_trace trace;
 	struct ipc_ban ban;
 	struct ipc_load load;
+	struct ipc_budget budget;
 	struct ipc_sys sys;
 
 	switch (type) {
@@ -277,6 +278,10 @@ on_sup(void *arg, enum ipc_type type, struct slice payload, int fd)
 	case IPC_LOAD:
 		if (ipc_take_load(payload, &load) == 0)
 			w->overloaded = load.overloaded != 0;
+		break;
+	case IPC_BUDGET:
+		if (ipc_take_budget(payload, &budget) == 0)
+			budget_set(w, budget.bytes);
 		break;
 	case IPC_SYS:
 		if (ipc_take_sys(payload, &sys) == 0)

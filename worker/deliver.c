@@ -53,6 +53,14 @@ packet_of(const struct cluster_pub *p, uint8_t qos, bool retain, uint16_t packet
 		.retain = retain, .packet_id = packet_id };
 }
 
+/* Too much waits for it already. When memory is tight that is anything that its socket did not take. */
+static inline bool
+output_full(const struct worker *w, const struct conn *c)
+{
+	return conn_pending(c) > (size_t)w->config.output_bytes ||
+	    ((c->flags & CONN_WANT_WRITE) && budget_is(w, BUDGET_TIGHT));
+}
+
 /* QoS 0 to a reading client: bytes to its output, nothing else. false: dropped. */
 static bool
 send_qos0(struct hand *h, struct conn *c, bool retain)
@@ -60,8 +68,11 @@ send_qos0(struct hand *h, struct conn *c, bool retain)
 	struct mqtt_publish packet = packet_of(h->p, 0, retain, 0);
 	struct buf *b = &h->w->scratch[(c->level == MQTT_50) * 2 + retain];
 
-	if (conn_pending(c) > (size_t)h->w->config.output_bytes) {
-		METRIC_ADD(dropped_slow_reader, 1);
+	if (output_full(h->w, c)) {
+		if (conn_pending(c) > (size_t)h->w->config.output_bytes)
+			METRIC_ADD(dropped_slow_reader, 1);
+		else
+			METRIC_ADD(dropped_memory, 1);
 		return false;
 	}
 	/* Direct messages leave room for the others. */
@@ -114,7 +125,7 @@ send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, boo
 	struct mqtt_publish packet;
 	uint16_t id;
 
-	if (conn_pending(s->conn) > (size_t)w->config.output_bytes)
+	if (output_full(w, s->conn))
 		return false;
 	id = flow_send(s->flow, m, qos, retain, (uint32_t)w->config.max_inflight);
 	if (id == 0)
@@ -135,7 +146,7 @@ send_queued(struct worker *w, struct session *s, const struct queued *q)
 	uint16_t id;
 
 	/* QoS 2 goes out when it is on the disk: until then it may turn out that the session has had it. */
-	if (conn_pending(s->conn) > (size_t)w->config.output_bytes || (q->qos == 2 && q->stored == STORED_ASKED))
+	if (output_full(w, s->conn) || (q->qos == 2 && q->stored == STORED_ASKED))
 		return false;
 	id = flow_send_queued(s->flow, q, (uint32_t)w->config.max_inflight);
 	if (id == 0)
@@ -174,6 +185,18 @@ drop_oldest(struct worker *w, struct session *s, unsigned sender)
 		drop(w, s, old);
 }
 
+bool
+deliver_cut(struct worker *w, struct session *s)
+{
+	struct queued *q = flow_first(s->flow);
+
+	if (q->stored == STORED_ASKED)
+		return false;
+	METRIC_ADD(dropped_memory, 1);
+	drop(w, s, flow_pop(s->flow));
+	return true;
+}
+
 /* Direct messages have a share of their own of each queue, and each sender a part of that: whoever sends them can push
  * out no others than his own, but for the oldest direct ones. */
 static void
@@ -198,6 +221,8 @@ limit_queue(struct worker *w, struct session *s)
 {
 	struct flow *f = s->flow;
 
+	if (budget_is(w, BUDGET_OUT) && flow_queued(f) > 1 && s->move == NULL && !backlog_take_queue(w, s))
+		(void)deliver_cut(w, s);
 	for (;;) {
 		uint32_t here = flow_queued(f) - f->direct_queued;
 		uint32_t there = backlog_count(f) - backlog_direct(f);
@@ -341,7 +366,7 @@ to_session(struct hand *h, struct session *s, uint8_t qos, bool retain, bool asi
 		}
 		return;
 	}
-	if (!aside && (f->backlog != NULL || (disk && backlog_wanted(f))))
+	if (!aside && (f->backlog != NULL || (disk && (backlog_wanted(f) || budget_is(w, BUDGET_SHORT)))))
 		to_backlog(h, s, qos, retain);
 	else
 		to_queue(h, s, qos, retain, aside, disk);

@@ -23,6 +23,8 @@ void deliver_pump(struct worker *w, struct session *s);
 /* After CONNACK: what was sent and not acknowledged, again, in its order [MQTT-4.4.0-1]; then the queue. before: a
  * sequence number of the window, such as its tail: those from there on are left out. */
 void deliver_again(struct worker *w, struct session *s, uint64_t before);
+/* The oldest message of its queue gives way, for want of memory; false: it is on its way to the disk, so not now. */
+bool deliver_cut(struct worker *w, struct session *s);
 /* May a retained replay add more to this session now? */
 bool deliver_has_room(const struct worker *w, const struct session *s);
 

@@ -32,11 +32,11 @@ send_ack(struct conn *c, uint8_t qos, uint16_t packet_id)
 	conn_touch(c);
 }
 
-/* A neighbour or the store is behind: no more from those who wait for an acknowledgement. */
+/* A neighbour or the store is behind, or the memory short: no more from those who wait for an acknowledgement. */
 static bool
 backed_up(const struct worker *w)
 {
-	return storec_full(w->store) || queuec_full(w->queue) || (w->cluster != NULL && cluster_congested(w->cluster));
+	return budget_holds(w) || storec_full(w->store) || queuec_full(w->queue) || (w->cluster != NULL && cluster_congested(w->cluster));
 }
 
 /* Acknowledges in the order in which the publishes came. [MQTT-4.6.0-2] [MQTT-4.6.0-3] */
@@ -65,8 +65,17 @@ send_ready_acks(struct conn *c)
 			return;
 		}
 	}
-	if ((c->flags & CONN_WAIT_KEPT) && (c->waiting == NULL || (!backed_up(c->worker) &&
-	    c->waiting->count <= c->worker->config.max_wait / 2))) {
+	publish_go_on(c);
+}
+
+void
+publish_go_on(struct conn *c)
+{
+	const struct worker *w = c->worker;
+
+	if ((c->flags & CONN_WAIT_KEPT) == 0 || budget_holds(w))
+		return;
+	if (c->waiting == NULL || (!backed_up(w) && c->waiting->count <= w->config.max_wait / 2)) {
 		c->flags = (uint16_t)(c->flags & ~CONN_WAIT_KEPT);
 		conn_resume(c);
 	}
@@ -157,6 +166,8 @@ publish_acked(struct conn *c, struct cluster_pub *pub, uint16_t packet_id)
 		if (may)
 			publish(w, pub, NULL);
 		send_ack(c, pub->qos, packet_id);
+		if (budget_holds(w))
+			c->flags |= CONN_WAIT_KEPT;
 		return;
 	}
 	wait = waiting_new(c, sizeof *wait, pub->qos, packet_id);

@@ -126,6 +126,11 @@ admit(struct listener *l, int fd, const struct sockaddr *sa)
 		from.port = ntohs(((const struct sockaddr_in *)(const void *)sa)->sin_port);
 	else if (sa->sa_family == AF_INET6)
 		from.port = ntohs(((const struct sockaddr_in6 *)(const void *)sa)->sin6_port);
+	if (allow != 0 && budget_is(w, BUDGET_OUT)) {   /* which its log says */
+		METRIC_ADD(connections_memory, 1);
+		close(fd);
+		return;
+	}
 	limit = limit_reached(w, l, &config);
 	if (allow == 0 || limit > 0) {
 		if (allow != 0 && may_say(l->all))

@@ -5,6 +5,7 @@ libfbworker_a_SOURCES = \
 	worker/admission.c worker/admission.h \
 	worker/ban.c worker/ban.h \
 	worker/barrier.c worker/barrier.h \
+	worker/budget.c worker/budget.h \
 	worker/conn.c worker/conn.h worker/conn_out.c \
 	worker/connect.h \
 	worker/count.c worker/count.h \

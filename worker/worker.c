@@ -95,6 +95,7 @@ on_tick(struct timer *t)
 
 	beat(w->loop);
 	w->wall_offset_ns = clock_wall().ns - loop_now(w->loop).ns;
+	budget_tick(w);
 	if (w->gates_open)
 		listeners_retry(w->listeners);
 	if (w->stopping)
@@ -127,6 +128,7 @@ worker_new(struct loop *l, int sup_fd)
 	for (int i = 0; i < 4; i++)
 		buf_init(&w->scratch[i]);
 	w->rbuf = mem_alloc(WORKER_RBUF);
+	budget_init(w);
 	w->acl = cidr_table_new();
 	w->rights = rights_new();
 	w->traces = traces_new(w);
@@ -236,6 +238,7 @@ worker_free(struct worker *w)
 	task_cancel(&w->turn_end);
 	task_cancel(&w->next_turn);
 	loop_timer_cancel(w->loop, &w->tick);
+	budget_fini(w);
 	listeners_free(w->listeners);
 	ws_pool_free(w->ws);
 	if (w->cluster != NULL)

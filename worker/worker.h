@@ -10,6 +10,7 @@
 #include "common/base/cidr.h"
 #include "common/base/loop.h"
 #include "common/config/config.h"
+#include "worker/budget.h"
 #include "worker/session.h"
 #include "worker/trie.h"
 #include "worker/will.h"
@@ -106,6 +107,7 @@ struct worker {
 	int64_t share;                  /* work that the connection in hand may still do in this turn */
 	struct list dead;               /* connections to be freed at the end of the turn */
 	struct task turn_end;
+	struct budget budget;
 	struct timer tick;              /* heartbeat, wall clock */
 	uint32_t conn_count;
 	uint32_t conn_limit;

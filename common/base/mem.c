@@ -5,7 +5,7 @@
  * malloc's own, and a use after mem_slab_put() is found. */
 #include "common/base/mem.h"
 
-#include <stdint.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +31,9 @@ struct slab {
 
 static _Thread_local struct slab slabs[SLAB_CLASSES];
 
+_Thread_local int64_t mem_used_;
+
+/* A new block. */
 static void *
 check(void *p, size_t size)
 {
@@ -38,6 +41,7 @@ check(void *p, size_t size)
 		log_error("mem", "out of memory", "bytes=%zu", size);
 		abort();
 	}
+	mem_used_ += (int64_t)malloc_usable_size(p);
 	return p;
 }
 
@@ -56,6 +60,7 @@ mem_zalloc(size_t size)
 void *
 mem_realloc(void *p, size_t size)
 {
+	mem_used_ -= (int64_t)malloc_usable_size(p);
 	return check(realloc(p, size != 0 ? size : 1), size);
 }
 
@@ -79,6 +84,7 @@ mem_strdup(const char *s)
 void
 mem_free(void *p)
 {
+	mem_used_ -= (int64_t)malloc_usable_size(p);
 	free(p);
 }
 

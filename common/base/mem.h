@@ -7,6 +7,7 @@
 #define COMMON_BASE_MEM_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 void *mem_alloc(size_t size);                   /* not cleared; never NULL */
 void *mem_zalloc(size_t size);                  /* cleared; never NULL */
@@ -20,5 +21,14 @@ void mem_free(void *p);                         /* NULL is allowed */
 void *mem_slab_get(size_t size, size_t *real_size);     /* real_size >= size; larger than 64 KiB: plain malloc */
 void mem_slab_put(void *p, size_t real_size);           /* with the real_size that get gave */
 void mem_slab_trim(void);                               /* gives this thread's lists back */
+
+/* Bytes that this thread allocated and did not free, kept blocks included: the heap of a process with one thread, but
+ * for what libraries take for themselves. */
+extern _Thread_local int64_t mem_used_;
+static inline int64_t
+mem_used(void)
+{
+	return mem_used_;
+}
 
 #endif

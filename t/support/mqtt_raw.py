@@ -129,6 +129,13 @@ class Packet:
         return "<%s flags=%d %s>" % (NAMES[self.kind], self.flags, self.body[:40].hex())
 
 
+def _readable(sock, timeout):
+    """As select() says it, which knows no descriptors beyond 1023."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
+
 class Client:
     """One connection. A context manager: leaving it closes the socket without DISCONNECT."""
 
@@ -257,7 +264,7 @@ class Client:
         left = deadline - time.monotonic()
         # A transport above TCP may hold bytes that select() knows nothing of.
         held = hasattr(self.sock, "pending") and self.sock.pending() > 0
-        if left <= 0 or not (held or select.select([self.sock], [], [], left)[0]):
+        if left <= 0 or not (held or _readable(self.sock, left)):
             raise Timeout("%s: nothing came" % self.client_id)
         try:
             data = self.sock.recv(1 << 18)
