@@ -68,6 +68,15 @@ numbers_load(struct numbers *n, struct env *e, uint16_t slot, uint64_t epoch)
 	return rc;
 }
 
+/* The last store may have refused some for want of disk, and answered them, without another commit to note their
+ * numbers. */
+void
+numbers_answered(struct numbers *n, uint64_t seq)
+{
+	if (n->stream.applied.last < seq)
+		n->seen = n->applied = n->stream.applied.last = seq;
+}
+
 void
 numbers_silence(struct numbers *n)
 {
@@ -103,9 +112,7 @@ numbers_accept(struct numbers *n, uint64_t seq)
 		return seq <= n->resumed.last ? NUMBERS_AGAIN : NUMBERS_DROP;
 	if (n->strict)
 		return accept_strict(n, seq);
-	/* The first after a start of the store: the last one may have refused some for want of disk, and answered them,
-	 * without another commit to note their numbers. */
-	if (seq != n->seen + 1 && n->seen != n->resumed.last)
+	if (seq != n->seen + 1)
 		gap(n, seq);
 	n->seen = seq;
 	return NUMBERS_NEW;

@@ -32,6 +32,8 @@ struct numbers {
 void numbers_init(struct numbers *n, struct slot *t, bool strict, void (*answer)(struct slot *t, uint64_t seq, int code));
 void numbers_reset(struct numbers *n);                  /* another incarnation; nothing is pending */
 int numbers_load(struct numbers *n, struct env *e, uint16_t slot, uint64_t epoch);
+/* So the worker says. */
+void numbers_answered(struct numbers *n, uint64_t seq);
 void numbers_silence(struct numbers *n);                /* nobody is there to be told */
 
 enum numbers_what {

@@ -204,9 +204,9 @@ slot_park(struct slot *t, struct work_job *j)
 static void
 do_hello(struct slot *t, struct slice payload)
 {
-	struct ipc_peer p;
+	struct ipc_hello p;
 
-	if (ipc_take_peer(payload, &p) != 0 || t->hello)
+	if (ipc_take_hello(payload, &p) != 0 || t->hello)
 		store_bad_message(IPC_W_HELLO);
 	if (p.slot != t->number || p.epoch != t->epoch) {
 		log_error("store", "hello of another worker on this channel", "slot=%u epoch=%llu", p.slot,
@@ -219,6 +219,7 @@ do_hello(struct slot *t, struct slice payload)
 		end_channel(t);
 		return;
 	}
+	numbers_answered(&t->writes, p.answered);
 	t->hello = true;
 	sessions_forget_numbers(t);
 	retained_check_waiting(t->store);

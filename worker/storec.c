@@ -132,13 +132,20 @@ storec_own(struct storec *s, struct slice client_id, struct slice account, uint6
 	CHAN_SEND(s->chan, OWN, own, .flags = flags, .stamp = stamp, .client_id = client_id, .account = account);
 }
 
+static uint64_t
+first_unanswered(const struct storec *s)
+{
+	return list_empty(&s->writes) ? s->next_seq : container_of(s->writes.next, struct write, link)->seq;
+}
+
 static void
 send_sessions(struct storec *s)
 {
 	struct hmap_iter it = { 0 };
 	struct hmap_node *n;
 
-	CHAN_SEND(s->chan, W_HELLO, peer, .slot = (uint16_t)s->worker->slot, .epoch = s->worker->epoch);
+	CHAN_SEND(s->chan, W_HELLO, hello, .slot = (uint16_t)s->worker->slot, .epoch = s->worker->epoch,
+	    .answered = first_unanswered(s) - 1);
 	while ((n = hmap_each(&s->worker->sessions.map, &it)) != NULL) {
 		const struct session *se = container_of(n, struct session, node);
 
