@@ -135,6 +135,9 @@ drop_waiting(struct conn *c, struct session *s)
 		list_del(n);
 		w->conn = NULL;
 		if (w->legs == 0) {
+			/* It failed behind another that did, and was not told: if it comes again it is a new one. */
+			if (w->failed && s != NULL && w->qos == 2)
+				bitmap_del(&session_flow(c->worker, s)->received, w->packet_id);
 			waiting_free(w);
 		} else if (s != NULL && w->qos == 2) {
 			w->orphan_of = s;
