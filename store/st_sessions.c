@@ -553,30 +553,57 @@ send_row_if_its(struct slot *t, struct owner *w, struct slice value)
 		send_row(t, w, claim, value);
 }
 
-/* 0: a slice is done; FB_ENOENT: all is. */
+static bool
+is_its(const struct slot *t, const struct owner *w)
+{
+	return w->slot == t->number || owners_claim_dead(&t->store->owners, w, t->number) != NULL;
+}
+
+/* The ids of the rows of a slice, behind after. 0; FB_ENOENT: those are the last. */
+static int
+gather_ids(struct sessions_load *l, struct buf *ids)
+{
+	struct cursor *c;
+	unsigned n = 0;
+	int rc = cursor_open(l->slot->store->env, NULL, TABLE_sessions, &c);
+
+	if (rc != 0)
+		return rc;
+	for (rc = cursor_seek(c, buf_slice(&l->after)); rc == 0 && n < WORK_SLICE_COUNT; rc = cursor_next(c), n++)
+		buf_put_le32_bytes(ids, cursor_key(c));
+	cursor_close(c);
+	return rc;
+}
+
+/* 0: a slice is done; FB_ENOENT: all is. Rows are read when no cursor is open: it would be locked while others are
+ * waited for, by the one thread that could let go of it. */
 static int
 load_some(struct sessions_load *l)
 {
 	struct slot *t = l->slot;
 	struct mono until = mono_add(clock_mono(), WORK_SLICE_NS);
-	struct cursor *c;
-	int rc = cursor_open(t->store->env, NULL, TABLE_sessions, &c);
+	struct slice left, id;
+	struct buf ids, value;
+	int rc;
 
-	if (rc != 0)
-		return rc;
-	for (rc = cursor_seek(c, buf_slice(&l->after)); rc == 0; rc = cursor_next(c)) {
-		struct slice id = cursor_key(c);
+	buf_init(&ids);
+	buf_init(&value);
+	rc = gather_ids(l, &ids);
+	left = buf_slice(&ids);
+	while ((rc == 0 || rc == FB_ENOENT) && slice_take_le32_bytes(&left, &id) == 0) {
 		struct owner *w = owners_find(&t->store->owners, id);
 
 		buf_clear(&l->after);
 		buf_put_slice(&l->after, id);
 		buf_put_u8(&l->after, 0);
-		if (w != NULL)
-			send_row_if_its(t, w, cursor_value(c));
-		if (chan_full(t->chan) || mono_diff(until, clock_mono()) <= 0)
-			break;
+		buf_clear(&value);
+		if (w != NULL && is_its(t, w) && table_get(t->store->env, NULL, TABLE_sessions, id, &value) == 0)
+			send_row_if_its(t, w, buf_slice(&value));
+		if (left.len > 0 && (chan_full(t->chan) || mono_diff(until, clock_mono()) <= 0))
+			rc = FB_EAGAIN;
 	}
-	cursor_close(c);
+	buf_fini(&ids);
+	buf_fini(&value);
 	return rc;
 }
 
