@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * env.h and tables.h over sorted arrays that outlive the environment. A transaction that fails is undone by its
- * journal. */
+ * env.h and tables.h over sorted arrays that outlive the environment. A transaction that fails is undone by what it
+ * noted. A commit is seen at once, and kept undoable until it is flushed: a crash takes back the newest ones, as many as
+ * chance says. That holds for the death of the process alone too: what was committed without a flush is in a buffer of
+ * its own memory. What is left then is on the disk for good, since recovery ends with a checkpoint. */
 #include <string.h>
 
 #include "common/base/err.h"
 #include "common/base/mem.h"
+#include "t/sim/sim.h"
 #include "t/sim/store_sim.h"
 
 struct row {
@@ -17,10 +20,6 @@ static struct disk_table {
 	size_t count, room;
 } disk[TABLE_COUNT];
 
-struct env {
-	enum env_name name;
-};
-
 struct undo {
 	struct undo *next;              /* older */
 	enum table table;
@@ -28,10 +27,32 @@ struct undo {
 	struct row old;                 /* key always; value if it was there */
 };
 
+struct commit {
+	struct list link;
+	uint64_t no;
+	struct undo *undo;
+};
+
+/* What an environment has on its disk but for the rows: outlives struct env. */
+static struct journal {
+	struct list commits;            /* not flushed, the oldest first */
+	uint64_t last;                  /* number of the newest commit */
+	uint64_t asked;                 /* the newest one that a flush was asked for */
+} journals[ENV_COUNT];
+
+struct env {
+	enum env_name name;
+	bool dead;
+};
+
 struct txn {
 	struct env *env;
 	struct undo *undo;
 };
+
+struct sim_disk_faults sim_disk_faults;
+bool sim_disk_lazy;
+struct sim_disk_counts sim_disk_counts;
 
 struct cursor {
 	enum table table;
@@ -150,6 +171,7 @@ del(enum table t, size_t at)
 void
 sim_disk_clear(void)
 {
+	memset(&sim_disk_faults, 0, sizeof sim_disk_faults);
 	for (unsigned t = 0; t < TABLE_COUNT; t++) {
 		while (disk[t].count > 0)
 			del((enum table)t, disk[t].count - 1);
@@ -164,19 +186,102 @@ sim_disk_count(enum table t)
 	return disk[t].count;
 }
 
+/* ---- what is on the disk for good ---- */
+
+static void
+undo_all(struct undo **first, bool undo)
+{
+	struct undo *u;
+
+	while ((u = *first) != NULL) {
+		bool exact;
+		size_t at = lookup(u->table, u->old.key, &exact);
+
+		*first = u->next;
+		if (undo && u->was)
+			put(u->table, u->old.key, u->old.value);
+		else if (undo && exact)
+			del(u->table, at);
+		row_free(&u->old);
+		mem_free(u);
+	}
+}
+
+static void
+commit_free(struct commit *c, bool undo)
+{
+	undo_all(&c->undo, undo);
+	list_del(&c->link);
+	mem_free(c);
+}
+
+void
+sim_disk_flushed(struct env *e)
+{
+	struct journal *j = &journals[e->name];
+
+	LIST_EACH_SAFE(n, tmp, &j->commits) {
+		struct commit *c = container_of(n, struct commit, link);
+
+		if (c->no > j->asked)
+			break;
+		commit_free(c, false);
+	}
+	sim_disk_counts.flushes++;
+}
+
+void
+sim_disk_crash(struct env *e, bool power)
+{
+	struct journal *j = &journals[e->name];
+	uint64_t count = 0;
+	uint64_t lost;
+
+	e->dead = true;
+	LIST_EACH(n, &j->commits)
+		count++;
+	lost = !power && sim_one_in(2) ? 0 : sim_below(count + 1);
+	sim_disk_counts.lost += lost;
+	if (lost > 0)
+		sim_disk_counts.lossy++;
+	while (!list_empty(&j->commits)) {
+		struct commit *c = container_of(j->commits.prev, struct commit, link);
+
+		commit_free(c, lost > 0);
+		if (lost > 0)
+			lost--;
+	}
+}
+
+bool
+sim_disk_unflushed(const struct env *e)
+{
+	return !list_empty(&journals[e->name].commits);
+}
+
 /* ---- env.h ---- */
 
 int
 env_open(const struct env_config *cfg, struct env **out)
 {
-	*out = mem_zalloc(sizeof **out);
-	(*out)->name = cfg->name;
+	struct env *e = mem_zalloc(sizeof *e);
+	struct journal *j = &journals[cfg->name];
+
+	e->name = cfg->name;
+	if (j->commits.next == NULL)
+		list_init(&j->commits);
+	FB_ASSERT(list_empty(&j->commits));
+	*out = e;
 	return 0;
 }
 
 void
 env_close(struct env *e)
 {
+	if (!e->dead) {
+		journals[e->name].asked = journals[e->name].last;
+		sim_disk_flushed(e);
+	}
 	mem_free(e);
 }
 
@@ -198,38 +303,46 @@ note(struct txn *x, enum table t, struct slice key)
 	x->undo = u;
 }
 
-static void
-end_txn(struct txn *x, bool undo)
+/* The error of a commit that fails, or 0. */
+static int
+some_error(const struct env *e)
 {
-	struct undo *u;
-
-	while ((u = x->undo) != NULL) {
-		bool exact;
-		size_t at = lookup(u->table, u->old.key, &exact);
-
-		x->undo = u->next;
-		if (undo && u->was)
-			put(u->table, u->old.key, u->old.value);
-		else if (undo && exact)
-			del(u->table, at);
-		row_free(&u->old);
-		mem_free(u);
-	}
+	if (e->dead)
+		return FB_EIO;
+	if (!sim_one_in(sim_disk_faults.fail_one_in))
+		return 0;
+	sim_disk_counts.errors++;
+	return sim_one_in(2) ? FB_EDISK : FB_EIO;
 }
 
 int
 env_write(struct env *e, int (*fn)(struct txn *x, void *arg), void *arg)
 {
+	struct journal *j = &journals[e->name];
 	struct txn x = { .env = e };
 	int rc = fn(&x, arg);
+	struct commit *c;
 
-	end_txn(&x, rc != 0);
-	return rc;
+	if (rc == 0)
+		rc = some_error(e);
+	if (rc != 0) {
+		undo_all(&x.undo, true);
+		return rc;
+	}
+	c = mem_zalloc(sizeof *c);
+	c->no = ++j->last;
+	c->undo = x.undo;
+	list_put_last(&j->commits, &c->link);
+	sim_disk_counts.commits++;
+	return 0;
 }
 
 void
 env_flush(struct env *e)
 {
+	journals[e->name].asked = journals[e->name].last;
+	if (!sim_disk_lazy)
+		sim_disk_flushed(e);
 }
 
 struct env *
@@ -241,7 +354,9 @@ txn_env(const struct txn *x)
 bool
 env_has_room(struct env *e, enum env_need need)
 {
-	return true;
+	if (need == ENV_ADMIN || sim_disk_faults.full == 0)
+		return true;
+	return sim_disk_faults.full == 1 && need == ENV_SHRINKS;
 }
 
 void

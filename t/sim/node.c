@@ -182,8 +182,8 @@ on_birth(struct sim_event *e)
 	proc_start(container_of(e, struct node_proc, birth));
 }
 
-void
-node_kill(struct node *n, unsigned slot)
+static void
+die(struct node *n, unsigned slot, bool power)
 {
 	struct node_proc *p = &n->proc[slot];
 
@@ -196,12 +196,36 @@ node_kill(struct node *n, unsigned slot)
 		sim_pipe_die(p->slot, p->epoch);
 		worker_free(p->worker);
 	} else {
-		sim_store_die(p->store);
+		sim_store_die(p->store, power);
 	}
 	p->worker = NULL;
 	p->store = NULL;
 	loop_free(p->loop);
 	p->loop = NULL;
+}
+
+void
+node_kill(struct node *n, unsigned slot)
+{
+	die(n, slot, false);
+}
+
+/* The supervisor that starts then knows nothing but its epochs. */
+void
+node_kill_all(struct node *n, bool power)
+{
+	for (unsigned i = 0; i <= NODE_WORKERS; i++) {
+		struct node_proc *p = &n->proc[i];
+
+		die(n, i, power);
+		chan_free(p->chan);
+		p->chan = NULL;
+		p->ready = p->was_ready = p->open = false;
+		sim_event_cancel(&p->death);
+		sim_event_cancel(&p->birth);
+	}
+	n->workers_started = n->gates_open = false;
+	sim_event_in(&store_of(n)->birth, sim_between(NS_PER_MS, n->birth_max_ns));
 }
 
 bool

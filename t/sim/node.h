@@ -37,6 +37,7 @@ struct node {
 void node_open(struct node *n, unsigned workers, const char *const *settings);
 void node_close(struct node *n);        /* kills what lives */
 void node_kill(struct node *n, unsigned slot);  /* kill -9; the supervisor sees it a while later */
+void node_kill_all(struct node *n, bool power); /* all at once, the supervisor too; a new one starts */
 
 /* Its clients get in. */
 bool node_accepts(const struct node *n, unsigned slot);

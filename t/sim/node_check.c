@@ -184,7 +184,7 @@ ledger_receive(struct actor *a, const struct mqtt_publish *p)
 	}
 	if (a->index >= CLIENTS)
 		return;
-	if (!ever_wanted(a, m->topic))
+	if (!ever_wanted(a, m->topic) && !sn.refuses)
 		fail("%s: message %u, %s, which it does not want", a->id, n, topic_name(m->topic));
 	m->group_got++;
 	if (m->got_life[a->index] != a->life) {
@@ -193,7 +193,7 @@ ledger_receive(struct actor *a, const struct mqtt_publish *p)
 	}
 	if (m->got[a->index]++ == 0)
 		check_order(a, m, n, p->qos);
-	else if (p->qos == 2 && n >= a->taint && !m->twice_ok)
+	else if (p->qos == 2 && n >= a->taint && !m->twice_ok && !(sn.refuses && m->retain))
 		fail("%s: message %u twice at QoS 2", a->id, n);
 }
 
@@ -234,6 +234,23 @@ is_coming(unsigned slot, const struct actor *a)
 	return false;
 }
 
+static void
+dies(struct actor *a)
+{
+	a->taint = sn.msg_count;
+	a->homeless = a->forgets = true;
+	for (uint32_t n = 0; n < sn.msg_count; n++)
+		if (sn.msgs[n].from == a->index && sn.msgs[n].state == MSG_OPEN)
+			sn.msgs[n].twice_ok = true;
+}
+
+static void
+taint_groups(void)
+{
+	for (unsigned g = 0; g < GROUPS; g++)
+		sn.group_taint[g] = sn.msg_count;
+}
+
 void
 check_kill(unsigned slot)
 {
@@ -241,20 +258,23 @@ check_kill(unsigned slot)
 
 	if (w == NULL)
 		return;
-	for (unsigned g = 0; g < GROUPS; g++)
-		sn.group_taint[g] = sn.msg_count;
+	taint_groups();
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		struct actor *a = &sn.actors[i];
 
 		if (session_of(w, a) == NULL || is_coming(slot, a))
 			continue;
 		trace("%s: its session dies with worker %u", a->id, slot);
-		a->taint = sn.msg_count;
-		a->homeless = a->forgets = true;
-		for (uint32_t n = 0; n < sn.msg_count; n++)
-			if (sn.msgs[n].from == i && sn.msgs[n].state == MSG_OPEN)
-				sn.msgs[n].twice_ok = true;
+		dies(a);
 	}
+}
+
+void
+check_kill_all(void)
+{
+	taint_groups();
+	for (unsigned i = 0; i < CLIENTS; i++)
+		dies(&sn.actors[i]);
 }
 
 void
@@ -345,11 +365,12 @@ check_owners(void)
 	}
 }
 
-/* At QoS 1 it is done again when it is sent again, behind what QoS 2 did once meanwhile. */
+/* At QoS 1 it is done again when it is sent again, behind what QoS 2 did once meanwhile; at QoS 2 too, when it was
+ * refused. */
 static bool
 again_after(const struct entry *m, const struct entry *newest)
 {
-	return m->qos == 1 && m->over_conn_no > newest->conn_no && newest->qos == 2;
+	return (m->qos == 1 || sn.refuses) && m->over_conn_no > newest->conn_no && newest->qos == 2;
 }
 
 void
@@ -413,6 +434,9 @@ check_empty(void)
 {
 	const struct store *st = sn.node.proc[NODE_WORKERS].store;
 
+	/* What a disk refused to delete is there until somebody asks for it. */
+	if (sn.refuses)
+		return;
 	for (unsigned k = 0; k < sn.node.workers; k++)
 		check_worker_empty(k);
 	if (owners_count(&st->owners) != 0) {

@@ -329,7 +329,8 @@ on_connack(struct client *c, const struct mqtt_connack *p)
 	if (a->clean_ghosts == 0) {
 		if (a->known && !p->session_present)
 			fail("%s: a durable session is lost", a->id);
-		if (a->none && a->durable_ghosts == 0 && p->session_present)
+		/* A disk that refuses deletions has it still. */
+		if (a->none && a->durable_ghosts == 0 && p->session_present && !sn.refuses)
 			fail("%s: a session that was ended is back", a->id);
 	}
 	if (!p->session_present)
@@ -364,9 +365,16 @@ on_suback(struct client *c, const struct mqtt_suback *p, uint64_t token)
 	struct actor *a = c->arg;
 	struct wish *w = &a->wish[token % FILTERS];
 
-	if (p->codes.len != 1 || p->codes.p[0] > 2)
-		fail("%s: subscription refused", a->id);
 	w->asked--;
+	if (p->codes.len != 1 || p->codes.p[0] > 2) {
+		if (!sn.refuses)
+			fail("%s: subscription refused", a->id);
+		/* What there was before may have changed. */
+		w->live = false;
+		check_groups();
+		ledger_unwish(a, (unsigned)(token % FILTERS));
+		return;
+	}
 	w->qos = p->codes.p[0];
 	w->live = a->clean_ghosts == 0;
 	trace("%s: SUBACK %s %u live %d", a->id, filter_names[token % FILTERS], w->qos, w->live);

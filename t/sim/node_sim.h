@@ -77,8 +77,22 @@ struct entry {
 	uint32_t group_got;             /* of a group's topic: members' copies */
 };
 
+#define FAULTS(F) \
+	F(kill_worker, 2) F(kill_store, 2) F(kill_flush, 3) F(kill_all, 4) F(power_cut, 3) F(freeze, 2) F(pipes, 3) F(ghosts, 3) \
+	F(slow_store, 3) F(slow_flush, 4) F(full_disk, 3) F(disk_errors, 4) F(pause, 3) F(moves, 8) F(resets, 3)
+
+/* Which may happen in a run. */
 struct faults {
-	bool kill_worker, kill_store, freeze, pipes, ghosts, slow_store, pause, moves, resets;
+#define F(name, not_one_in) bool name;
+	FAULTS(F)
+#undef F
+};
+
+/* How often they did, over all runs. */
+struct fault_counts {
+#define F(name, not_one_in) uint64_t name;
+	FAULTS(F)
+#undef F
 };
 
 extern struct sim_node {
@@ -89,9 +103,11 @@ extern struct sim_node {
 	struct entry *msgs;
 	uint32_t msg_count;
 	bool calm;
-	bool trace;
+	bool trace, log, failed;
+	bool refuses;                   /* the disk does, or did, in this run */
 	struct faults faults;           /* none, when it is calm */
-	uint64_t delivered, acked, moves, kills;
+	struct fault_counts happened;
+	uint64_t delivered, acked, moves;
 	uint32_t group_taint[GROUPS];   /* messages before this one: there may have been no member */
 	uint32_t retained[2 * CLIENTS]; /* what the probe was given: message plus 1 */
 } sn;
@@ -124,6 +140,7 @@ void ledger_receive(struct actor *a, const struct mqtt_publish *p);
 void ledger_unwish(const struct actor *a, unsigned filter);     /* what it brought is not due any more */
 void check_groups(void);                        /* a member may be one no more */
 void check_kill(unsigned slot);                 /* before it happens */
+void check_kill_all(void);
 void check_running(void);                       /* whenever */
 void check_delivered(void);                     /* at rest */
 void check_owners(void);

@@ -14,6 +14,7 @@
  *   - the retained messages are the newest that were acknowledged, or newer;
  *   - when the last session has ended, nothing is left anywhere. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,7 @@ fail(const char *fmt, ...)
 	va_end(ap);
 	fprintf(stderr, "\nagain: %s%s%sSIM_TRACE=1 SIM_LOG=1 %s 1 %" PRIu64 "\n", faults != NULL ? "SIM_FAULTS=\"" : "",
 	    faults != NULL ? faults : "", faults != NULL ? "\" " : "", program, sn.seed);
+	sn.failed = true;
 	abort();
 }
 
@@ -58,6 +60,23 @@ trace(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
+}
+
+/* That the store cannot write is an error, and wanted here. */
+static void
+on_log(void *arg, const char *line, size_t len)
+{
+	if (sn.log || !sn.refuses || strstr(line, " store: ") == NULL)
+		fwrite(line, 1, len, stderr);
+}
+
+static void
+on_crash(int signo)
+{
+	signal(signo, SIG_DFL);
+	if (!sn.failed)
+		fprintf(stderr, "sim_node: seed %" PRIu64 ": signal %d\n", sn.seed, signo);
+	raise(signo);
 }
 
 /* ---- what happens ---- */
@@ -125,9 +144,9 @@ leave(struct actor *a)
 	enum leave how = sim_one_in(2) ? LEAVE_DISCONNECT : LEAVE_FIN;
 
 	if (f->resets && sim_one_in(4))
-		how = LEAVE_RESET;
+		how = LEAVE_RESET, sn.happened.resets++;
 	else if (f->ghosts && sim_one_in(3))
-		how = LEAVE_GHOST;
+		how = LEAVE_GHOST, sn.happened.ghosts++;
 	actor_leave(a, how);
 	if (sim_one_in(2))
 		connect_somewhere(a, pick_clean(a));
@@ -159,11 +178,11 @@ one_act(void)
 		break;
 	case 3:
 		if (sn.faults.moves && sim_one_in(2))
-			leave(a);
+			leave(a), sn.happened.moves++;
 		break;
 	case 4:
 		if (sn.faults.pause)
-			actor_pause(a, sim_between(0, 200 * NS_PER_MS));
+			sn.happened.pause++, actor_pause(a, sim_between(0, 200 * NS_PER_MS));
 		break;
 	default:
 		publish_some(a);
@@ -171,33 +190,105 @@ one_act(void)
 }
 
 static void
+kill_worker(unsigned slot)
+{
+	trace("worker %u is killed", slot);
+	check_kill(slot);
+	sn.happened.kill_worker++;
+	node_kill(&sn.node, slot);
+}
+
+static void
+kill_store(uint64_t *counter)
+{
+	trace("the store is killed");
+	++*counter;
+	node_kill(&sn.node, NODE_WORKERS);
+}
+
+static void
+kill_all(bool power, uint64_t *counter)
+{
+	trace(power ? "the power is cut" : "all are killed");
+	check_kill_all();
+	++*counter;
+	node_kill_all(&sn.node, power);
+}
+
+/* The store dies between a commit and its answer. */
+static void
+on_flush_kill(struct sim_event *e)
+{
+	if (sn.node.proc[NODE_WORKERS].store != NULL)
+		kill_store(&sn.happened.kill_flush);
+}
+
+static struct sim_event flush_kill = { .fn = on_flush_kill, .node.index = SIZE_MAX };
+
+static void
+on_flush(int64_t takes_ns)
+{
+	if (sn.faults.kill_flush && sn.node.gates_open && sim_one_in(60))
+		sim_event_in(&flush_kill, sim_between(0, takes_ns + 50 * NS_PER_US));
+}
+
+static void
+turn_disk(void)
+{
+	struct sim_disk_faults *f = &sim_disk_faults;
+
+	if (sn.faults.full_disk) {
+		f->full = f->full != 0 || sim_one_in(2) ? 0 : 1 + (unsigned)sim_below(2);
+		sn.happened.full_disk += f->full != 0;
+		trace("the disk is full: %u", f->full);
+	}
+	if (sn.faults.disk_errors) {
+		f->fail_one_in = f->fail_one_in != 0 || sim_one_in(2) ? 0 : 1 + sim_below(6);
+		sn.happened.disk_errors += f->fail_one_in != 0;
+		trace("one commit fails of %u", (unsigned)f->fail_one_in);
+	}
+	if (sn.faults.slow_flush) {
+		sim_flush_max_ns = sim_one_in(2) ? 2 * NS_PER_MS : sim_between(10 * NS_PER_MS, 3 * NS_PER_SEC);
+		sn.happened.slow_flush += sim_flush_max_ns > 2 * NS_PER_MS;
+	}
+}
+
+static void
 one_fault(void)
 {
+	const struct faults *f = &sn.faults;
 	unsigned slot = (unsigned)sim_below(sn.node.workers);
 	struct loop *l;
 
-	switch (sim_below(4)) {
+	switch (sim_below(12)) {
 	case 0:
-		if (sn.faults.kill_worker && sn.node.gates_open) {
-			trace("worker %u is killed", slot);
-			check_kill(slot);
-			sn.kills++;
-			node_kill(&sn.node, slot);
-		}
-		break;
 	case 1:
-		if (sn.faults.kill_store && sn.node.gates_open && sim_one_in(2)) {
-			trace("the store is killed");
-			sn.kills++;
-			node_kill(&sn.node, NODE_WORKERS);
-		}
+		if (f->kill_worker && sn.node.gates_open)
+			kill_worker(slot);
+		break;
+	case 2:
+		if (f->kill_store && sn.node.gates_open)
+			kill_store(&sn.happened.kill_store);
+		break;
+	case 3:
+		if (f->kill_all && sim_one_in(2))
+			kill_all(false, &sn.happened.kill_all);
+		break;
+	case 4:
+		if (f->power_cut)
+			kill_all(true, &sn.happened.power_cut);
+		break;
+	case 5:
+	case 6:
+		turn_disk();
 		break;
 	default:
 		if (sim_one_in(3))
 			slot = NODE_WORKERS;
 		l = sn.node.proc[slot].loop;
-		if (sn.faults.freeze && l != NULL) {
+		if (f->freeze && l != NULL) {
 			trace("process %u stands still or goes on", slot);
+			sn.happened.freeze++;
 			sim_freeze(l, sim_one_in(2));
 		}
 	}
@@ -266,6 +357,8 @@ calm_down(void)
 	f->break_one_in = f->cut_one_in = f->twin_one_in = 0;
 	memset(&sn.faults, 0, sizeof sn.faults);
 	sim_commit_delay_max_ns = 4 * NS_PER_MS;
+	sim_flush_max_ns = 2 * NS_PER_MS;
+	memset(&sim_disk_faults, 0, sizeof sim_disk_faults);
 	for (unsigned i = 0; i <= NODE_WORKERS; i++)
 		if (sn.node.proc[i].loop != NULL)
 			sim_freeze(sn.node.proc[i].loop, false);
@@ -352,22 +445,18 @@ set_faults(const char *only)
 	struct faults *f = &sn.faults;
 	struct sim_pipe_faults *p = &sim_pipe_faults;
 
-#define PICK(name, n) f->name = only != NULL ? strstr(only, #name) != NULL : !sim_one_in(n)
-	PICK(kill_worker, 2);
-	PICK(kill_store, 2);
-	PICK(freeze, 2);
-	PICK(pipes, 3);
-	PICK(ghosts, 3);
-	PICK(slow_store, 3);
-	PICK(pause, 3);
-	PICK(moves, 8);
-	PICK(resets, 3);
-#undef PICK
+#define F(name, n) f->name = only != NULL ? strstr(only, #name) != NULL : !sim_one_in(n);
+	FAULTS(F)
+#undef F
+	sn.refuses = f->full_disk || f->disk_errors;
+	sn.happened.pipes += f->pipes;
+	sn.happened.slow_store += f->slow_store;
 	p->delay_max_ns = sim_between(50 * NS_PER_US, 5 * NS_PER_MS);
 	p->break_one_in = f->pipes && !sim_one_in(3) ? 20 + sim_below(1000) : 0;
 	p->cut_one_in = f->pipes && sim_one_in(3) ? 200 + sim_below(3000) : 0;
 	p->twin_one_in = f->pipes && sim_one_in(2) ? 20 + sim_below(300) : 0;
 	sim_commit_delay_max_ns = f->slow_store ? sim_between(NS_PER_MS, 300 * NS_PER_MS) : 4 * NS_PER_MS;
+	sim_flush_max_ns = 2 * NS_PER_MS;
 	sim_chan_delay_max_ns = sim_between(50 * NS_PER_US, 8 * NS_PER_MS);
 	sim_sock_delay_max_ns = sim_between(50 * NS_PER_US, 3 * NS_PER_MS);
 }
@@ -388,7 +477,7 @@ run_seed(uint64_t seed, const char *only)
 	set_faults(only);
 	for (unsigned i = 0; i < ALL_CLIENTS; i++)
 		actor_init(&sn.actors[i], i);
-	settings[3] = getenv("SIM_LOG") != NULL ? "debug" : "error";
+	settings[3] = sn.log ? "debug" : "error";
 	settings[5] = sim_one_in(2) ? "5" : "100";
 	node_open(&sn.node, 2 + (unsigned)sim_below(NODE_WORKERS - 1), settings);
 	until(all_ready, "the start");
@@ -414,6 +503,7 @@ run_seed(uint64_t seed, const char *only)
 	node_close(&sn.node);
 	sim_run_for(NS_PER_SEC);
 	sim_disk_clear();
+	sim_event_cancel(&flush_kill);
 	sim_close();
 }
 
@@ -426,14 +516,25 @@ main(int argc, char **argv)
 	const char *faults = getenv("SIM_FAULTS");
 
 	program = argv[0];
-	log_open(2, "sim", getenv("SIM_LOG") != NULL ? LOG_DEBUG : LOG_ERROR);
+	sn.log = getenv("SIM_LOG") != NULL;
+	log_open_sink(on_log, NULL, "sim", sn.log ? LOG_DEBUG : LOG_ERROR);
+	signal(SIGABRT, on_crash);
+	signal(SIGSEGV, on_crash);
 	sn.trace = getenv("SIM_TRACE") != NULL;
 	trace_start();
+	sim_flush_watch = on_flush;
 	sn.msgs = mem_zalloc(MSGS_MAX * sizeof *sn.msgs);
 	for (uint64_t seed = first; seed < first + seeds; seed++)
 		run_seed(seed, faults);
-	printf("sim_node: %" PRIu64 " seeds, %" PRIu64 " messages acknowledged, %" PRIu64 " delivered, %" PRIu64
-	    " processes killed, %d sessions moved\n", seeds, sn.acked, sn.delivered, sn.kills, (int)METRIC_GET(moves_in));
+	printf("sim_node: %" PRIu64 " seeds, %" PRIu64 " messages acknowledged, %" PRIu64 " delivered, %d sessions moved\n", seeds,
+	    sn.acked, sn.delivered, (int)METRIC_GET(moves_in));
+	printf("commits %" PRIu64 ", flushes %" PRIu64 ", failed %" PRIu64 ", lost %" PRIu64 " by %" PRIu64 " crashes\nfaults:",
+	    sim_disk_counts.commits, sim_disk_counts.flushes, sim_disk_counts.errors, sim_disk_counts.lost,
+	    sim_disk_counts.lossy);
+#define F(name, n) printf(" " #name " %" PRIu64, sn.happened.name);
+	FAULTS(F)
+#undef F
+	putchar('\n');
 	mem_free(sn.msgs);
 	return 0;
 }

@@ -11,6 +11,8 @@
 #include "t/sim/sim.h"
 
 int64_t sim_commit_delay_max_ns = 4 * NS_PER_MS;
+int64_t sim_flush_max_ns = 2 * NS_PER_MS;
+void (*sim_flush_watch)(int64_t takes_ns);
 
 /* ---- opener.h ---- */
 
@@ -135,26 +137,30 @@ auth_set_key(struct auth *a, const void *key)
 {
 }
 
-/* ---- batch.h: operations wait here for the disk, then batch.c does them in the loop ---- */
+/* ---- batch.h ----
+ * A committer without a thread: operations wait for it; then batch.c's own code runs some of them in the loop, and
+ * their done is held back until the flush has taken its time. The loop reads what is committed and not flushed
+ * meanwhile, as it does beside the real one. */
 
-static struct delayed {
-	struct batch *batch;            /* NULL: no store */
+struct held {
+	struct list link;
+	struct batch_op *op;
+	void (*done)(struct batch_op *op);
+};
+
+struct committer {
+	struct batch *batch;            /* NULL: none */
+	struct env *env;
 	struct loop *loop;
-	struct list ops;
-	size_t count;
-	struct timer timer;
-} disk_queues[ENV_COUNT];
+	struct list ops;                /* not run */
+	struct list held;               /* struct held: being run, or committed and not flushed */
+	struct list over;               /* the same: all but done() */
+	size_t count;                   /* in all three */
+	struct timer start, flushed;
+};
 
-static struct delayed *
-of_batch(const struct batch *b)
-{
-	for (unsigned i = 0; i < ENV_COUNT; i++) {
-		if (disk_queues[i].batch == b)
-			return &disk_queues[i];
-	}
-	FB_ASSERT(false);
-	return NULL;
-}
+static struct committer committers[ENV_COUNT];
+static struct committer *running;
 
 struct batch *__real_batch_new(struct loop *l, struct env *e, bool threaded);
 void __real_batch_put(struct batch *b, struct batch_op *op);
@@ -167,97 +173,180 @@ size_t __wrap_batch_waiting(const struct batch *b);
 void __wrap_batch_drain(struct batch *b);
 void __wrap_batch_free(struct batch *b);
 
-static void
-commit(struct delayed *d, uint64_t max)
+static struct committer *
+committer_of(const struct batch *b)
 {
-	while (!list_empty(&d->ops) && max-- > 0) {
-		struct batch_op *op = LIST_FIRST(&d->ops, struct batch_op, link);
+	struct committer *c = committers;
 
-		list_del(&op->link);
-		d->count--;
-		__real_batch_put(d->batch, op);
+	while (c->batch != b)
+		FB_ASSERT(++c < committers + ENV_COUNT);
+	return c;
+}
+
+static void
+start_soon(struct committer *c)
+{
+	if (!list_empty(&c->ops) && list_empty(&c->held) && !timer_is_set(&c->start))
+		loop_timer_in(c->loop, &c->start, sim_between(NS_PER_US, sim_commit_delay_max_ns));
+}
+
+/* batch.c calls it in the order in which they were put. */
+static void
+on_run(struct batch_op *op)
+{
+	struct held *h = LIST_FIRST(&running->held, struct held, link);
+
+	FB_ASSERT(h != NULL && h->op == op);
+	op->done = h->done;
+	list_del(&h->link);
+	list_put_last(&running->over, &h->link);
+}
+
+/* Their order is kept whatever done() puts. */
+static void
+answer(struct committer *c)
+{
+	struct held *h;
+
+	while ((h = LIST_FIRST(&c->over, struct held, link)) != NULL) {
+		struct batch_op *op = h->op;
+
+		list_del(&h->link);
+		mem_free(h);
+		c->count--;
+		op->done(op);
 	}
 }
 
 static void
-on_commit_time(struct timer *t)
+run(struct committer *c, uint64_t max)
 {
-	struct delayed *d = container_of(t, struct delayed, timer);
+	struct batch_op *op;
 
-	commit(d, 1 + sim_below(64));
-	if (!list_empty(&d->ops))
-		loop_timer_in(d->loop, t, sim_between(NS_PER_US, sim_commit_delay_max_ns));
+	while (max-- > 0 && (op = LIST_FIRST(&c->ops, struct batch_op, link)) != NULL) {
+		struct held *h = mem_zalloc(sizeof *h);
+
+		list_del(&op->link);
+		h->op = op;
+		h->done = op->done;
+		op->done = on_run;
+		list_put_last(&c->held, &h->link);
+		__real_batch_put(c->batch, op);
+	}
+	running = c;
+	sim_disk_lazy = true;
+	__real_batch_drain(c->batch);
+	sim_disk_lazy = false;
+	FB_ASSERT(list_empty(&c->held));
+}
+
+static void
+on_start(struct timer *t)
+{
+	struct committer *c = container_of(t, struct committer, start);
+	int64_t takes = sim_between(20 * NS_PER_US, sim_flush_max_ns);
+
+	run(c, 1 + sim_below(64));
+	loop_timer_in(c->loop, &c->flushed, takes);
+	if (sim_flush_watch != NULL)
+		sim_flush_watch(takes);
+}
+
+static void
+on_flushed(struct timer *t)
+{
+	struct committer *c = container_of(t, struct committer, flushed);
+
+	sim_disk_flushed(c->env);
+	answer(c);
+	start_soon(c);
 }
 
 struct batch *
 __wrap_batch_new(struct loop *l, struct env *e, bool threaded)
 {
-	struct delayed *d = &disk_queues[env_which(e)];
+	struct committer *c = &committers[env_which(e)];
 
-	d->loop = l;
-	d->count = 0;
-	list_init(&d->ops);
-	timer_init(&d->timer, on_commit_time);
-	d->batch = __real_batch_new(l, e, false);
-	return d->batch;
+	*c = (struct committer){ .env = e, .loop = l };
+	list_init(&c->ops);
+	list_init(&c->held);
+	list_init(&c->over);
+	timer_init(&c->start, on_start);
+	timer_init(&c->flushed, on_flushed);
+	c->batch = __real_batch_new(l, e, false);
+	return c->batch;
 }
 
 void
 __wrap_batch_put(struct batch *b, struct batch_op *op)
 {
-	struct delayed *d = of_batch(b);
+	struct committer *c = committer_of(b);
 
-	list_put_last(&d->ops, &op->link);
-	d->count++;
-	if (!timer_is_set(&d->timer))
-		loop_timer_in(d->loop, &d->timer, sim_between(NS_PER_US, sim_commit_delay_max_ns));
+	list_put_last(&c->ops, &op->link);
+	c->count++;
+	if (!timer_is_set(&c->flushed))
+		start_soon(c);
 }
 
 size_t
 __wrap_batch_waiting(const struct batch *b)
 {
-	return __real_batch_waiting(b) + of_batch(b)->count;
+	return committer_of(b)->count;
 }
 
 void
 __wrap_batch_drain(struct batch *b)
 {
-	commit(of_batch(b), UINT64_MAX);
-	__real_batch_drain(b);
+	struct committer *c = committer_of(b);
+
+	while (c->count > 0) {
+		run(c, UINT64_MAX);
+		sim_disk_flushed(c->env);
+		answer(c);
+	}
 }
 
 void
 __wrap_batch_free(struct batch *b)
 {
-	struct delayed *d;
+	struct committer *c;
 
 	if (b == NULL)
 		return;
-	d = of_batch(b);
-	loop_timer_cancel(d->loop, &d->timer);
+	c = committer_of(b);
+	loop_timer_cancel(c->loop, &c->start);
+	loop_timer_cancel(c->loop, &c->flushed);
 	__real_batch_free(b);
-	d->batch = NULL;
+	c->batch = NULL;
 }
 
+/* Nobody hears what done() still says. */
 static void
-lose(struct delayed *d)
+forget(struct committer *c)
 {
-	while (!list_empty(&d->ops)) {
-		struct batch_op *op = LIST_FIRST(&d->ops, struct batch_op, link);
+	struct batch_op *op;
 
+	while (c->count > 0) {
+		answer(c);
+		if ((op = LIST_FIRST(&c->ops, struct batch_op, link)) == NULL)
+			continue;
 		list_del(&op->link);
-		d->count--;
+		c->count--;
 		op->code = FB_EIO;
 		op->done(op);
 	}
 }
 
 void
-sim_store_die(struct store *s)
+sim_store_die(struct store *s, bool power)
 {
 	opener_free(s->opener);
 	s->opener = NULL;
+	if (s->env != NULL) {
+		sim_disk_crash(s->env, power);
+		sim_disk_crash(s->queue, power);
+	}
 	for (unsigned i = 0; s->batch != NULL && i < ENV_COUNT; i++)
-		lose(&disk_queues[i]);
+		forget(&committers[i]);
 	store_free(s);
 }
