@@ -510,7 +510,7 @@ run_seed(uint64_t seed, const char *only)
 int
 main(int argc, char **argv)
 {
-	uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 200;
+	uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000;
 	uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 
 	const char *faults = getenv("SIM_FAULTS");
