@@ -135,8 +135,12 @@ sessions_do_put(struct slot *t, struct slice payload)
 
 	if (ipc_take_session_put(payload, &p) != 0)
 		store_bad_message(IPC_SESSION_PUT);
-	if (!slot_accept(t, p.seq))
+	if (!slot_accept(t, p.seq)) {
+		/* Its worker had not heard of the last store's refusal when it named the session. */
+		if (numbers_again(&t->writes, p.seq) != 0)
+			row_state(t->store, p.client_id);
 		return;
+	}
 	w = owners_find(&t->store->owners, p.client_id);
 	if (w == NULL || w->slot != t->number) {
 		refuse(t, p.seq, FB_EOWNER);
