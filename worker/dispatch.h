@@ -18,7 +18,7 @@ int do_pubrel(struct conn *c, const struct frame *f, struct violation *v);
 int do_pubcomp(struct conn *c, const struct frame *f, struct violation *v);
 int do_subscribe(struct conn *c, const struct frame *f, struct violation *v);           /* do_subscribe.c */
 void subscribe_conn_gone(struct conn *c);
-/* Is one of the session's packets being worked on, maybe of a connection that is gone? */
+/* Is one of the session's packets being worked on, maybe of a connection that is gone, or was one not kept? */
 bool subscribe_pending(const struct worker *w, const struct session *s);
 void subscribe_free_all(struct worker *w);      /* worker_free()'s */
 int do_unsubscribe(struct conn *c, const struct frame *f, struct violation *v);

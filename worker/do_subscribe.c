@@ -93,6 +93,9 @@ subscribe_conn_gone(struct conn *c)
 bool
 subscribe_pending(const struct worker *w, const struct session *s)
 {
+	LIST_EACH(n, &s->subs)
+		if (container_of(n, struct sub, link)->unsure)
+			return true;
 	LIST_EACH(n, &w->sub_ops)
 		if (container_of(n, struct op, link)->hash == s->node.hash)
 			return true;

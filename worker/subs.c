@@ -87,8 +87,9 @@ void
 subs_store(struct worker *w, const struct session *s)
 {
 	LIST_EACH(n, &s->subs) {
-		const struct sub *sub = container_of(n, struct sub, link);
+		struct sub *sub = container_of(n, struct sub, link);
 
+		sub->unsure = true;     /* nobody waits for the answer */
 		storec_sub_put(w->store, session_id(s), filter_text(sub->filter), sub->qos, sub->options, NULL, NULL);
 	}
 }
