@@ -223,6 +223,36 @@ def run_round(seed, durability="disk", kinds=KINDS, faults=None, say=print, work
         return r
 
 
+def big_store(seed, rows=1000000, updates=100000, durability="disk"):
+    """The store is killed with that many rows in its environments and so many updates since the last checkpoint, under load.
+    Returns the longest time without an acknowledgement that was waited for."""
+    limits = {"log.level": "notice"}
+    with Node(durability, workers=2, settings=limits, turn_ms=1000) as node:
+        # Fill: sessions that are away, with their messages.
+        with Load(node.port, seed=seed, prefix="fill", groups=10, pubs="a", subs="O", rate=0, window=200, size=64,
+                  count=rows // 10, stall=600) as fill:
+            fill.up()
+            fubar.until("%d rows" % rows, lambda: fill.acks() >= rows // 10 * 10, timeout=600, every=0.5)
+            with Load(node.port, seed=seed, prefix="live", groups=4, pubs="12", subs="DdO", rate=100, size=200) as live, \
+                    Load(node.port, seed=seed, prefix="upd", groups=4, pubs="a", subs="O", rate=0, size=64,
+                         count=updates // 4, stall=600) as more:
+                live.up()
+                before = node.counter("checkpoints")
+                fubar.until("a checkpoint", lambda: node.counter("checkpoints") > before, timeout=60, every=0.2)
+                more.up()
+                fubar.until("updates", lambda: more.acks() >= updates // 4 * 4, timeout=60, every=0.1)
+                at = time.monotonic()
+                node.fault("store", random.Random(seed))
+                live.wait_acks(200)
+                r = live.result()
+                if any(r[w] for w in WRONG) or live.closed(at, time.monotonic()):
+                    raise Wrong("%s" % r)
+                worst = max([stop - start for _, start, stop in live.gaps() if stop > at] or [0.5])
+    if worst > GAP_S:
+        raise Wrong("no acknowledgement for %.2f s after the store's death" % worst)
+    return worst
+
+
 def describe(r):
     return "%s: %d sent, %d acked, %d arrived (%d again), gap %.2f s" % (
         ", ".join(r["faults"]), r["sent"], r["acked"], r["arrived"], r["again"], r["worst_gap"])
@@ -250,11 +280,15 @@ def main():
     ap.add_argument("--durability", default="disk")
     ap.add_argument("--kinds", default=",".join(KINDS))
     ap.add_argument("--rate", type=int, default=300)
+    ap.add_argument("--rows", type=int, default=1000000, help="first, a death of the store with so many rows; 0: not")
     opts = ap.parse_args()
     seed = opts.seed or random.SystemRandom().randrange(1, 1 << 30)
-    failed = rounds(opts.rounds, seed,
+    failed = []
+    if opts.rows:
+        failed = rounds(1, seed, lambda s: "store killed with %d rows: gap %.2f s" % (opts.rows, big_store(s, opts.rows)))
+    failed += rounds(opts.rounds, seed,
                     lambda s: describe(run_round(s, opts.durability, tuple(opts.kinds.split(",")), rate=opts.rate)))
-    print("%d passed, %d failed%s" % (opts.rounds - len(failed), len(failed),
+    print("%d passed, %d failed%s" % (opts.rounds + bool(opts.rows) - len(failed), len(failed),
                                       ": seeds %s" % " ".join(map(str, failed)) if failed else ""))
     return 1 if failed else 0
 

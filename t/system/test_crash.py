@@ -44,6 +44,11 @@ class Disk(unittest.TestCase):
         self.one(SEED + 3, kinds=("supervisor",), faults=1)
 
     @fubar.long_test
+    def test_store_with_many_rows(self):
+        # As `make soak` with a million.
+        print("gap %.2f s" % crash.big_store(SEED, rows=50000, updates=20000))
+
+    @fubar.long_test
     def test_anything(self):
         self.one(SEED + 4)
 
