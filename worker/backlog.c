@@ -192,15 +192,21 @@ on_rows(struct queue_get *g, const struct ipc_q_rows *answer)
 	struct worker *w = b->worker;
 	struct session *s = f->session;
 	struct slice rest = answer->rows;
+	bool end = answer->more == 0;
 	struct qrow r;
 	int rc = 0;
 
 	b->fetching = false;
-	while (answer->code == 0 && (rc = qrow_take(&rest, &r)) == 0)
-		push_row(b, &r);
+	while (answer->code == 0 && (rc = qrow_take(&rest, &r)) == 0) {
+		/* What came since we asked may be there already, and not all of it: it is read next time. */
+		if (r.n > b->asked_to)
+			end = true;
+		else
+			push_row(b, &r);
+	}
 	if (answer->code != 0 || rc != FB_ENOENT)
 		log_error("queue", "cannot read what waits for a session", "code=%u", answer->code);
-	else if (answer->more == 0)
+	else if (end)
 		read_to_end(b);
 	if (answer->code != 0 && s->conn != NULL)
 		conn_close(s->conn, "what waits for it cannot be read");        /* when it is back, again */
