@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/utf8.h"
 #include "common/crypto/passwd.h"
+#include "common/ipc/qops.h"
 #include "common/mqtt/props.h"
 #include "common/mqtt/right.h"
 #include "common/mqtt/topic.h"
@@ -474,6 +475,115 @@ take_sub(struct fields *s, struct buf *key, struct buf *value)
 	    .options = (uint8_t)number(s, "options", false, 0, 255) });
 }
 
+/* ---- queues ---- */
+
+static int
+take_pair(struct slice key, uint64_t *a, uint64_t *b)
+{
+	if (key.len != REC_PAIR_BYTES)
+		return FB_ECORRUPT;
+	*a = rec_number_of(key);
+	*b = rec_number_of(slice_of(key.p + 8, 8));
+	return 0;
+}
+
+/* Without the identity of a QoS 2 publish: put again it would count as seen, which rows of that type say. */
+int
+dump_put_message(struct buf *b, struct slice key, const struct rec_item *r, struct slice msg)
+{
+	bool released = (r->flags & QITEM_RELEASED) != 0;
+	struct qmsg m = { .qos = 0 };
+	uint64_t qid, n;
+
+	if (take_pair(key, &qid, &n) != 0 || (!released && (qmsg_take(&msg, &m) != 0 || msg.len != 0)))
+		return FB_ECORRUPT;
+	row_put_str(b, "type", "message");
+	put_hex(b, "queue", qid);
+	row_put_number(b, "n", (int64_t)n);
+	row_put_number(b, "qos", r->flags & QITEM_QOS);
+	if (released) {
+		row_put_bool(b, "released", true);
+		return 0;
+	}
+	row_put_bool(b, "retain", (r->flags & QITEM_RETAIN) != 0);
+	if (r->direct != 0)
+		row_put_number(b, "direct", r->direct);
+	row_put_text(b, "topic", m.topic);
+	row_put_number(b, "published_qos", m.qos);
+	row_put_bool(b, "published_retain", m.retain);
+	if (m.expires_s != 0)
+		row_put_number(b, "expires", (int64_t)m.expires_s);
+	if (m.props.len > 0)
+		row_put_text(b, "properties", m.props);
+	row_put_text(b, "payload", m.payload);
+	return 0;
+}
+
+static struct slice
+queued_topic(struct fields *s, bool direct)
+{
+	struct slice t = utf8(s, "topic", 1, UINT16_MAX);
+
+	/* A direct message has the client id that it was sent to. */
+	if (!direct && !topic_name_valid(t))
+		wrong(s, "topic: must be a topic without wildcards");
+	return t;
+}
+
+static void
+take_message(struct fields *s, struct buf *key, struct buf *value)
+{
+	struct rec_item r = { .flags = (uint8_t)number(s, "qos", true, 1, 2) };
+	uint64_t qid = hex(s, "queue", true);
+	int64_t n = number(s, "n", true, 1, INT64_MAX);
+	uint8_t pair[REC_PAIR_BYTES];
+	struct qmsg m = { .qos = 0 };
+	struct buf msg;
+
+	buf_init(&msg);
+	if (flag(s, "released", false)) {
+		r.flags = QITEM_RELEASED | 2;
+	} else {
+		r.flags |= flag(s, "retain", false) ? QITEM_RETAIN : 0;
+		r.direct = (uint8_t)number(s, "direct", false, 0, 255);
+		m = (struct qmsg){ .topic = queued_topic(s, r.direct != 0), .props = properties(s),
+			.payload = text(s, "payload", 0, SIZE_MAX),
+			.expires_s = (uint64_t)number(s, "expires", false, 0, TIME_MAX),
+			.qos = (uint8_t)number(s, "published_qos", true, 0, 2), .retain = flag(s, "published_retain", false) };
+		qmsg_put(&msg, &m);
+		r.msg = buf_slice(&msg);
+	}
+	buf_put_slice(key, rec_pair_key(pair, qid, (uint64_t)n));
+	rec_put_item(value, &r);
+	buf_fini(&msg);
+}
+
+static int
+put_seen(struct buf *b, struct slice key, struct slice value)
+{
+	uint64_t id, qid;
+	struct rec_seen r;
+	int rc = take_pair(key, &id, &qid);
+
+	if (rc == 0)
+		rc = rec_take_seen(value, &r);
+	if (rc != 0)
+		return rc;
+	row_put_str(b, "type", "seen");
+	put_hex(b, "queue", qid);
+	put_hex(b, "publish", id);
+	return 0;
+}
+
+static void
+take_seen(struct fields *s, struct buf *key, struct buf *value)
+{
+	uint8_t pair[REC_PAIR_BYTES];
+
+	buf_put_slice(key, rec_pair_key(pair, hex(s, "publish", true), hex(s, "queue", true)));
+	rec_put_seen(value, &(struct rec_seen){ .unused = 0 });
+}
+
 /* ---- which is which ---- */
 
 static const struct {
@@ -489,6 +599,8 @@ static const struct {
 	[TABLE_retained] = { "retained", put_retained, take_retained },
 	[TABLE_sessions] = { "session", put_session, take_session },
 	[TABLE_subscriptions] = { "subscription", put_sub, take_sub },
+	[TABLE_items] = { "message", NULL, take_message },
+	[TABLE_seen] = { "seen", put_seen, take_seen },
 	[TABLE_meta] = { "secret", put_secret, take_secret },
 };
 

@@ -11,6 +11,10 @@
 /* Appends fields. FB_ENOENT: such a record is not exported; FB_ECORRUPT, FB_EVERSION. */
 int dump_put(struct buf *b, enum table t, struct slice key, struct slice value);
 
+/* The same for a record of `items`, whose message may be in `bodies`: msg, as the record has it. FB_ECORRUPT: it is none. */
+struct rec_item;
+int dump_put_message(struct buf *b, struct slice key, const struct rec_item *r, struct slice msg);
+
 /* A record of fields: key and value are appended. 0; FB_EINVAL: why says what is wrong with which member. */
 #define DUMP_WHY_MAX 160
 int dump_take(struct slice fields, enum table *t, struct buf *key, struct buf *value, char why[DUMP_WHY_MAX]);

@@ -13,10 +13,11 @@
 #include "store/store.h"
 
 #define REQUEST_BYTES ((size_t)1 << 20) /* of rows in one answer, about */
+#define SLICE_BYTES   ((size_t)128 << 10)
 
 /* What speaks of something comes after it. */
 static const enum table order[] = { TABLE_meta, TABLE_settings, TABLE_accounts, TABLE_groups, TABLE_acls, TABLE_rights,
-	TABLE_retained, TABLE_sessions, TABLE_subscriptions };
+	TABLE_retained, TABLE_sessions, TABLE_subscriptions, TABLE_items, TABLE_seen };
 
 #define ORDER_COUNT (sizeof order / sizeof order[0])
 
@@ -26,7 +27,7 @@ struct exporting {
 	uint64_t id;
 	size_t table;                   /* in order */
 	size_t bytes;
-	struct buf at, row;
+	struct buf at, row, some, body;
 };
 
 static void
@@ -34,7 +35,34 @@ exporting_free(struct exporting *x)
 {
 	buf_fini(&x->at);
 	buf_fini(&x->row);
+	buf_fini(&x->some);
+	buf_fini(&x->body);
 	mem_free(x);
+}
+
+/* FB_ENOENT also if the message went meanwhile. */
+static int
+put_message(struct exporting *x, struct slice key, struct slice value)
+{
+	struct rec_item r;
+	struct rec_body body;
+	struct slice msg;
+	uint8_t number[8];
+	int rc = rec_take_item(value, &r);
+
+	if (rc != 0)
+		return rc;
+	msg = r.msg;
+	if (r.body != 0) {
+		buf_clear(&x->body);
+		rc = table_get(x->store->queue, NULL, TABLE_bodies, rec_number_key(number, r.body), &x->body);
+		if (rc == 0)
+			rc = rec_take_body(buf_slice(&x->body), &body);
+		if (rc != 0)
+			return rc;
+		msg = body.msg;
+	}
+	return dump_put_message(&x->row, key, &r, msg);
 }
 
 static void
@@ -44,7 +72,7 @@ put_one(struct exporting *x, struct slice key, struct slice value)
 	int rc;
 
 	buf_clear(&x->row);
-	rc = dump_put(&x->row, t, key, value);
+	rc = t == TABLE_items ? put_message(x, key, value) : dump_put(&x->row, t, key, value);
 	if (rc == FB_ENOENT)
 		return;
 	if (rc != 0) {
@@ -56,24 +84,31 @@ put_one(struct exporting *x, struct slice key, struct slice value)
 	admin_row_end(x->store);
 }
 
+/* Records and their keys first; what they speak of is read when the cursor is closed: with two lockers in one thread
+ * Berkeley DB could not see that they wait for each other. */
 static int
 some(struct exporting *x)
 {
 	enum table t = order[x->table];
+	struct slice left, key, value;
 	struct cursor *c;
 	int rc = cursor_open(table_env(t) == ENV_queue ? x->store->queue : x->store->env, NULL, t, &c);
 
 	if (rc != 0)
 		return rc;
+	buf_clear(&x->some);
 	rc = cursor_seek(c, buf_slice(&x->at));
-	for (unsigned n = 0; rc == 0 && n < WORK_SLICE_COUNT && x->bytes < REQUEST_BYTES; n++) {
-		put_one(x, cursor_key(c), cursor_value(c));
+	for (unsigned n = 0; rc == 0 && n < WORK_SLICE_COUNT && buf_len(&x->some) < SLICE_BYTES; n++) {
+		buf_put_le32_bytes(&x->some, cursor_key(c));
+		buf_put_le32_bytes(&x->some, cursor_value(c));
 		buf_clear(&x->at);
 		buf_put_slice(&x->at, cursor_key(c));
 		buf_put_u8(&x->at, 0);
 		rc = cursor_next(c);
 	}
 	cursor_close(c);
+	for (left = buf_slice(&x->some); slice_take_le32_bytes(&left, &key) == 0 && slice_take_le32_bytes(&left, &value) == 0;)
+		put_one(x, key, value);
 	return rc;
 }
 
@@ -99,7 +134,8 @@ put_next(struct exporting *x)
 	row_put_str(b, "_table", "next");
 	row_put_str(b, "node", x->store->config.node);
 	row_put_str(b, "version", PACKAGE_VERSION);
-	row_put_number(b, "total", (int64_t)(n.accounts + n.retained + owners_count(&x->store->owners)));
+	row_put_number(b, "total", (int64_t)(n.accounts + n.retained + owners_count(&x->store->owners) +
+	    batch_counts(x->store->qbatch).rows));
 	if (x->table < ORDER_COUNT)
 		row_put_text(b, "cursor", buf_slice(&x->row));
 	admin_row_end(x->store);

@@ -10,10 +10,12 @@
 
 #include <stdio.h>
 
+#include "common/base/hmap.h"
 #include "common/base/mem.h"
-#include "common/crypto/passwd.h"
+#include "common/ipc/qops.h"
 #include "store/change.h"
 #include "store/dump.h"
+#include "store/qstage.h"
 #include "store/st_acls.h"
 #include "store/st_rights.h"
 #include "store/st_sessions.h"
@@ -71,6 +73,65 @@ release(struct importing *m)
 	admin_row_end(m->store);
 	admin_done(m->store, m->id, m->code, NULL);
 	mem_free(m);
+}
+
+/* ---- queues of imported sessions ---- */
+
+struct imported {
+	struct hmap queues;
+};
+
+struct imported_queue {
+	struct hmap_node node;
+	uint64_t qid;
+	size_t id_len;
+	uint8_t id[];
+};
+
+static struct imported_queue *
+queue_find(const struct store *s, uint64_t qid)
+{
+	struct hmap_node *n = s->imported != NULL ? hmap_first(&s->imported->queues, qid) : NULL;
+
+	while (n != NULL && container_of(n, struct imported_queue, node)->qid != qid)
+		n = hmap_next(n, qid);
+	return n != NULL ? container_of(n, struct imported_queue, node) : NULL;
+}
+
+static void
+queue_note(struct store *s, struct slice id, struct slice record)
+{
+	struct imported_queue *q;
+	struct rec_session r;
+
+	if (rec_take_session(record, &r) != 0 || r.qid == 0 || queue_find(s, r.qid) != NULL)
+		return;
+	if (s->imported == NULL) {
+		s->imported = mem_zalloc(sizeof *s->imported);
+		hmap_init(&s->imported->queues);
+	}
+	q = mem_alloc(sizeof *q + id.len);
+	q->qid = r.qid;
+	q->id_len = id.len;
+	memcpy(q->id, id.p, id.len);
+	hmap_put(&s->imported->queues, &q->node, r.qid);
+}
+
+void
+import_fini(struct store *s)
+{
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+
+	if (s->imported == NULL)
+		return;
+	while ((n = hmap_each(&s->imported->queues, &it)) != NULL) {
+		hmap_del(&s->imported->queues, n);
+		mem_free(container_of(n, struct imported_queue, node));
+	}
+	hmap_fini(&s->imported->queues);
+	mem_free(s->imported);
+	s->imported = NULL;
 }
 
 /* ---- writing ---- */
@@ -131,8 +192,66 @@ after(struct change *c)
 	release(m);
 }
 
+/* A row of a queue, as a worker would put it. */
+struct put_op {
+	struct batch_op op;
+	struct importing *importing;
+	struct buf ops, skipped;
+};
+
+static int
+run_message(struct batch_op *op, struct txn *x, struct rec_counts *counts)
+{
+	struct put_op *p = container_of(op, struct put_op, op);
+
+	buf_clear(&p->skipped);
+	return qstage_apply(p->importing->store->q.stage, x, counts, buf_slice(&p->ops), &p->skipped);
+}
+
 static void
-write_one(struct importing *m, struct record *r)
+done_message(struct batch_op *op)
+{
+	struct put_op *p = container_of(op, struct put_op, op);
+	struct importing *m = p->importing;
+
+	if (op->code != 0)
+		m->code = op->code;
+	buf_fini(&p->ops);
+	buf_fini(&p->skipped);
+	mem_free(p);
+	release(m);
+}
+
+static void
+write_message(struct importing *m, const struct record *r)
+{
+	struct slice key = buf_slice(&r->key);
+	uint64_t qid = rec_number_of(key), n = rec_number_of(slice_of(key.p + 8, 8));
+	struct put_op *p = mem_zalloc(sizeof *p);
+	struct qstage_weight w;
+	struct rec_item item;
+	struct qmsg msg;
+
+	FB_ASSERT(rec_take_item(buf_slice(&r->value), &item) == 0);
+	if ((item.flags & QITEM_RELEASED) != 0) {
+		qop_put_row(&p->ops, QOP_RELEASED, qid, n);
+	} else {
+		FB_ASSERT(qmsg_take(&item.msg, &msg) == 0);
+		qop_put_msg(&p->ops, &msg, 1);
+		qitem_put(&p->ops, &(struct qitem){ .qid = qid, .n = n, .flags = item.flags, .direct = item.direct });
+	}
+	FB_ASSERT(qstage_weigh(buf_slice(&p->ops), &w) == 0);
+	p->importing = m;
+	p->op.run = run_message;
+	p->op.done = done_message;
+	p->op.bytes = w.bytes;
+	p->op.need = ENV_GROWS;
+	m->waiting++;
+	batch_put(m->store->qbatch, &p->op);
+}
+
+static void
+write_record(struct importing *m, struct record *r)
 {
 	bool counted = r->table == TABLE_accounts || r->table == TABLE_retained;
 	struct change *c = change_new(m->store, r->table, buf_slice(&r->key), buf_slice(&r->value),
@@ -142,28 +261,68 @@ write_one(struct importing *m, struct record *r)
 	c->id = (uint64_t)(uintptr_t)m;
 	c->after = after;
 	m->waiting++;
-	if (r->table == TABLE_sessions)
+	if (r->table == TABLE_sessions) {
 		sessions_import(m->store, c->key, c->value);
-	change_put(c);
+		queue_note(m->store, c->key, c->value);
+	}
+	if (table_env(r->table) == ENV_queue)
+		batch_put(m->store->qbatch, &c->op);
+	else
+		change_put(c);
+}
+
+static void
+write_one(struct importing *m, struct record *r)
+{
+	if (r->table == TABLE_items)
+		write_message(m, r);
+	else
+		write_record(m, r);
 }
 
 /* ---- may it be written? ---- */
+
+static int
+read_message(struct store *s, struct slice key, struct slice raw, struct buf *row)
+{
+	struct rec_item r;
+	struct rec_body b;
+	struct buf body;
+	uint8_t number[8];
+	int rc = rec_take_item(raw, &r);
+
+	buf_init(&body);
+	if (rc == 0 && r.body != 0) {
+		rc = table_get(s->queue, NULL, TABLE_bodies, rec_number_key(number, r.body), &body);
+		if (rc == 0)
+			rc = rec_take_body(buf_slice(&body), &b);
+		if (rc == 0)
+			r.msg = b.msg;
+	}
+	if (rc == 0)
+		rc = dump_put_message(row, key, &r, r.msg);
+	buf_fini(&body);
+	return rc;
+}
 
 /* What is there, as an import would write it: without what is this node's own affair. FB_ENOENT: nothing is there. */
 static int
 read_one(struct store *s, struct record *r)
 {
+	struct slice name = buf_slice(&r->key);
 	struct buf raw, row, key;
 	enum table t;
 	char why[DUMP_WHY_MAX];
-	int rc;
+	int rc, bad = 0;
 
 	buf_init(&raw);
 	buf_init(&row);
 	buf_init(&key);
-	rc = table_get(s->env, NULL, r->table, buf_slice(&r->key), &raw);
-	if (rc == 0 && (dump_put(&row, r->table, buf_slice(&r->key), buf_slice(&raw)) != 0 ||
-	    dump_take(buf_slice(&row), &t, &key, &r->was, why) != 0))
+	rc = table_get(table_env(r->table) == ENV_queue ? s->queue : s->env, NULL, r->table, name, &raw);
+	if (rc == 0)
+		bad = r->table == TABLE_items ? read_message(s, name, buf_slice(&raw), &row) :
+		    dump_put(&row, r->table, name, buf_slice(&raw));
+	if (rc == 0 && (bad != 0 || dump_take(buf_slice(&row), &t, &key, &r->was, why) != 0))
 		buf_clear(&r->was);             /* cannot be read: another value */
 	buf_fini(&raw);
 	buf_fini(&row);
@@ -171,20 +330,33 @@ read_one(struct store *s, struct record *r)
 	return rc;
 }
 
-/* The id of a session or subscription whose worker has it. */
+static bool
+is_held(const struct store *s, struct slice id)
+{
+	const struct owner *w = owners_find(&s->owners, id);
+
+	return w != NULL && (w->flags & OWNER_HELD) != 0;
+}
+
+/* The session that the record is of: does a worker have it? Of its queue that is known of imported ones alone. */
 static bool
 is_live(const struct store *s, const struct record *r)
 {
-	struct slice id = buf_slice(&r->key);
-	const uint8_t *end = memchr(id.p, '\0', id.len);
-	const struct owner *w;
+	struct slice key = buf_slice(&r->key);
+	const struct imported_queue *q;
 
-	if (r->table != TABLE_sessions && r->table != TABLE_subscriptions)
+	switch ((unsigned)r->table) {
+	case TABLE_sessions:
+		return is_held(s, key);
+	case TABLE_subscriptions:
+		return is_held(s, slice_of(key.p, strnlen((const char *)key.p, key.len)));
+	case TABLE_items:
+	case TABLE_seen:
+		q = queue_find(s, rec_number_of(r->table == TABLE_seen ? slice_of(key.p + 8, 8) : key));
+		return q == NULL || is_held(s, slice_of(q->id, q->id_len));
+	default:
 		return false;
-	if (end != NULL)
-		id.len = (size_t)(end - id.p);
-	w = owners_find(&s->owners, id);
-	return w != NULL && (w->flags & OWNER_HELD) != 0;
+	}
 }
 
 static bool
@@ -233,6 +405,15 @@ changed(struct importing *m, struct record *r)
 	}
 }
 
+/* Imported by an import that was cut short, perhaps: its queue is to come. */
+static void
+same(struct importing *m, struct record *r)
+{
+	report(m, r, SAME, NULL);
+	if (r->table == TABLE_sessions && m->how != HOW_CHECK && !is_live(m->store, r))
+		queue_note(m->store, buf_slice(&r->key), buf_slice(&r->value));
+}
+
 static void
 decide(struct importing *m, struct record *r)
 {
@@ -242,9 +423,12 @@ decide(struct importing *m, struct record *r)
 	if (rc != 0 && rc != FB_ENOENT)
 		m->code = rc;
 	else if (rc == 0 && slice_eq(buf_slice(&r->was), buf_slice(&r->value)))
-		report(m, r, SAME, NULL);
+		same(m, r);
 	else if ((why = unfit(m, r)) != NULL)
 		report(m, r, BAD, why);
+	/* While only checked, its session was not written either. */
+	else if (m->how == HOW_CHECK && table_env(r->table) == ENV_queue)
+		report(m, r, ADDED, NULL);
 	else if (is_live(m->store, r))
 		report(m, r, LIVE, "this node has the session: it was left as it is");
 	else if (r->table == TABLE_meta && batch_counts(m->store->batch).accounts > 0)
@@ -308,6 +492,7 @@ hand_out(const struct admin_call *call)
 {
 	struct handing *h = mem_zalloc(sizeof *h);
 
+	import_fini(call->store);
 	h->job.step = hand_step;
 	h->store = call->store;
 	h->id = call->id;

@@ -12,4 +12,8 @@
 
 admin_fn import_admin;
 
+/* Sessions that were imported and not handed out yet: their queues may be imported, too. */
+struct imported;
+void import_fini(struct store *s);
+
 #endif

@@ -11,6 +11,7 @@
 #include "common/metrics/beat.h"
 #include "common/metrics/page.h"
 #include "store/admin.h"
+#include "store/import.h"
 #include "store/st_settings.h"
 
 #define HEARTBEAT_NS (250 * NS_PER_MS)
@@ -366,6 +367,7 @@ store_free(struct store *s)
 	retained_fini(s);
 	will_rows_fini(s);
 	work_fini(&s->work);
+	import_fini(s);
 	auth_free(s->auth);
 	drain(s);
 	queue_fini(s);

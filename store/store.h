@@ -45,6 +45,7 @@ struct store {
 	struct list parked;             /* struct work_job that wait for room in the supervisor's channel */
 	struct opener *opener;          /* while it runs */
 	struct save *save;              /* while a backup is made */
+	struct imported *imported;      /* import.h; NULL: none */
 	struct timer heartbeat;
 	bool disk_full;
 };

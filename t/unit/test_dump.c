@@ -2,6 +2,7 @@
 #include "store/dump.h"
 
 #include "common/admin/row.h"
+#include "common/ipc/qops.h"
 #include "common/mqtt/right.h"
 #include "store/rec.h"
 #include "t/support/unit.h"
@@ -37,6 +38,7 @@ START_TEST(records_come_back)
 {
 	static const uint8_t bytes[] = { 0, 1, 255, 0 };
 	static const uint8_t props[] = { 0x03, 0, 1, 'x' };     /* content type */
+	uint8_t pair[REC_PAIR_BYTES];
 
 	buf_put_slice(&key, SLICE_LIT("ann"));
 	rec_put_account(&value, &(struct rec_account){ .created_s = 7, .changed_s = 9,
@@ -67,9 +69,52 @@ START_TEST(records_come_back)
 	buf_put_slice(&key, SLICE_LIT("c1\0$share/g/a/+"));
 	rec_put_sub(&value, &(struct rec_sub){ .qos = 1, .options = 44 });
 	check(TABLE_subscriptions);
+	buf_put_slice(&key, rec_pair_key(pair, 7, 9));
+	rec_put_seen(&value, &(struct rec_seen){ .unused = 0 });
+	check(TABLE_seen);
 	buf_put(&key, "key", 4);
 	rec_put_blob(&value, &(struct rec_blob){ .bytes = SLICE_LIT("01234567890123456789012345678901") });
 	check(TABLE_meta);
+}
+END_TEST
+
+static void
+check_message(uint8_t flags, const struct qmsg *m)
+{
+	struct rec_item r = { .flags = flags, .direct = 1 }, back;
+	struct slice msg;
+	uint8_t pair[REC_PAIR_BYTES];
+	enum table got = TABLE_COUNT;
+	struct qmsg taken;
+	struct buf b;
+
+	buf_init(&b);
+	if (m != NULL)
+		qmsg_put(&b, m);
+	buf_put_slice(&key, rec_pair_key(pair, UINT64_MAX, 65535));
+	ck_assert_int_eq(dump_put_message(&row, buf_slice(&key), &r, buf_slice(&b)), 0);
+	ck_assert_msg(dump_take(buf_slice(&row), &got, &key2, &value2, why) == 0, "%s", why);
+	ck_assert(got == TABLE_items && slice_eq(buf_slice(&key), buf_slice(&key2)));
+	ck_assert_int_eq(rec_take_item(buf_slice(&value2), &back), 0);
+	ck_assert(back.flags == flags && back.body == 0);
+	msg = back.msg;
+	if (m != NULL) {
+		ck_assert(back.direct == 1 && qmsg_take(&msg, &taken) == 0 && taken.qos2_id == 0);
+		ck_assert(slice_eq(taken.topic, m->topic) && slice_eq(taken.payload, m->payload));
+		ck_assert(taken.qos == m->qos && taken.retain == m->retain && taken.expires_s == m->expires_s);
+	} else {
+		ck_assert_uint_eq(msg.len, 0);
+	}
+	buf_fini(&b);
+	clear();
+}
+
+START_TEST(messages_come_back)
+{
+	check_message(QITEM_RETAIN | 1, &(struct qmsg){ .topic = SLICE_LIT("a/b"), .payload = SLICE_LIT("x\0y"), .qos = 2,
+	    .retain = true, .expires_s = 77, .qos2_id = 5 });
+	check_message(2, &(struct qmsg){ .topic = SLICE_LIT("a"), .qos = 2 });
+	check_message(QITEM_RELEASED | 2, NULL);
 }
 END_TEST
 
@@ -113,5 +158,5 @@ START_TEST(rows_are_not_believed)
 }
 END_TEST
 
-UNIT_MAIN("dump", records_come_back, what_is_this_nodes_own_stays_here, damaged_records_are_refused,
+UNIT_MAIN("dump", records_come_back, messages_come_back, what_is_this_nodes_own_stays_here, damaged_records_are_refused,
     rows_are_not_believed)
