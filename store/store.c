@@ -15,6 +15,8 @@
 #include "store/st_settings.h"
 
 #define HEARTBEAT_NS (250 * NS_PER_MS)
+#define SLOW_NS      NS_PER_SEC         /* of a flush: told */
+#define SLOW_FOR_NS  (5 * NS_PER_SEC)   /* without such a one: fast again */
 
 _Noreturn void
 store_bad_message(enum ipc_type type)
@@ -80,6 +82,32 @@ watch_disk(struct store *s)
 	else if (!full && s->disk_full)
 		log_notice("store", "there is room on the disk again", "dir=%s", s->data_dir);
 	s->disk_full = full;
+	METRIC_SET(disk_full, full);
+}
+
+/* One line when it begins and one when it has been over for a while. */
+static void
+watch_flushes(struct store *s)
+{
+	struct batch_stats queue = batch_stats(s->qbatch), state = batch_stats(s->batch);
+	int64_t took = larger(flush_ns(&queue), flush_ns(&state));
+	struct mono now = loop_now(s->loop);
+
+	if (took >= SLOW_NS && (queue.flushes + state.flushes != s->flushes || took > s->slowest_ns)) {
+		s->slow_until = mono_add(now, SLOW_FOR_NS);
+		s->slowest_ns = larger(took, s->slowest_ns);
+		if (!s->disk_slow)
+			log_warn("store", "the disk is slow, what is to be kept waits for it", "flush_ms=%lld",
+			    (long long)(took / NS_PER_MS));
+		s->disk_slow = true;
+	}
+	s->flushes = queue.flushes + state.flushes;
+	if (s->disk_slow && now.ns >= s->slow_until.ns) {
+		log_notice("store", "the disk is fast again", "longest_ms=%lld", (long long)(s->slowest_ns / NS_PER_MS));
+		s->disk_slow = false;
+		s->slowest_ns = 0;
+	}
+	METRIC_SET(disk_slow, s->disk_slow);
 }
 
 static void
@@ -91,6 +119,7 @@ on_heartbeat(struct timer *tm)
 	if (s->batch != NULL) {
 		show_counters(s);
 		watch_disk(s);
+		watch_flushes(s);
 	}
 	loop_timer_in(s->loop, tm, HEARTBEAT_NS);
 }

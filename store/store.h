@@ -48,6 +48,10 @@ struct store {
 	struct imported *imported;      /* import.h; NULL: none */
 	struct timer heartbeat;
 	bool disk_full;
+	bool disk_slow;
+	uint64_t flushes;               /* when looked at last */
+	struct mono slow_until;         /* a flush was slow not long before */
+	int64_t slowest_ns;             /* of the flushes since it is slow */
 };
 
 /* fd: the channel to the supervisor, taken. Runs by the loop's callbacks from then on; a supervisor that is gone, or

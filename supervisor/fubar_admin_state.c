@@ -15,7 +15,7 @@ static const char *const known[] = {
 	"node", "description", "version", "state", "pid", "since", "uptime_s", "config", "data_dir", "run_dir", "needs_restart",
 	"workers", "connections", "clients", "sessions", "sessions_durable", "subscriptions", "retained", "routes", "queued",
 	"queued_bytes", "messages_in", "messages_out", "memory_kb", "cpu_s", "cpu", "memory_mb", "memory_limit_mb", "load",
-	"overloaded", "min_load", "min_load_node", "alternate",
+	"overloaded", "min_load", "min_load_node", "alternate", "disk", "flush_ms", "acks_waiting",
 };
 
 static bool
@@ -83,6 +83,24 @@ put_who(FILE *out, struct slice n)
 }
 
 static void
+put_disk(FILE *out, struct slice n)
+{
+	char t[SHOWN_MAX];
+	double s = (double)number(n, "flush_ms") / 1000;
+
+	if (strcmp(text(n, "disk", t, sizeof t), "ok") == 0)
+		fprintf(out, "disk:          ok\n");
+	else if (strcmp(t, "full") == 0)
+		fprintf(out, "disk:          full, durable writes are refused, ");
+	else if (strcmp(t, "slow") == 0)
+		fprintf(out, "disk:          slow, last flush %.1f s, ", s);
+	else
+		fprintf(out, "disk:          store down, ");
+	if (strcmp(t, "ok") != 0)
+		fprintf(out, "%" PRId64 " acknowledgements wait\n", number(n, "acks_waiting"));
+}
+
+static void
 put_what(FILE *out, struct slice n)
 {
 	char t[SHOWN_MAX];
@@ -91,6 +109,7 @@ put_what(FILE *out, struct slice n)
 	fprintf(out, "load:          %.2f, %soverloaded\n", real(n, "load"), number(n, "overloaded") != 0 ? "" : "not ");
 	fprintf(out, "min_load:      %.2f (%s)\n", real(n, "min_load"), text(n, "min_load_node", t, sizeof t));
 	fprintf(out, "alternate:     %s\n", text(n, "alternate", t, sizeof t)[0] != '\0' ? t : "none");
+	put_disk(out, n);
 	fprintf(out, "cpu:           %.2f in use, %.1f s\n", real(n, "cpu"), real(n, "cpu_s"));
 	fprintf(out, "clients:       %" PRId64 ", connections %" PRId64 "\n", number(n, "clients"), number(n, "connections"));
 	fprintf(out, "sessions:      %" PRId64 ", durable %" PRId64 ", subscriptions %" PRId64 "\n", number(n, "sessions"),

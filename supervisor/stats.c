@@ -187,6 +187,17 @@ put_load(struct buf *b, const struct node *n)
 	row_put_str(b, "alternate", target != NULL ? target : "");
 }
 
+/* What keeps durable writes waiting, if anything does. */
+static const char *
+disk_text(const struct node *n)
+{
+	if (n->store.state != PROC_READY)
+		return "down";
+	if (value_of(&n->store, METRIC_disk_full) != 0)
+		return "full";
+	return value_of(&n->store, METRIC_disk_slow) != 0 ? "slow" : "ok";
+}
+
 static void
 put_node(struct admin_call *c, const struct usage *all)
 {
@@ -234,6 +245,9 @@ put_node(struct admin_call *c, const struct usage *all)
 	row_put_real(b, "cpu_s", all->cpu_s);
 	row_put_real(b, "cpu", all->cpu);
 	put_load(b, n);
+	row_put_str(b, "disk", disk_text(n));
+	row_put_number(b, "flush_ms", (int64_t)(value_of(&n->store, METRIC_flush_us) / 1000));
+	row_put_number(b, "acks_waiting", (int64_t)stats_total(n, METRIC_acks_waiting));
 	admin_row_end(c);
 }
 

@@ -100,6 +100,7 @@ conn_new(struct worker *w, const struct conn_origin *from)
 void
 waiting_free(struct waiting *w)
 {
+	METRIC_SUB(acks_waiting, 1);
 	mem_slab_put(w, w->real_size);
 }
 

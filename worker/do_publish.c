@@ -122,6 +122,7 @@ waiting_new(struct conn *c, size_t size, uint8_t qos, uint16_t packet_id)
 	struct waiting *w = mem_slab_get(size, &real);
 
 	*w = (struct waiting){ .conn = c, .qos = qos, .packet_id = packet_id, .legs = 1, .real_size = (uint32_t)real };
+	METRIC_ADD(acks_waiting, 1);
 	conn_add_waiting(c, w);
 	return w;
 }
