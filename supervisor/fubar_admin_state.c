@@ -154,7 +154,7 @@ columns(struct slice table)
 		return "name pid state restarts memory_kb=kB cpu clients messages_in=in messages_out=out";
 	if (slice_eq(table, SLICE_LIT("store")))
 		return "accounts retained session_ids writes writes_failed=failed writes_waiting=waiting flush_last_ms=flush_ms "
-		    "flush_max_ms=longest_ms disk_full";
+		    "flush_max_ms=longest_ms";
 	if (slice_eq(table, SLICE_LIT("queues")))
 		return "messages writes writes_failed=failed writes_waiting=waiting flush_last_ms=flush_ms flush_max_ms=longest_ms "
 		    "flushing_ms";

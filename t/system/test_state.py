@@ -263,7 +263,7 @@ class Admin(fubar.TestCase):
         self.broker.admin("settings", "unset", "mqtt.max_packet_size")
         fubar.until("the old limit to hold", lambda: not refused())
         for words in (("set", "mqtt.max_packet_size", "7"), ("set", "mqtt.max_paket_size", "1KiB"),
-                      ("set", "mqtt.max_qos", "3"), ("set", "session.durability", "disk"),
+                      ("set", "mqtt.max_qos", "3"), ("set", "session.durability", "quorum"),
                       ("get", "no.such.key"), ("explain", "nothing")):
             r = self.broker.admin_raw("settings", *words)
             self.assertNotEqual(r.returncode, 0, words)
