@@ -421,7 +421,6 @@ put_session(struct buf *b, struct slice key, struct slice value)
 	row_put_text(b, "client", key);
 	row_put_text(b, "account", r.account);
 	row_put_number(b, "expiry", r.expiry_s);
-	row_put_number(b, "offline_since", (int64_t)r.offline_since_s);
 	if (r.qid != 0)
 		put_hex(b, "queue", r.qid);
 	return 0;
@@ -438,7 +437,7 @@ take_session(struct fields *s, struct buf *key, struct buf *value)
 {
 	struct rec_session r = { .slot = SLOT_NONE, .account = utf8(s, "account", 0, STORE_ACCOUNT_MAX),
 		.expiry_s = (uint32_t)number(s, "expiry", true, 0, UINT32_MAX),
-		.offline_since_s = (uint64_t)number(s, "offline_since", false, 0, TIME_MAX), .qid = hex(s, "queue", false) };
+		.qid = hex(s, "queue", false) };
 
 	buf_put_slice(key, client(s));
 	rec_put_session(value, &r);

@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libfbstore.a
 libfbstore_a_SOURCES = \
 	store/admin.c store/admin.h \
+	store/age.c store/age.h \
 	store/auth.c store/auth.h \
 	store/backup.c store/backup.h \
 	store/batch.c store/batch.h \

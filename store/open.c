@@ -92,6 +92,8 @@ take_over(struct slot *t, struct owner *w, const struct ipc_open *p, struct ipc_
 	/* A durable session stays with the account that made it, whoever may use it. */
 	if (!durable || clean)
 		owners_set_account(&s->owners, w, a->account);
+	else
+		sessions_client_back(s, w);
 	return 0;
 }
 

@@ -189,7 +189,7 @@ owners_next(struct owners *o, struct owner *w)
 		owners_del(o, w);
 		return false;
 	}
-	w->flags = OWNER_DURABLE;
+	w->flags &= OWNER_DURABLE | OWNER_AGED;
 	w->stamp = 0;
 	return true;
 }

@@ -22,6 +22,7 @@ enum {
 	OWNER_HELD = 2,         /* the process of the slot has the session or is to take it; else only the row is there */
 	OWNER_CLAIMED = 4,      /* there may be claims */
 	OWNER_CAME = 16,        /* by a CONNECT, not by its row */
+	OWNER_AGED = 32,        /* its row says since when its client is away */
 	OWNER_HERE = 8,         /* named by the slot as a session that it has */
 };
 

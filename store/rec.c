@@ -200,7 +200,7 @@ rec_put_session(struct buf *b, const struct rec_session *r)
 	buf_put_le64(b, r->qid);
 	buf_put_le16(b, r->slot);
 	buf_put_le32(b, r->expiry_s);
-	buf_put_le64(b, r->offline_since_s);
+	buf_put_le64(b, r->offline_since_ms);
 	buf_put_slice(b, r->account);
 }
 
@@ -217,7 +217,7 @@ rec_take_session(struct slice s, struct rec_session *out)
 	if (version != SESSION_OLD && slice_take_le64(&s, &r.qid) != 0)
 		return FB_ECORRUPT;
 	if (slice_take_le16(&s, &r.slot) != 0 || slice_take_le32(&s, &r.expiry_s) != 0 ||
-	    slice_take_le64(&s, &r.offline_since_s) != 0)
+	    slice_take_le64(&s, &r.offline_since_ms) != 0)
 		return FB_ECORRUPT;
 	r.account = s;
 	*out = r;

@@ -30,7 +30,7 @@ struct rec_retained {
 	struct slice props, payload;
 };
 struct rec_session {
-	uint64_t offline_since_s;       /* wall clock, 0: online */
+	uint64_t offline_since_ms;      /* by age.h's clock; 0: online, or not long */
 	uint32_t expiry_s;
 	uint16_t slot;                  /* a hint: who had it when the row was written */
 	uint64_t qid;                   /* its number in the queues; 0: none, as in version 1 */

@@ -125,6 +125,52 @@ run_put_first(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 	return rc == 0 || rc == FB_ENOENT ? change_run_put(op, x, counts) : rc;
 }
 
+/* 0 stays 0, else what the node's age was then. */
+static uint64_t
+since_ms(const struct store *s, uint64_t offline_ms)
+{
+	uint64_t now = age_ms(s);
+
+	if (offline_ms == 0)
+		return 0;
+	return offline_ms < now ? now - offline_ms : 1;
+}
+
+static int
+run_client_back(struct batch_op *op, struct txn *x, struct rec_counts *counts)
+{
+	const struct change *c = container_of(op, struct change, op);
+	struct rec_session r;
+	struct buf old, new;
+	int rc;
+
+	buf_init(&old);
+	buf_init(&new);
+	rc = table_get(txn_env(x), x, TABLE_sessions, c->key, &old);
+	/* What cannot be read the readers complain of. */
+	if (rc == 0 && rec_take_session(buf_slice(&old), &r) == 0 && r.offline_since_ms != 0) {
+		r.offline_since_ms = 0;
+		rec_put_session(&new, &r);
+		rc = table_put(x, TABLE_sessions, c->key, buf_slice(&new));
+	}
+	buf_fini(&old);
+	buf_fini(&new);
+	return rc == FB_ENOENT ? 0 : rc;
+}
+
+void
+sessions_client_back(struct store *s, struct owner *w)
+{
+	struct change *c;
+
+	if ((w->flags & OWNER_AGED) == 0)
+		return;
+	w->flags &= (uint8_t)~OWNER_AGED;
+	c = change_new(s, TABLE_sessions, owner_id(w), slice_of(NULL, 0), run_client_back);
+	c->op.need = ENV_SHRINKS;
+	change_put(c);
+}
+
 void
 sessions_do_put(struct slot *t, struct slice payload)
 {
@@ -148,12 +194,16 @@ sessions_do_put(struct slot *t, struct slice payload)
 	}
 	buf_init(&value);
 	rec_put_session(&value, &(struct rec_session){ .slot = (uint16_t)t->number, .expiry_s = p.expiry_s,
-	    .offline_since_s = p.offline_since_s, .qid = p.qid, .account = p.account });
+	    .offline_since_ms = since_ms(t->store, p.offline_ms), .qid = p.qid, .account = p.account });
 	c = change_new(t->store, TABLE_sessions, p.client_id, buf_slice(&value),
 	    (w->flags & OWNER_DURABLE) != 0 ? run_put : run_put_first);
 	buf_fini(&value);
 	c->after = after_row_write;
 	w->flags |= OWNER_DURABLE;
+	if (p.offline_ms != 0)
+		w->flags |= OWNER_AGED;
+	else
+		w->flags &= (uint8_t)~OWNER_AGED;
 	change_put_numbered(c, t, p.seq);
 }
 
@@ -325,7 +375,7 @@ fill_owners(struct env *e, struct owners *o, unsigned slots, struct buf *qids)
 			continue;
 		}
 		slot = slot_of(id, r.slot, slots);
-		owners_add(o, id, r.account, slot, OWNER_DURABLE);
+		owners_add(o, id, r.account, slot, OWNER_DURABLE | (r.offline_since_ms != 0 ? OWNER_AGED : 0));
 		if (r.qid != 0)
 			buf_put(qids, &r.qid, sizeof r.qid);
 	}
@@ -433,7 +483,8 @@ send_row(struct slot *t, struct owner *w, struct owner_claim *claim, struct slic
 	    queue_range(t->store->queue, r.qid, &first, &last) == 0) {
 		p.account = r.account;
 		p.expiry_s = r.expiry_s;
-		p.offline_since_s = r.offline_since_s;
+		if (r.offline_since_ms != 0 && r.offline_since_ms < age_ms(t->store))
+			p.offline_ms = age_ms(t->store) - r.offline_since_ms;
 		p.qid = r.qid;
 		p.q_first = first;
 		p.q_last = last;

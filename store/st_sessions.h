@@ -27,6 +27,8 @@ struct owner;
 /* The row's number in the queues, and the range of what waits there: as OPENED and SESSION_ROW have it. A row that cannot be
  * read has none. */
 int sessions_get_queue(struct store *s, struct slice client_id, uint64_t *qid, uint64_t *first, uint64_t *last);
+/* It was given to a CONNECT: its row says no more how long it has aged. Not waited for. */
+void sessions_client_back(struct store *s, struct owner *w);
 /* A row that no process has: this one gets it. */
 void sessions_hand_row(struct slot *t, struct owner *w);
 /* Import: a row is about to be written; or it was not. */

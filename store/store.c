@@ -200,6 +200,7 @@ on_opened(void *arg, struct opener_result *r)
 	    (unsigned long long)batch_counts(s->batch).retained, (unsigned long long)batch_counts(s->batch).accounts);
 	chan_send(s->sup, IPC_READY);
 	settings_send_all(s);
+	age_start(s);
 	slots_start(s);
 }
 
@@ -256,6 +257,7 @@ finish(struct store *s)
 	if (s->opener != NULL)
 		_exit(EXIT_SUCCESS);
 	save_stop(s);
+	age_write(s);
 	drain(s);
 	loop_stop(s->loop);
 }
@@ -351,6 +353,7 @@ store_new(struct loop *l, int fd)
 	work_init(&s->work, l);
 	retained_init(s);
 	will_rows_init(s);
+	age_init(s);
 	list_init(&s->parked);
 	s->sup = chan_new(l, fd, IPC_STORE, IPC_SUP, &ops, s);
 	timer_init(&s->heartbeat, on_heartbeat);
@@ -395,6 +398,7 @@ store_free(struct store *s)
 	slots_fini(s);
 	retained_fini(s);
 	will_rows_fini(s);
+	age_fini(s);
 	work_fini(&s->work);
 	import_fini(s);
 	auth_free(s->auth);

@@ -9,6 +9,7 @@
 #include "common/config/config.h"
 #include "common/ipc/chan.h"
 #include "common/ipc/codec.h"
+#include "store/age.h"
 #include "store/auth.h"
 #include "store/batch.h"
 #include "store/env.h"
@@ -42,6 +43,7 @@ struct store {
 	struct slots slots;
 	struct retained retained;
 	struct will_rows wills;
+	struct age age;
 	struct list parked;             /* struct work_job that wait for room in the supervisor's channel */
 	struct opener *opener;          /* while it runs */
 	struct save *save;              /* while a backup is made */

@@ -317,7 +317,7 @@ on_session_row(struct worker *w, const struct ipc_session_row *p)
 		s->stamp = p->stamp & SESSION_STAMP_MAX;
 		session_set_queue(w, s, &(struct session_queue){ .qid = p->qid, .first = p->q_first, .last = p->q_last });
 		subs_decode(w, s, p->subs);
-		session_offline(w, s);
+		session_loaded(w, s, p->offline_ms);
 	}
 	move_on_stamp(w, p->stamp);
 }

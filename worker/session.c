@@ -20,6 +20,9 @@
 #include "worker/subs.h"
 #include "worker/worker.h"
 
+#define AGE_KEPT_WITHIN_NS (3600 * NS_PER_SEC)
+#define CHANCE_NS          (300 * NS_PER_SEC)
+
 void
 sessions_init(struct sessions *s)
 {
@@ -218,17 +221,59 @@ session_end(struct worker *w, struct session *s)
 	session_forget(w, s);
 }
 
+/* When the row of a session is to say that it ages: not for every short absence, but soon enough that a node which starts
+ * again and again gets its sessions older. So not at a fixed time: then one that never is up for so long would never write
+ * it. Once is enough: the store counts on from there. */
+static int64_t
+keep_age_after(const struct session *s, int64_t max_ns)
+{
+	int64_t within = max_ns / 8 < AGE_KEPT_WITHIN_NS ? max_ns / 8 : AGE_KEPT_WITHIN_NS;
+	uint64_t place = (s->node.hash ^ s->stamp * UINT64_C(0x9e3779b97f4a7c15)) >> 44;
+
+	return within / 64 + (int64_t)place * (within / 64 * 63 >> 20);
+}
+
+static void on_expiry(struct timer *t);
+
+/* Until its end, or until its age is to be kept, if that comes first. */
+static void
+age(struct flow *f, int64_t aged_ns)
+{
+	struct worker *w = f->worker;
+	int64_t max_ns = w->config.max_age * NS_PER_SEC;
+	int64_t wait_ns = max_ns - aged_ns;
+	int64_t keep_ns = keep_age_after(f->session, max_ns) - aged_ns;
+
+	if (!f->age_kept && keep_ns > 0 && keep_ns < wait_ns)
+		wait_ns = keep_ns;
+	timer_init(&f->expiry, on_expiry);
+	loop_timer_in(w->loop, &f->expiry, wait_ns > 0 ? wait_ns : 0);
+}
+
 static void
 on_expiry(struct timer *t)
 {
 	struct flow *f = container_of(t, struct flow, expiry);
+	struct worker *w = f->worker;
+	struct session *s = f->session;
+	int64_t aged_ns = mono_diff(loop_now(w->loop), f->offline_at);
 
-	METRIC_ADD(sessions_expired, 1);
-	session_end(f->worker, f->session);
+	if (w->config.max_age == 0 || w->stopping)
+		return;
+	if (aged_ns >= w->config.max_age * NS_PER_SEC) {
+		METRIC_ADD(sessions_expired, 1);
+		session_end(w, s);
+		return;
+	}
+	/* Not while the store may have given it to its client, who is back: it would be said to be away. */
+	if (!f->age_kept && (s->flags & SESSION_ROW) != 0 && !connect_pending(w, session_id(s)))
+		storec_session_aged(w->store, s, (uint64_t)(aged_ns / NS_PER_MS));
+	f->age_kept = true;
+	age(f, aged_ns);
 }
 
-void
-session_offline(struct worker *w, struct session *s)
+static void
+offline(struct worker *w, struct session *s, int64_t aged_ns, bool kept)
 {
 	s->conn = NULL;
 	if (s->flow != NULL) {
@@ -244,9 +289,29 @@ session_offline(struct worker *w, struct session *s)
 	session_flow_trim(s);
 	if (w->config.max_age > 0 && !w->stopping) {
 		session_flow(w, s);
-		timer_init(&s->flow->expiry, on_expiry);
-		loop_timer_in(w->loop, &s->flow->expiry, w->config.max_age * NS_PER_SEC);
+		s->flow->offline_at = mono_add(loop_now(w->loop), -aged_ns);
+		s->flow->age_kept = kept;
+		age(s->flow, aged_ns);
 	}
+}
+
+void
+session_offline(struct worker *w, struct session *s)
+{
+	offline(w, s, 0, false);
+}
+
+void
+session_loaded(struct worker *w, struct session *s, uint64_t aged_ms)
+{
+	int64_t max_ns = w->config.max_age * NS_PER_SEC;
+	int64_t chance_ns = max_ns / 8 < CHANCE_NS ? max_ns / 8 : CHANCE_NS;
+	int64_t aged_ns = (int64_t)(aged_ms < INT64_MAX / NS_PER_MS ? aged_ms * NS_PER_MS : INT64_MAX);
+
+	/* Its client could not come while the node was down. */
+	if (aged_ns > max_ns - chance_ns)
+		aged_ns = max_ns - chance_ns;
+	offline(w, s, aged_ns, aged_ms != 0);
 }
 
 void

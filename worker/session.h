@@ -88,6 +88,8 @@ struct flow {
 	uint16_t *direct_of;            /* how many of each sender; NULL: no direct messages wait */
 	struct bitmap received;         /* QoS 2 packet ids from the client, until PUBREL */
 	struct timer expiry;            /* while offline; connected: worker/retry.c's */
+	struct mono offline_at;         /* while offline: since when, without the time that the node was down */
+	bool age_kept;                  /* while offline: its row says so */
 	uint64_t retry_head;            /* the window when that was set */
 	uint64_t retry_tail;
 	uint32_t retries;               /* without an acknowledgement between */
@@ -157,6 +159,8 @@ void session_end(struct worker *w, struct session *s);
 void session_forget(struct worker *w, struct session *s);
 /* Its connection is gone: a durable one stays and ages, a clean one ends. */
 void session_offline(struct worker *w, struct session *s);
+/* Has come of its row, and has aged for so long (0: unknown) before. */
+void session_loaded(struct worker *w, struct session *s, uint64_t aged_ms);
 void session_online(struct worker *w, struct session *s, struct conn *c);
 /* Another account uses it from now on (session.shared_ids). */
 void session_set_account(struct worker *w, struct session *s, struct slice account);

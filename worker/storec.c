@@ -240,14 +240,26 @@ put_write(struct storec *s, enum ipc_type type, store_done_fn *done, void *arg)
 	return wr->seq;
 }
 
-uint64_t
-storec_session_put(struct storec *s, const struct session *se, store_done_fn *done, void *arg)
+static uint64_t
+session_put(struct storec *s, const struct session *se, uint64_t aged_ms, store_done_fn *done, void *arg)
 {
 	const struct ipc_session_put p = { .seq = s->next_seq, .client_id = session_id(se), .account = session_account(se),
-		.qid = se->qid };
+		.offline_ms = aged_ms, .qid = se->qid };
 
 	ipc_put_session_put(&s->scratch, &p);
 	return put_write(s, IPC_SESSION_PUT, done, arg);
+}
+
+uint64_t
+storec_session_put(struct storec *s, const struct session *se, store_done_fn *done, void *arg)
+{
+	return session_put(s, se, 0, done, arg);
+}
+
+uint64_t
+storec_session_aged(struct storec *s, const struct session *se, uint64_t aged_ms)
+{
+	return session_put(s, se, aged_ms > 0 ? aged_ms : 1, NULL, NULL);
 }
 
 uint64_t

@@ -77,6 +77,8 @@ take_over(struct fake_store *s, struct slot *t, struct owner *o, const struct ip
 	a->prev_stamp = held ? o->stamp : 0;
 	a->durable = o->durable;
 	a->subs = buf_slice(subs);
+	if (r != NULL)
+		r->aged_ms = 0;
 	ft_give(s->in, o, t->number);
 	a->stamp = o->stamp;
 	if (!o->durable || clean) {
@@ -184,7 +186,9 @@ apply(struct fake_store_inner *in, const struct waiting *w)
 	struct row *r;
 
 	if (w->type == IPC_SESSION_PUT && ipc_take_session_put(payload, &put) == 0) {
-		ft_row_put(in, put.client_id, put.account, w->slot, put.qid);
+		r = ft_row_put(in, put.client_id, put.account, w->slot, put.qid);
+		r->aged_ms = put.offline_ms;
+		r->aged_at = loop_now(in->loop);
 	} else if (w->type == IPC_SESSION_DEL && ipc_take_session_del(payload, &del) == 0) {
 		if ((r = ft_row_find(in, del.client_id)) != NULL)
 			fq_drop(in, r->qid), ft_row_del(r);
@@ -349,6 +353,8 @@ load(struct slot *t)
 		p = (struct ipc_session_row){ .stamp = o->stamp, .client_id = slice_str(o->id),
 			.account = slice_str(r->account), .qid = r->qid, .subs = buf_slice(&subs) };
 		fq_span(in, r->qid, &p.q_first, &p.q_last);
+		if (r->aged_ms != 0)
+			p.offline_ms = r->aged_ms + (uint64_t)(mono_diff(loop_now(in->loop), r->aged_at) / NS_PER_MS);
 		ipc_put_session_row(chan_begin(t->chan, IPC_SESSION_ROW), &p);
 		chan_end(t->chan);
 		LIST_EACH(l, &r->parts) {

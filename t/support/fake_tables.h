@@ -23,6 +23,8 @@ struct row {                            /* of a durable session */
 	unsigned slot;
 	uint64_t qid;
 	struct list subs;
+	uint64_t aged_ms;               /* 0: its client is here */
+	struct mono aged_at;
 	struct list parts;              /* struct waiting: of a queue kept over a graceful stop */
 };
 

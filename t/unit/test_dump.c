@@ -62,7 +62,7 @@ START_TEST(records_come_back)
 	    .payload = slice_of(bytes, sizeof bytes) });
 	check(TABLE_retained);
 	buf_put_slice(&key, SLICE_LIT("c1"));
-	rec_put_session(&value, &(struct rec_session){ .slot = UINT16_MAX, .expiry_s = UINT32_MAX, .offline_since_s = 5,
+	rec_put_session(&value, &(struct rec_session){ .slot = UINT16_MAX, .expiry_s = UINT32_MAX,
 	    .qid = UINT64_C(0x8000000000000001),
 	    .account = SLICE_LIT("ann") });
 	check(TABLE_sessions);

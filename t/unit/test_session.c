@@ -207,5 +207,102 @@ START_TEST(over_a_graceful_stop)
 }
 END_TEST
 
+/* Its age goes with its row: a worker that dies does not make it young again. */
+START_TEST(it_grows_old_over_deaths)
+{
+	unsigned writes;
+
+	fx_open(&fx, 1, &fake_net, "session.max_age", "80s", NULL);
+	fx_client_close(fx_connected(&fx, 0, "a", 0, false));
+	fx_pass_ms(&fx, 40000);
+	writes = fx.store.writes;
+	for (int i = 0; i < 3; i++) {
+		fx_worker_kill(&fx, 0);
+		fx_worker_start(&fx, 0);
+		fx_pass_ms(&fx, 5000);
+	}
+	ck_assert_uint_eq(fx.store.writes, writes);
+	fx_worker_kill(&fx, 0);
+	fx_worker_start(&fx, 0);
+	fx_pass_ms(&fx, 24000);
+	ck_assert(fake_store_row(&fx.store, "a"));
+	fx_pass_ms(&fx, 2000);
+	ck_assert(!fake_store_row(&fx.store, "a"));
+	fx_close(&fx);
+}
+END_TEST
+
+/* A worker that never lives long gets it older as well, if more slowly: what was not written is forgotten. */
+START_TEST(it_grows_old_in_short_lives)
+{
+	int lives = 0;
+
+	fx_open(&fx, 1, &fake_net, "session.max_age", "80s", NULL);
+	fx_client_close(fx_connected(&fx, 0, "a", 0, false));
+	for (; fake_store_row(&fx.store, "a") && lives < 40; lives++) {
+		fx_pass_ms(&fx, 12000);
+		fx_worker_kill(&fx, 0);
+		fx_worker_start(&fx, 0);
+		fx_run(&fx);
+	}
+	ck_assert_int_gt(lives, 5);
+	ck_assert_int_lt(lives, 20);
+	fx_close(&fx);
+}
+END_TEST
+
+START_TEST(a_short_absence_is_not_written)
+{
+	struct fx_client *c;
+	unsigned writes;
+
+	fx_open(&fx, 1, &fake_net, "session.max_age", "64m", NULL);
+	c = fx_connected(&fx, 0, "a", 0, false);
+	writes = fx.store.writes;
+	for (int i = 0; i < 100; i++) {
+		fx_client_close(c);
+		fx_pass_ms(&fx, 7000);
+		c = fx_connected(&fx, 0, "a", 0, true);
+	}
+	ck_assert_uint_eq(fx.store.writes, writes);
+	fx_close(&fx);
+}
+END_TEST
+
+START_TEST(who_was_back_is_young_again)
+{
+	fx_open(&fx, 2, &fake_net, "session.max_age", "80s", NULL);
+	fx_client_close(fx_connected(&fx, 0, "a", 0, false));
+	fx_pass_ms(&fx, 70000);
+	fx_connected(&fx, 1, "a", 0, true);
+	fx_run(&fx);
+	fx_worker_kill(&fx, 1);
+	fx_worker_start(&fx, 1);
+	fx_pass_ms(&fx, 79000);
+	ck_assert(fake_store_row(&fx.store, "a"));
+	fx_pass_ms(&fx, 2000);
+	ck_assert(!fake_store_row(&fx.store, "a"));
+	fx_close(&fx);
+}
+END_TEST
+
+/* One that was about to end when the node went down: its client gets a chance. */
+START_TEST(a_loaded_one_has_a_chance)
+{
+	fx_open(&fx, 1, &fake_net, "session.max_age", "80s", NULL);
+	fx_client_close(fx_connected(&fx, 0, "a", 0, false));
+	fx_pass_ms(&fx, 79900);
+	fx_worker_kill(&fx, 0);
+	fx_worker_start(&fx, 0);
+	fx_pass_ms(&fx, 9900);
+	ck_assert(fake_store_row(&fx.store, "a"));
+	fx_pass_ms(&fx, 200);
+	ck_assert(!fake_store_row(&fx.store, "a"));
+	fx_close(&fx);
+}
+END_TEST
+
 UNIT_MAIN("session", made_found_forgotten, names_are_shared, an_idle_session_holds_no_flow, the_end_drops_what_waits,
-    ids_are_announced, over_a_graceful_stop)
+    ids_are_announced, over_a_graceful_stop,
+    it_grows_old_over_deaths, it_grows_old_in_short_lives, a_short_absence_is_not_written, who_was_back_is_young_again,
+    a_loaded_one_has_a_chance)

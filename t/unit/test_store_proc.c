@@ -454,8 +454,68 @@ START_TEST(several_names_of_one_session_stand_in_line)
 }
 END_TEST
 
+/* The age in the only row that a new worker gets. */
+static uint64_t
+loaded_age(struct rig *r, unsigned slot)
+{
+	struct ipc_session_row p;
+	struct rig_msg *m;
+	uint64_t age;
+
+	rig_worker(r, slot, 0, true);
+	m = rig_wait(&r->worker[slot], IPC_SESSION_ROW);
+	ck_assert_int_eq(ipc_take_session_row(m->payload, &p), 0);
+	age = p.offline_ms;
+	mem_free(m);
+	mem_free(rig_wait(&r->worker[slot], IPC_LOADED));
+	return age;
+}
+
+static void
+start_again(struct rig *r)
+{
+	rig_start(r, NULL);
+	rig_wait_ready(r);
+}
+
+START_TEST(sessions_age_while_the_node_is_up)
+{
+	uint64_t age, older;
+	struct rig r;
+
+	start(&r, 1);
+	(void)rig_open(&r, 0, 0, "c", NULL, NULL);
+	CHAN_SEND(r.worker[0].chan, SESSION_PUT, session_put, .seq = 1, .client_id = SLICE_LIT("c"), .offline_ms = 5000);
+	ck_assert_int_eq(rig_wait_done(&r, 0, 1), 0);
+	rig_worker_gone(&r, 0);
+	age = loaded_age(&r, 0);
+	ck_assert(age >= 5000 && age < 35000);
+	/* It goes on where a graceful stop left it. */
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(rig_stop(&r), 0);
+		start_again(&r);
+		older = loaded_age(&r, 0);
+		ck_assert(older >= age && older < age + 30000);
+		age = older;
+	}
+	/* A kill makes it younger, by as much as was not written. */
+	rig_kill(&r);
+	start_again(&r);
+	age = loaded_age(&r, 0);
+	ck_assert(age >= 5000 && age <= older + 30000);
+	/* Its client is back: also after a kill. */
+	(void)rig_open(&r, 0, 0, "c", NULL, NULL);
+	CHAN_SEND(r.worker[0].chan, SUB_PUT, sub_put, .seq = 1, .client_id = SLICE_LIT("c"), .filter = SLICE_LIT("t"));
+	ck_assert_int_eq(rig_wait_done(&r, 0, 1), 0);
+	rig_kill(&r);
+	start_again(&r);
+	ck_assert_uint_eq(loaded_age(&r, 0), 0);
+	rig_fini(&r);
+}
+END_TEST
+
 UNIT_MAIN("store_proc", starts_and_stops, ids_have_one_owner, rows_of_a_dead_worker_go_to_its_successor,
     a_clean_owner_deletes_the_row, writes_are_applied_once_over_a_kill, a_refusal_outlives_the_store,
     a_living_worker_keeps_what_it_names, a_dead_owner_leaves_it_to_who_had_it_before,
     several_names_of_one_session_stand_in_line, a_move_that_broke_begins_again_at_the_successor,
-    assigned_ids_are_not_recorded, reads_wait_for_the_writes_they_name, a_long_read_stalls_nobody)
+    assigned_ids_are_not_recorded, sessions_age_while_the_node_is_up, reads_wait_for_the_writes_they_name, a_long_read_stalls_nobody)

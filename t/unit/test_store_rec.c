@@ -45,10 +45,10 @@ START_TEST(records_come_back)
 	ck_assert_int_eq(rec_take_setting(fresh(), &st), 0);
 	ck_assert_uint_eq(st.value.len, 0);
 	buf_clear(&b);
-	rec_put_session(&b, &(struct rec_session){ .slot = 3, .expiry_s = 9, .offline_since_s = 1ull << 33, .qid = 1ull << 63,
+	rec_put_session(&b, &(struct rec_session){ .slot = 3, .expiry_s = 9, .offline_since_ms = 1ull << 33, .qid = 1ull << 63,
 	    .account = SLICE_LIT("ann") });
 	ck_assert_int_eq(rec_take_session(fresh(), &se), 0);
-	ck_assert(se.qid == 1ull << 63 && se.slot == 3 && se.expiry_s == 9 && se.offline_since_s == 1ull << 33);
+	ck_assert(se.qid == 1ull << 63 && se.slot == 3 && se.expiry_s == 9 && se.offline_since_ms == 1ull << 33);
 	ck_assert(slice_eq(se.account, SLICE_LIT("ann")));
 	buf_clear(&b);
 	rec_put_sub(&b, &(struct rec_sub){ .qos = 2, .options = 0x2c });
