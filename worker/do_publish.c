@@ -104,14 +104,17 @@ publish_leg_closed(void *arg, bool failed)
 	w->failed = w->failed || failed;
 	if (--w->legs > 0)
 		return;
-	if (__builtin_expect(w->will, 0))
-		will_kept(w);
-	else if (w->orphan_of != NULL)
+	if (__builtin_expect(w->conn != NULL, 1)) {
+		if (w->link.prev == &w->conn->waiting->list)
+			send_ready_acks(w->conn);
+	} else if (w->orphan_of != NULL) {
 		orphan_closed(w);
-	else if (w->conn == NULL)
-		list_del(&w->link), waiting_free(w);
-	else if (w->link.prev == &w->conn->waiting->list)
-		send_ready_acks(w->conn);
+	} else if (w->will) {
+		will_kept(w);
+	} else {
+		list_del(&w->link);
+		waiting_free(w);
+	}
 }
 
 /* size: of the struct that it is the beginning of. */
