@@ -27,7 +27,7 @@ struct hand {
 	const struct cluster_pub *p;
 	struct msg *msg;                /* our reference, or NULL */
 	struct keep *keep;              /* of those whose sessions want it on the disk; NULL: none yet */
-	uint32_t left;                  /* recipients that may want it there, with the one in hand */
+	uint32_t left;                  /* recipients that may want it there, with the one in hand; and groups */
 	bool many;                      /* more than one recipient: worth encoding once */
 	bool direct;                    /* to the session in hand: it has no subscription to it */
 };
@@ -486,6 +486,7 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from, struct kee
 	bool again = p->qos2_id != 0 && !seen_put(w, p->qos2_id);
 	struct cluster_pub traced;
 	uint64_t homes = 0;
+	uint32_t homes_here = groups && p->disk ? shared_homes(w) : 0;
 
 	if (trace_has(p)) {
 		traced = *p;
@@ -510,7 +511,7 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from, struct kee
 		if (p->retain && s->flow != NULL && s->flow->replays != NULL)
 			retain_note_live(s, p->topic);
 		h.direct = w->rcpts[i].direct;
-		h.left = w->rcpt_count - i;
+		h.left = w->rcpt_count - i + homes_here;
 		to_session(&h, s, qos, false, aside);   /* retain is off for live subscribers [MQTT-3.3.1-9] */
 		if (aside && qos > 0)
 			move_note_sender(s, from);
@@ -520,7 +521,7 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from, struct kee
 	if (again)
 		METRIC_ADD(publish_repeated, 1);
 	if (groups)
-		homes = shared_deliver(w, p, again ? NULL : &h.msg);
+		homes = shared_deliver(w, p, &h.msg, again, &h.keep);
 	if (h.msg != NULL)
 		msg_drop(h.msg);
 	if (keep != NULL)

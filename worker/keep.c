@@ -185,6 +185,15 @@ keep_add(struct keep *k, struct session *s, uint64_t n, uint8_t flags, uint8_t d
 	return k->count++;
 }
 
+uint32_t
+keep_add_other(struct keep *k)
+{
+	FB_ASSERT(k->count < k->room);
+	k->entries[k->count] = (struct entry){ .state = ENTRY_ASIDE };
+	k->open++;
+	return k->count++;
+}
+
 static struct told *
 told_new(struct keep *k)
 {

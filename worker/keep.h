@@ -39,6 +39,9 @@ uint32_t keep_add(struct keep *k, struct session *s, uint64_t n, uint8_t flags, 
 void keep_tell_wait(struct keep *k, struct waiting *wait);
 void keep_tell_neighbour(struct keep *k, unsigned from, uint64_t token);
 
+/* Room for one entry: somebody else keeps it, and says keep_gone() when he does, or keep_detach(). */
+uint32_t keep_add_other(struct keep *k);
+
 /* The client has it, or it was dropped by a rule. */
 void keep_gone(struct keep *k, uint32_t at);
 /* The session ends or is another's: the same, and no word to the store. */

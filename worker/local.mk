@@ -33,7 +33,7 @@ libfbworker_a_SOURCES = \
 	worker/rights.c worker/rights.h \
 	worker/seen.c worker/seen.h \
 	worker/session.c worker/session.h \
-	worker/shared.c worker/shared.h worker/shared_group.h worker/shared_home.c worker/shared_lease.c worker/shared_stop.c \
+	worker/shared.c worker/shared.h worker/shared_group.h worker/shared_disk.c worker/shared_home.c worker/shared_lease.c worker/shared_stop.c \
 	worker/shapes.c worker/shapes.h \
 	worker/ship.c worker/ship.h \
 	worker/storec.c worker/storec.h \

@@ -543,7 +543,7 @@ queuec_wait_cancel(struct queue_wait *w)
 void
 queuec_get(struct queuec *q, struct queue_get *g)
 {
-	g->min_seq = last_id(q);
+	g->min_seq = g->early ? q->answered : last_id(q);
 	g->req = 0;
 	g->waits = false;
 	list_put_last(&q->gets, &g->link);

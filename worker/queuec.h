@@ -66,6 +66,7 @@ struct queue_get {
 	struct list link;
 	uint64_t qid, from;
 	uint32_t max_rows, max_bytes;
+	bool early;                     /* whatever was not answered yet */
 	uint64_t req, min_seq;          /* queuec.c's */
 	bool waits;
 	void (*done)(struct queue_get *g, const struct ipc_q_rows *rows);

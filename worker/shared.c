@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
+#include "common/ipc/qops.h"
 #include "common/metrics/page.h"
 #include "common/mqtt/topic.h"
 #include "worker/conn.h"
@@ -21,8 +22,10 @@ shares_new(struct worker *w)
 	hmap_init(&all->groups);
 	hmap_init(&all->items);
 	list_init(&all->dirty);
+	list_init(&all->puts);
 	task_init(&all->task, shared_run_dirty);
 	buf_init(&all->buf);
+	buf_init(&all->unsaid);
 	return all;
 }
 
@@ -68,11 +71,13 @@ group_get(struct worker *w, struct slice text, bool make)
 	memcpy(g->text, text.p, text.len);
 	list_init(&g->queue);
 	list_init(&g->back);
+	g->qid = qid_of_group(text);
 	g->home = w->cluster == NULL ? w->slot : (unsigned)(hash % w->slots);
 	if (g->home == w->slot) {
 		g->slot = mem_zalloc(w->slots * sizeof *g->slot);
 		for (unsigned i = 0; i < w->slots; i++)
 			list_init(&g->slot[i].leased);
+		shared_load_start(w, g);
 	}
 	(void)topic_share(text, &name, &inner);
 	g->inner = trie_hold(&w->trie, inner);
@@ -94,6 +99,7 @@ group_free(struct worker *w, struct shared_group *g)
 		trie_release(&w->trie, g->inner);
 	hmap_del(&w->shares->groups, &g->node);
 	list_del(&g->dirty);
+	shared_load_free(g);
 	mem_free(g->slot);
 	mem_free(g);
 }
@@ -102,7 +108,7 @@ group_free(struct worker *w, struct shared_group *g)
 void
 shared_group_check(struct worker *w, struct shared_group *g)
 {
-	if (g->slots != 0 || !shared_all_linked(w))
+	if (g->slots != 0 || !shared_all_linked(w) || g->load != NULL)
 		return;
 	while (!list_empty(&g->queue)) {
 		METRIC_ADD(dropped_session_end, 1);
@@ -122,6 +128,7 @@ shares_free(struct shares *all)
 	struct hmap_iter it = { 0 };
 	struct hmap_node *n;
 
+	all->ends = true;
 	task_cancel(&all->task);
 	while ((n = hmap_each(&all->groups, &it)) != NULL) {
 		struct shared_group *g = container_of(n, struct shared_group, node);
@@ -139,6 +146,7 @@ shares_free(struct shares *all)
 	hmap_fini(&all->groups);
 	hmap_fini(&all->items);
 	buf_fini(&all->buf);
+	buf_fini(&all->unsaid);
 	mem_free(all->leases);
 	mem_free(all);
 }
@@ -164,7 +172,7 @@ tell_state(struct worker *w, struct shared_group *g, unsigned slot)
 	struct buf *b = shared_record(w);
 
 	buf_put_le32_bytes(b, group_text(g));
-	buf_put_u8(b, g->members != NULL);
+	buf_put_u8(b, (uint8_t)((g->members != NULL ? SHARED_HAS_MEMBERS : 0) | (g->durables != 0 ? SHARED_HAS_DURABLE : 0)));
 	buf_put_le32(b, g->connected);
 	(void)shared_tell(w, slot, SHARED_STATE, CLUSTER_BARRIER);    /* one that is not greeted yet gets all of it then */
 }
@@ -182,7 +190,7 @@ shared_tell_message(struct worker *w, unsigned slot, enum shared_record type, co
 }
 
 uint64_t
-shared_deliver(struct worker *w, const struct cluster_pub *p, struct msg **m)
+shared_deliver(struct worker *w, const struct cluster_pub *p, struct msg **m, bool again, struct keep **keep)
 {
 	uint64_t homes = 0;
 
@@ -192,10 +200,8 @@ shared_deliver(struct worker *w, const struct cluster_pub *p, struct msg **m)
 		if ((f->shared & FILTER_GROUPS) == 0)
 			continue;
 		for (struct shared_group *g = f->groups; g != NULL; g = g->next) {
-			if (g->home == w->slot && m != NULL)
-				shared_home_take(w, g, p, m);
-			else if (g->home == w->slot)
-				continue;
+			if (g->home == w->slot)
+				shared_home_take(w, g, p, m, again, keep);
 			else if (g->slots != 0)
 				homes |= shared_bit(g->home);
 		}
@@ -207,8 +213,9 @@ shared_deliver(struct worker *w, const struct cluster_pub *p, struct msg **m)
 
 /* What is known here of slot's members; that is us, or a neighbour that said so. */
 static void
-set_slot(struct shared_group *g, unsigned slot, bool members, uint32_t connected)
+set_slot(struct shared_group *g, unsigned slot, bool members, bool durable, uint32_t connected)
 {
+	g->durable = durable ? g->durable | shared_bit(slot) : g->durable & ~shared_bit(slot);
 	g->slots = members ? g->slots | shared_bit(slot) : g->slots & ~shared_bit(slot);
 	g->fresh |= shared_bit(slot);
 	if (g->slot != NULL) {
@@ -221,7 +228,7 @@ set_slot(struct shared_group *g, unsigned slot, bool members, uint32_t connected
 static void
 changed(struct worker *w, struct shared_group *g, bool to_all)
 {
-	set_slot(g, w->slot, g->members != NULL, g->connected);
+	set_slot(g, w->slot, g->members != NULL, g->durables != 0, g->connected);
 	for (unsigned slot = 0; w->cluster != NULL && slot < w->slots; slot++)
 		if (slot != w->slot && (to_all || slot == g->home))
 			tell_state(w, g, slot);
@@ -237,6 +244,7 @@ shared_join(struct worker *w, struct sub *sub)
 	g->members = sub->filter;
 	g->members->shared |= FILTER_MEMBERS;
 	g->members->groups = g;
+	g->durables += (s->flags & SESSION_DURABLE) != 0;
 	s->flags |= SESSION_SHARES;
 	if (s->conn != NULL && s->conn->state == CONN_READY && s->conn->session == s)
 		s->flags |= SESSION_SHARES_ON;
@@ -252,6 +260,7 @@ shared_leave(struct worker *w, struct sub *sub)
 	struct session *s = sub->session;
 	bool last = g->members->count == 1;
 
+	g->durables -= (s->flags & SESSION_DURABLE) != 0;
 	if (last)
 		g->members = NULL;
 	if (s->flags & SESSION_SHARES_ON)
@@ -326,10 +335,10 @@ on_state(struct worker *w, unsigned from, struct slice body)
 		return;
 	}
 	/* What a neighbour only knows of may have its members with one that is not linked yet. */
-	g = group_get(w, text, members || !shared_all_linked(w));
+	g = group_get(w, text, members != 0 || !shared_all_linked(w));
 	if (g == NULL)
 		return;
-	set_slot(g, from, members, connected);
+	set_slot(g, from, members != 0, (members & SHARED_HAS_DURABLE) != 0, connected);
 	shared_group_check(w, g);
 }
 
@@ -344,7 +353,11 @@ on_end(struct worker *w, unsigned from)
 		struct shared_group *g = container_of(n, struct shared_group, node);
 
 		g->slots &= g->fresh | ~shared_bit(from);
-		shared_group_check(w, g);
+		g->durable &= g->slots;
+		if (g->load != NULL)
+			shared_load_end(w, g);
+		else
+			shared_group_check(w, g);
 	}
 }
 
@@ -385,7 +398,10 @@ on_return(struct worker *w, unsigned from, uint64_t hash, uint64_t number, struc
 		METRIC_ADD(dropped_session_end, 1);
 		return;
 	}
-	shared_queue_put(w, g, shared_item_new(w, g, m, number));
+	shared_load_back(g, number);
+	i = shared_item_new(w, g, m, number);
+	i->stored = m->disk;
+	shared_queue_put(w, g, i);
 	shared_mark_dirty(g);
 	shared_group_check(w, g);
 }
@@ -414,7 +430,8 @@ on_message(struct worker *w, unsigned from, enum shared_record type, struct slic
 void
 shared_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body)
 {
-	uint64_t number;
+	struct shared_group *g;
+	uint64_t number, hash;
 
 	switch ((enum shared_record)type) {
 	case SHARED_BEGIN:
@@ -436,8 +453,13 @@ shared_on_record(struct worker *w, unsigned from, uint8_t type, struct slice bod
 		on_message(w, from, (enum shared_record)type, body);
 		break;
 	case SHARED_DONE:
-		if (slice_take_le64(&body, &number) == 0)
-			shared_item_done(w, from, number);
+		if (slice_take_le64(&body, &number) == 0 && slice_take_le64(&body, &hash) == 0)
+			shared_item_done(w, from, number, hash);
+		break;
+	case SHARED_HOLD:
+		if (slice_take_le64(&body, &number) == 0 && slice_take_le64(&body, &hash) == 0 &&
+		    (g = shared_group_by_hash(w, hash)) != NULL && g->slot != NULL)
+			shared_load_held(w, g, from, number);
 		break;
 	}
 }
@@ -465,6 +487,7 @@ shared_on_greeted(void *worker, unsigned slot)
 			shared_item_free(w, i);
 		}
 	}
+	shared_tell_held(w, slot);
 	(void)shared_record(w);
 	(void)shared_tell(w, slot, SHARED_END, CLUSTER_BARRIER);
 }
@@ -480,7 +503,10 @@ shared_on_neighbour(struct worker *w, unsigned slot, bool up)
 
 		if (!up)
 			shared_slot_gone(w, g, slot);
-		shared_group_check(w, g);
+		if (g->load != NULL)
+			shared_load_end(w, g);
+		else
+			shared_group_check(w, g);
 	}
 	shared_stop_neighbour(w, slot, up);
 }

@@ -11,7 +11,8 @@
  *
  * The publish to the home is a leg like any other (KEPT, sent again to its successor), so PUBACK waits until the home
  * has it in its queue or leased out. A lease stays at the home until DONE: if the member's worker dies, it returns. If
- * the home dies, what it held is lost, as everything in a worker's memory; what is leased out is not.
+ * the home dies, what it held is lost, as everything in a worker's memory; what is leased out is not. What is to be on
+ * the disk is there, if the group has a durable member: then nothing is lost (shared_disk.c).
  *
  * Only connected members get messages, no more at a time than their windows take; the rest waits at the home, bounded
  * as a session's queue. QoS 0 does not wait. What a member has in flight of QoS 2 when a durable session loses its
@@ -23,6 +24,7 @@
 #include "worker/trie.h"
 
 struct cluster_pub;
+struct keep;
 struct msg;
 struct session;
 struct worker;
@@ -48,8 +50,11 @@ void shared_online(struct worker *w, struct session *s);
 void shared_offline(struct worker *w, struct session *s);
 
 /* p to the groups that have their home here, of the filters that trie_match() just found. *m: p as a message, made if
- * need be; NULL: they have had it. Answers the slots (bits) that are home to the others. */
-uint64_t shared_deliver(struct worker *w, const struct cluster_pub *p, struct msg **m);
+ * need be. again: they have had it, unless only their rows can tell. *keep: for those that want it on the disk, made if need
+ * be, or with room for shared_homes() more. Answers the slots (bits) that are home to the others. */
+uint64_t shared_deliver(struct worker *w, const struct cluster_pub *p, struct msg **m, bool again, struct keep **keep);
+/* How many groups, of those filters, have their home here. */
+uint32_t shared_homes(const struct worker *w);
 /* The member has acknowledged, or the message was dropped: the lease is over. */
 void shared_done(struct worker *w, uint32_t lease);
 
@@ -57,6 +62,9 @@ void shared_done(struct worker *w, uint32_t lease);
  * worker_keep_queues(). heard: the neighbours have what they get from us. */
 void shared_stop(struct worker *w);
 bool shared_stop_heard(const struct worker *w);
+
+/* Before the end of the process: nobody waits for the disk any more. */
+void shared_puts_drop(struct worker *w);
 
 /* From cluster_ops. */
 void shared_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body);

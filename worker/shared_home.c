@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
+#include "worker/queuec.h"
 #include "worker/shared_group.h"
 
 void
@@ -11,6 +12,8 @@ shared_item_free(struct worker *w, struct shared_item *i)
 	list_del(&i->link);
 	if (g->slot != NULL)
 		hmap_del(&w->shares->items, &i->node);
+	if (i->stored && !w->shares->ends)
+		queuec_del(w->queue, g->qid, i->node.hash);
 	if (i->slot != SHARED_NOBODY)
 		g->slot[i->slot].out--;
 	g->items--;
@@ -19,12 +22,19 @@ shared_item_free(struct worker *w, struct shared_item *i)
 }
 
 void
+shared_queue_take(struct shared_group *g, struct shared_item *i)
+{
+	list_del(&i->link);
+	g->queued--;
+	g->queued_bytes -= msg_cost(i->msg);
+}
+
+void
 shared_queue_drop_first(struct worker *w, struct shared_group *g)
 {
 	struct shared_item *i = LIST_FIRST(&g->queue, struct shared_item, link);
 
-	g->queued--;
-	g->queued_bytes -= msg_cost(i->msg);
+	shared_queue_take(g, i);
 	shared_item_free(w, i);
 }
 
@@ -123,11 +133,14 @@ shared_item_return(struct worker *w, struct shared_item *i)
 }
 
 void
-shared_item_done(struct worker *w, unsigned from, uint64_t number)
+shared_item_done(struct worker *w, unsigned from, uint64_t number, uint64_t hash)
 {
 	struct shared_item *i = shared_item_get(w, number);
 	struct shared_group *g;
 
+	/* Our predecessor had leased it out. */
+	if (i == NULL && (g = shared_group_by_hash(w, hash)) != NULL && g->slot != NULL)
+		shared_load_done(w, g, number);
 	if (i == NULL || i->slot != from)
 		return;
 	g = i->group;
@@ -144,6 +157,7 @@ shared_slot_gone(struct worker *w, struct shared_group *g, unsigned slot)
 
 	if (g->slot == NULL)
 		return;
+	shared_load_slot_gone(g, slot);
 	m = &g->slot[slot];
 	m->connected = 0;
 	while (!list_empty(&m->leased)) {
@@ -157,20 +171,20 @@ shared_slot_gone(struct worker *w, struct shared_group *g, unsigned slot)
 	shared_mark_dirty(g);
 }
 
-/* The queue, as far as members have room. */
+/* The queue, as far as members have room. QoS 2 goes out when it is on the disk: until then it may turn out that the group
+ * has had it. */
 static void
 pump(struct worker *w, struct shared_group *g)
 {
 	struct shared_item *i;
 	unsigned slot;
 
-	while ((i = LIST_FIRST(&g->queue, struct shared_item, link)) != NULL && (slot = pick_slot(w, g)) != SHARED_NOBODY) {
+	while (g->load == NULL && (i = LIST_FIRST(&g->queue, struct shared_item, link)) != NULL &&
+	    !(i->asked && i->msg->qos == 2) && (slot = pick_slot(w, g)) != SHARED_NOBODY) {
 		struct cluster_pub p = msg_pub_whole(i->msg);
 		bool went;
 
-		list_del(&i->link);
-		g->queued--;
-		g->queued_bytes -= msg_cost(i->msg);
+		shared_queue_take(g, i);
 		list_put_last(&g->slot[slot].leased, &i->link);
 		g->slot[slot].out++;
 		i->slot = slot;
@@ -215,8 +229,14 @@ take_qos0(struct worker *w, struct shared_group *g, const struct cluster_pub *p)
 
 /* While not all neighbours are there, one of them may have members. */
 void
-shared_home_take(struct worker *w, struct shared_group *g, const struct cluster_pub *p, struct msg **m)
+shared_home_take(struct worker *w, struct shared_group *g, const struct cluster_pub *p, struct msg **m, bool again,
+    struct keep **keep)
 {
+	bool disk = shared_wants_disk(w, g, p);
+	struct shared_item *i;
+
+	if (again && !disk)
+		return;
 	if (g->slots == 0 && shared_all_linked(w))
 		return;
 	if (p->qos == 0) {
@@ -225,6 +245,9 @@ shared_home_take(struct worker *w, struct shared_group *g, const struct cluster_
 	}
 	if (*m == NULL)
 		*m = msg_new(p);
-	shared_queue_put(w, g, shared_item_new(w, g, *m, 0));
+	i = shared_item_new(w, g, *m, 0);
+	if (disk)
+		shared_store(w, i, p, keep);
+	shared_queue_put(w, g, i);
 	pump(w, g);
 }

@@ -41,16 +41,29 @@ lease_take(struct worker *w, uint32_t at)
 	return l;
 }
 
+static int
+tell_done(struct worker *w, unsigned slot, uint64_t number, uint64_t hash, enum shared_record type)
+{
+	struct buf *b = shared_record(w);
+
+	buf_put_le64(b, number);
+	buf_put_le64(b, hash);
+	return shared_tell(w, slot, type, CLUSTER_SOON);
+}
+
 /* A member has got it, or need not any more. */
 static void
 finished(struct worker *w, struct shared_group *g, uint64_t number)
 {
 	if (g->home == w->slot) {
-		shared_item_done(w, w->slot, number);
+		shared_item_done(w, w->slot, number, g->node.hash);
 		return;
 	}
-	buf_put_le64(shared_record(w), number);
-	(void)shared_tell(w, g->home, SHARED_DONE, CLUSTER_SOON);     /* a home that died has forgotten the lease */
+	/* Of what is not on the disk a home that died has forgotten the lease. */
+	if (tell_done(w, g->home, number, g->node.hash, SHARED_DONE) != 0 && g->durables != 0) {
+		buf_put_le64(&w->shares->unsaid, number);
+		buf_put_le64(&w->shares->unsaid, g->node.hash);
+	}
 	shared_group_check(w, g);
 }
 
@@ -84,12 +97,45 @@ lease_return(struct worker *w, uint32_t lease, struct msg *m)
 	shared_group_check(w, g);
 }
 
+void
+shared_tell_held(struct worker *w, unsigned slot)
+{
+	struct shares *all = w->shares;
+	struct slice unsaid = buf_slice(&all->unsaid);
+	struct buf rest;
+	uint64_t number, hash;
+
+	for (uint32_t i = 1; i < all->lease_room; i++) {
+		const struct shared_lease *l = &all->leases[i];
+
+		if (l->group != NULL && l->group->home == slot && l->number != 0)
+			(void)tell_done(w, slot, l->number, l->group->node.hash, SHARED_HOLD);
+	}
+	buf_init(&rest);
+	while (slice_take_le64(&unsaid, &number) == 0 && slice_take_le64(&unsaid, &hash) == 0) {
+		if (hash % w->slots == slot) {
+			(void)tell_done(w, slot, number, hash, SHARED_DONE);
+			continue;
+		}
+		buf_put_le64(&rest, number);
+		buf_put_le64(&rest, hash);
+	}
+	buf_fini(&all->unsaid);
+	all->unsaid = rest;
+}
+
+/* At a stop, durable sessions keep what they have: it goes to the store with them. But what has a row in its group's queue
+ * stays there. */
+static bool
+keeps_at_stop(const struct worker *w, const struct session *s, const struct msg *m)
+{
+	return w->stopping && (s->flags & SESSION_DURABLE) != 0 && (m == NULL || !m->disk);
+}
+
 /* What waits for s as a member of g (NULL: of any) goes back; and what is in flight, if all. */
 void
 shared_return_leases(struct worker *w, struct session *s, const struct shared_group *g, bool all)
 {
-	/* At a stop, durable sessions keep what they have: it goes to the store with them. */
-	bool keep = w->stopping && (s->flags & SESSION_DURABLE);
 	struct flow *f = s->flow;
 	struct inflight *slot;
 	uint64_t seq;
@@ -103,7 +149,9 @@ shared_return_leases(struct worker *w, struct session *s, const struct shared_gr
 		if (lease == 0)
 			continue;
 		slot->lease = 0;
-		if (keep || (slot->qos == 2 && (s->flags & SESSION_DURABLE))) {
+		if (slot->qos == 2 && (s->flags & SESSION_DURABLE) && slot->msg != NULL && slot->msg->disk) {
+			shared_move_to(w, s, slot, seq - 1, lease);
+		} else if (keeps_at_stop(w, s, slot->msg) || (slot->qos == 2 && (s->flags & SESSION_DURABLE))) {
 			shared_done(w, lease);
 		} else {
 			struct msg *m = msg_hold(slot->msg);
@@ -116,7 +164,7 @@ shared_return_leases(struct worker *w, struct session *s, const struct shared_gr
 	for (uint32_t n = flow_queued(f); n > 0; n--) {
 		struct queued q = flow_pop(f);
 
-		if (q.lease != 0 && keep) {
+		if (q.lease != 0 && keeps_at_stop(w, s, q.msg)) {
 			shared_done(w, q.lease);
 			q.lease = 0;
 		}

@@ -51,7 +51,9 @@ hand_over(struct worker *w, struct shared_group *g)
 		struct shared_item *i = LIST_FIRST(&g->queue, struct shared_item, link);
 		struct cluster_pub p = msg_pub_whole(i->msg);
 
-		if (sub != NULL)
+		if (i->stored)
+			i->stored = false;      /* its row stays */
+		else if (sub != NULL)
 			push(w, sub, i->msg);
 		else
 			(void)shared_tell_message(w, (unsigned)__builtin_ctzll(others), SHARED_KEEP, g, i->node.hash, &p);

@@ -228,6 +228,7 @@ worker_free(struct worker *w)
 	struct hmap_node *n;
 
 	w->wills.over = true;
+	queuec_detach(w->queue);        /* no last words: a session that is forgotten has not ended */
 	conn_each(w, kill_one, NULL);
 	on_turn_end(&w->turn_end);
 	moves_drop(w);
@@ -235,6 +236,7 @@ worker_free(struct worker *w)
 	subscribe_free_all(w);
 	while ((n = hmap_each(&w->sessions.map, &it)) != NULL)
 		session_forget(w, container_of(n, struct session, node));
+	shared_puts_drop(w);
 	task_cancel(&w->turn_end);
 	task_cancel(&w->next_turn);
 	loop_timer_cancel(w->loop, &w->tick);
@@ -244,7 +246,6 @@ worker_free(struct worker *w)
 	if (w->cluster != NULL)
 		cluster_free(w->cluster);
 	storec_free(w->store);
-	queuec_free(w->queue);
 	keeps_free(w->keeps);
 	(void)chan_drain(w->sup, 100);
 	chan_free(w->sup);
@@ -258,6 +259,7 @@ worker_free(struct worker *w)
 	sys_free(w->sys);
 	cidr_table_free(w->acl);
 	shares_free(w->shares);
+	queuec_free(w->queue);
 	rights_free(w->rights);
 	durability_free(w->disk_topics);
 	seen_free(w->seen);

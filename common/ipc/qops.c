@@ -2,6 +2,7 @@
 #include "common/ipc/qops.h"
 
 #include "common/base/err.h"
+#include "common/base/rand.h"
 
 enum { MSG_QOS = 3, MSG_RETAIN = 4, MSG_EXPIRES = 8, MSG_ID = 16, MSG_PROPS = 32 };
 
@@ -213,4 +214,12 @@ qrow_take(struct slice *s, struct qrow *out)
 		return FB_EPROTO;
 	*out = r;
 	return 0;
+}
+
+uint64_t
+qid_of_group(struct slice text)
+{
+	const struct hash_key key = { UINT64_C(0x66756261722d7175), UINT64_C(0x6575652d67726f75) };
+
+	return rand_siphash(&key, text.p, text.len) | 1;
 }

@@ -101,4 +101,8 @@ qos2_id_of(uint64_t qid, uint16_t packet_id)
 	return (qid & ~UINT64_C(0xffff)) | packet_id;
 }
 
+/* The queue of a shared group, by the text of its subscription, "$share/GROUP/FILTER": odd, the same on each node for
+ * ever. Its n are the numbers of the group's home, and say no packet id. */
+uint64_t qid_of_group(struct slice text);
+
 #endif

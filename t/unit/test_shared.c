@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/rand.h"
+#include "common/ipc/qops.h"
 #include "common/metrics/page.h"
 #include "t/support/fake_cluster.h"
 #include "t/support/unit.h"
@@ -418,5 +419,201 @@ START_TEST(the_home_dies_between)
 }
 END_TEST
 
-UNIT_MAIN("shared", names, refused_when_malformed, one_worker_takes_turns, every_slot_as_home, leases_return,
+/* The first name whose home is that slot. */
+static void
+name_at(char filter[40], unsigned home, unsigned slots)
+{
+	for (unsigned k = 0;; k++) {
+		snprintf(filter, 40, "$share/g%u/t", k);
+		if (rand_hash(filter, strlen(filter)) % slots == home)
+			return;
+	}
+}
+
+/* On the disk, while there is a durable member: a row for each until it is acknowledged. */
+START_TEST(rows)
+{
+	struct fx_client *m, *n, *pub;
+	int seen[40] = { 0 };
+	char filter[40];
+	uint64_t qid;
+
+	fx_open(&fx, 3, &fake_net, "session.durability", "disk", NULL);
+	name_at(filter, 2, 3);
+	qid = qid_of_group(slice_str(filter));
+	pub = fx_connected(&fx, 0, "p", FX_CLEAN, false);
+	n = member(1, "n", FX_CLEAN, filter, 1);
+	publish(pub, "t", 0, 2);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, 0), 0);   /* nobody would be there to get it */
+	ck_assert_int_eq(take(n, seen, true), 2);
+	m = member(0, "m", 0, filter, 1);
+	publish(pub, "t", 2, 12);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, qid), 10);
+	ck_assert_int_eq(take(n, seen, true) + take(m, seen, true), 10);
+	each_once(seen, 12);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, 0), 0);
+	/* No acknowledgement before it is there. */
+	fx.store.hold_queue = true;
+	fx_send(pub, "PUBLISH t 12 qos=1,13");
+	fx_expect(pub, "");
+	fx.store.hold_queue = false;
+	fx_expect(pub, "PUBACK 13");
+	ck_assert_int_eq(take(n, seen, true) + take(m, seen, true), 1);
+	/* The last member goes, and what waits with it. */
+	fx_client_close(m);
+	fx_send(n, "DISCONNECT");
+	fx_expect(n, "END");
+	publish(pub, "t", 13, 15);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, qid), 2);
+	m = fx_connected(&fx, 1, "m", FX_CLEAN, false);
+	fx_run(&fx);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, 0), 0);
+	fx_close(&fx);
+}
+END_TEST
+
+/* What waited at a home that died, and what it had leased out: none is lost, and what a member has in hand comes to nobody
+ * else. */
+START_TEST(rows_outlive_their_home)
+{
+	struct fx_client *m, *n, *pub;
+	int seen[40] = { 0 };
+	int in_hand;
+	char filter[40];
+
+	fx_open(&fx, 3, &fake_net, "session.durability", "disk", NULL);
+	name_at(filter, 2, 3);
+	pub = fx_connected(&fx, 0, "p", FX_CLEAN, false);
+	m = member(0, "m", 0, filter, 1);
+	n = member(1, "n", 0, filter, 1);
+	publish(pub, "t", 0, 10);
+	in_hand = take(m, (int[40]){ 0 }, false);
+	ck_assert_int_eq(in_hand, 5);
+	ck_assert_int_eq(take(n, seen, true), 5);
+	fx_worker_kill(&fx, 2);
+	fx_run(&fx);
+	fx_worker_start(&fx, 2);
+	fx_run(&fx);
+	ck_assert_int_eq(take(n, seen, true), 0);       /* m has them in hand */
+	fx_client_close(m);
+	ck_assert_int_eq(take(n, seen, true), 5);
+	each_once(seen, 10);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, 0), 0);
+	/* Nobody is there. */
+	fx_client_close(n);
+	publish(pub, "t", 10, 20);
+	fx_worker_kill(&fx, 2);
+	fx_worker_start(&fx, 2);
+	fx_run(&fx);
+	publish(pub, "t", 20, 25);
+	n = fx_connected(&fx, 1, "n", 0, true);
+	ck_assert_int_eq(take(n, seen, true), 15);      /* in order */
+	each_once(seen, 25);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, 0), 0);
+	/* All of them die. */
+	fx_client_close(n);
+	publish(pub, "t", 25, 30);
+	for (unsigned i = 0; i < 3; i++)
+		fx_worker_kill(&fx, i);
+	fx_store_kill(&fx);
+	fx_store_start(&fx);
+	for (unsigned i = 0; i < 3; i++)
+		fx_worker_start(&fx, i);
+	fx_run(&fx);
+	m = fx_connected(&fx, 0, "m", 0, true);
+	ck_assert_int_eq(take(m, seen, true), 5);
+	each_once(seen, 30);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, 0), 0);
+	fx_close(&fx);
+}
+END_TEST
+
+/* The member acknowledges while there is no home, or while its successor reads. */
+START_TEST(rows_acknowledged_without_a_home)
+{
+	for (unsigned k = 0; k < 2; k++) {
+		struct fx_client *m, *pub;
+		int seen[20] = { 0 };
+		char filter[40];
+
+		fx_open(&fx, 3, &fake_net, "session.durability", "disk", NULL);
+		name_at(filter, 2, 3);
+		pub = fx_connected(&fx, 0, "p", FX_CLEAN, false);
+		m = member(0, "m", 0, filter, 1);
+		publish(pub, "t", 0, 5);
+		if (k == 0) {
+			fx_worker_kill(&fx, 2);
+			fx_run(&fx);
+		} else {
+			fx_worker_kill(&fx, 2);
+			fx.store.hold_queue_gets = true;
+			fx_worker_start(&fx, 2);
+			fx_run(&fx);
+		}
+		ck_assert_int_eq(take(m, seen, true), 5);
+		fx.store.hold_queue_gets = false;
+		if (k == 0)
+			fx_worker_start(&fx, 2);
+		fx_run(&fx);
+		ck_assert_int_eq(take(m, seen, true), 0);
+		each_once(seen, 5);
+		ck_assert_uint_eq(fake_queue_count(&fx.store, 0), 0);
+		fx_close(&fx);
+	}
+}
+END_TEST
+
+/* QoS 2 that a durable member has in hand stays with it, and its row moves to the member's own queue. */
+START_TEST(rows_of_qos_2)
+{
+	struct fx_client *m, *n, *pub;
+	char filter[40];
+	uint64_t qid;
+
+	fx_open(&fx, 3, &fake_net, "session.durability", "disk", NULL);
+	name_at(filter, 2, 3);
+	pub = fx_connected(&fx, 0, "p", 0, false);
+	m = member(0, "m", 0, filter, 2);
+	n = member(1, "n", FX_CLEAN, "u", 2);
+	qid = fake_store_qid(&fx.store, "m");
+	fx.store.hold_queue = true;
+	fx_send(pub, "PUBLISH t a qos=2,1");
+	fx_expect(pub, "");
+	fx_expect(m, "");       /* it may turn out that the group has had it */
+	fx.store.hold_queue = false;
+	fx_expect(pub, "PUBREC 1");
+	fx_expect(m, "PUBLISH t a qos=2,1");
+	fx.store.hold_queue = true;
+	fx_client_close(m);
+	fx_run(&fx);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, qid_of_group(slice_str(filter))), 1);
+	fx.store.hold_queue = false;
+	fx_run(&fx);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, qid_of_group(slice_str(filter))), 0);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, qid), 1);
+	/* The publisher sends it again to a group whose home has died: it is not taken for another one. */
+	fx_worker_kill(&fx, 2);
+	fx_worker_start(&fx, 2);
+	fx_run(&fx);
+	fx_worker_kill(&fx, 0);
+	fx_worker_start(&fx, 0);
+	fx_run(&fx);
+	pub = fx_connected(&fx, 0, "p", 0, true);
+	fx_send(pub, "PUBLISH t a qos=2,1 dup");
+	fx_expect(pub, "PUBREC 1");
+	m = fx_connected(&fx, 0, "m", 0, true);
+	fx_expect(m, "PUBLISH t a qos=2,1 dup");
+	fx_send(m, "PUBREC 1");
+	fx_expect(m, "PUBREL 1");
+	fx_send(m, "PUBCOMP 1");
+	fx_expect(m, "");
+	fx_send(pub, "PUBREL 1");
+	fx_expect(pub, "PUBCOMP 1");
+	ck_assert_uint_eq(fake_queue_count(&fx.store, 0), 0);
+	fx_expect(n, "");
+	fx_close(&fx);
+}
+END_TEST
+
+UNIT_MAIN("shared", rows, rows_outlive_their_home, rows_acknowledged_without_a_home, rows_of_qos_2, names, refused_when_malformed, one_worker_takes_turns, every_slot_as_home, leases_return,
     window_and_queue, waits_for_a_durable_member, qos_0_and_2, a_worker_dies, the_home_dies_between)
