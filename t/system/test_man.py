@@ -17,6 +17,7 @@ how:
 
 They run beside a broker on the ports of their own names, in a network namespace where that is possible."""
 
+import ast
 import os
 import re
 import shutil
@@ -196,6 +197,52 @@ class Examples(unittest.TestCase):
                 elif kind != "FORM":
                     {"RUN until": self.run_until, "STARTS": self.starts, "LIKE": self.like, "FIELDS": self.fields,
                      "YAML": self.yaml}[kind](text, what)
+
+
+class Guarantees(unittest.TestCase):
+    """fubar-guarantees(7) names the tests that hold fubar to what it says: each is there, and nothing stands without one."""
+
+    def setUp(self):
+        with open(os.path.join(fubar.ROOT, "man", "fubar-guarantees.7"), encoding="utf-8") as f:
+            self.page = f.read()
+
+    def section(self, name):
+        return re.search(r"^\.Sh %s\n((?:(?!\.Sh ).*\n)*)" % name, self.page, re.M).group(1)
+
+    def items(self, text):
+        """{head: tests} of a list."""
+        parts = re.split(r"^\.It (.*)\n", text, flags=re.M)
+        return {head: re.findall(r"^(test_\w+\.py) (\w+)\.(test_\w+)$", body, re.M)
+                for head, body in zip(parts[1::2], parts[2::2])}
+
+    def check(self, where, tests):
+        self.assertTrue(tests, "no test of: " + where)
+        for file, group, test in tests:
+            with open(os.path.join(fubar.ROOT, "t", "system", file), encoding="utf-8") as f:
+                classes = {c.name: c for c in ast.parse(f.read()).body if isinstance(c, ast.ClassDef)}
+            self.assertIn(group, classes, where)
+            self.assertIn(test, [d.name for d in classes[group].body if isinstance(d, ast.FunctionDef)], where)
+
+    def test_each_cell_has_a_test(self):
+        cells = re.split(r"^\.Ss (.*)\n", self.section("WHAT FAILS"), flags=re.M)
+        self.assertGreaterEqual(len(cells) // 2, 4)
+        for fails, text in zip(cells[1::2], cells[2::2]):
+            got = self.items(text)
+            self.assertEqual(list(got), ["Cm memory", "Cm disk"], fails)
+            for durability, tests in got.items():
+                self.check("%s, %s" % (fails, durability), tests)
+
+    def test_each_promise_has_a_test(self):
+        got = self.items(self.section("AND ALWAYS"))
+        self.assertGreaterEqual(len(got), 5)
+        for promise, tests in got.items():
+            self.check(promise, tests)
+
+    def test_every_line_that_looks_like_one_is_checked(self):
+        lines = len(re.findall(r"^test_.*$", self.page, re.M))
+        cells = re.split(r"^\.Ss .*\n", self.section("WHAT FAILS"), flags=re.M)[1:]
+        named = sum(len(t) for text in cells + [self.section("AND ALWAYS")] for t in self.items(text).values())
+        self.assertEqual(lines, named)
 
 
 for one in PAGES:
