@@ -237,6 +237,10 @@ is_coming(unsigned slot, const struct actor *a)
 static void
 dies(struct actor *a)
 {
+	/* All of it is on the disk. */
+	if (sn.disk && a->known)
+		return;
+	trace("%s: its session dies", a->id);
 	a->taint = sn.msg_count;
 	a->homeless = a->forgets = true;
 	for (uint32_t n = 0; n < sn.msg_count; n++)
@@ -264,7 +268,6 @@ check_kill(unsigned slot)
 
 		if (session_of(w, a) == NULL || is_coming(slot, a))
 			continue;
-		trace("%s: its session dies with worker %u", a->id, slot);
 		dies(a);
 	}
 }

@@ -104,6 +104,7 @@ extern struct sim_node {
 	uint32_t msg_count;
 	bool calm;
 	bool trace, log, failed;
+	bool disk;                      /* session.durability */
 	bool refuses;                   /* the disk does, or did, in this run */
 	struct faults faults;           /* none, when it is calm */
 	struct fault_counts happened;

@@ -448,6 +448,7 @@ set_faults(const char *only)
 #define F(name, n) f->name = only != NULL ? strstr(only, #name) != NULL : !sim_one_in(n);
 	FAULTS(F)
 #undef F
+	sn.disk = getenv("SIM_DURABILITY") != NULL && strcmp(getenv("SIM_DURABILITY"), "disk") == 0;
 	sn.refuses = f->full_disk || f->disk_errors;
 	sn.happened.pipes += f->pipes;
 	sn.happened.slow_store += f->slow_store;
@@ -464,7 +465,8 @@ set_faults(const char *only)
 static void
 run_seed(uint64_t seed, const char *only)
 {
-	static const char *settings[] = { "auth.enabled", "false", "log.level", "error", "session.max_inflight", "5", NULL };
+	static const char *settings[] = { "auth.enabled", "false", "log.level", "error", "session.max_inflight", "5",
+		"session.durability", "memory", NULL };
 	unsigned acts;
 
 	sn.seed = seed;
@@ -479,6 +481,8 @@ run_seed(uint64_t seed, const char *only)
 		actor_init(&sn.actors[i], i);
 	settings[3] = sn.log ? "debug" : "error";
 	settings[5] = sim_one_in(2) ? "5" : "100";
+	settings[7] = sn.disk ? "disk" : "memory";
+	trace("durability %s", settings[7]);
 	node_open(&sn.node, 2 + (unsigned)sim_below(NODE_WORKERS - 1), settings);
 	until(all_ready, "the start");
 	acts = 100 + (unsigned)sim_below(500);
