@@ -297,13 +297,19 @@ flow_last(struct flow *f)
 	return f->queue_head == f->queue_tail ? NULL : queue_at(f, f->queue_tail - 1);
 }
 
-/* Places grow towards the end, but for those aside, which have none and come last. */
+/* Places grow towards the end, but for those aside, which have none: they stand between the others while some senders
+ * have marked and some have not. */
 static uint32_t
 find_at(struct flow *f, uint64_t n)
 {
 	uint32_t lo = 0;
 	uint32_t hi = flow_queued(f);
 
+	if (f->session->move != NULL) {
+		while (lo < hi && (queue_at(f, f->queue_head + lo)->aside || queue_at(f, f->queue_head + lo)->n < n))
+			lo++;
+		return f->queue_head + lo;
+	}
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 		const struct queued *q = queue_at(f, f->queue_head + mid);
