@@ -346,7 +346,7 @@ flow_direct_last(struct flow *f, uint8_t sender)
 		f->direct_of = mem_zalloc((FLOW_SENDERS + 1) * sizeof *f->direct_of);
 	q->direct = sender;
 	f->direct_queued++;
-	f->direct_bytes += msg_cost(q->msg);
+	f->direct_bytes += cost_of(q);
 	if (f->direct_of[sender] < UINT16_MAX)
 		f->direct_of[sender]++;
 }

@@ -255,6 +255,15 @@ taint_groups(void)
 		sn.group_taint[g] = sn.msg_count;
 }
 
+/* What was not kept is routed again. Only publishes of durable sessions have an identity to know them by. */
+static void
+routed_again(void)
+{
+	for (uint32_t n = 0; n < sn.msg_count; n++)
+		if (sn.msgs[n].state == MSG_OPEN && !sn.actors[sn.msgs[n].from].known)
+			sn.msgs[n].twice_ok = true;
+}
+
 void
 check_kill(unsigned slot)
 {
@@ -263,6 +272,7 @@ check_kill(unsigned slot)
 	if (w == NULL)
 		return;
 	taint_groups();
+	routed_again();
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		struct actor *a = &sn.actors[i];
 
