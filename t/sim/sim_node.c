@@ -62,11 +62,11 @@ trace(const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
-/* That the store cannot write is an error, and wanted here. */
+/* That nothing can be written is an error, and wanted here. */
 static void
 on_log(void *arg, const char *line, size_t len)
 {
-	if (sn.log || !sn.refuses || strstr(line, " store: ") == NULL)
+	if (sn.log || !sn.refuses || (strstr(line, " store: ") == NULL && strstr(line, " queuec: ") == NULL))
 		fwrite(line, 1, len, stderr);
 }
 
