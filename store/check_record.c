@@ -2,6 +2,7 @@
  * store/check_record.c - is one record, taken alone, what its table may hold? */
 #include "common/base/utf8.h"
 #include "common/crypto/passwd.h"
+#include "common/ipc/qops.h"
 #include "common/mqtt/topic.h"
 #include "store/check.h"
 #include "store/rec.h"
@@ -78,11 +79,49 @@ check_sub(struct slice key, struct slice value, const char **why)
 	return rec_take_sub(value, &r);
 }
 
+static int
+check_message(struct slice msg, const char **why)
+{
+	struct qmsg m;
+
+	return qmsg_take(&msg, &m) != 0 || msg.len != 0 ? wrong(why, "not a message") : 0;
+}
+
+static int
+check_item(struct slice key, struct slice value, const char **why)
+{
+	struct rec_item r;
+	int rc = rec_take_item(value, &r);
+
+	if (rc != 0 || r.body != 0 || (r.flags & QITEM_RELEASED) != 0)
+		return rc;
+	return key.len != REC_PAIR_BYTES ? wrong(why, "not a queue and a place") : check_message(r.msg, why);
+}
+
+static int
+check_queue(enum table t, struct slice key, struct slice value, const char **why)
+{
+	struct rec_body body;
+	struct rec_seen seen;
+	struct rec_ref ref;
+	int rc;
+
+	if (key.len != (t == TABLE_seen ? REC_PAIR_BYTES : 8))
+		return wrong(why, "the key has another length");
+	if (t == TABLE_seen)
+		return rec_take_seen(value, &seen);
+	if (t == TABLE_refs)
+		return rec_take_ref(value, &ref);
+	rc = rec_take_body(value, &body);
+	return rc != 0 ? rc : check_message(body.msg, why);
+}
+
 int
 check_record(enum table t, struct slice key, struct slice value, const char **why)
 {
 	struct rec_setting setting;
 	struct rec_right right;
+	struct rec_will will;
 
 	*why = NULL;
 	switch ((unsigned)t) {
@@ -102,6 +141,14 @@ check_record(enum table t, struct slice key, struct slice value, const char **wh
 		return check_session(key, value, why);
 	case TABLE_subscriptions:
 		return check_sub(key, value, why);
+	case TABLE_items:
+		return check_item(key, value, why);
+	case TABLE_bodies:
+	case TABLE_refs:
+	case TABLE_seen:
+		return check_queue(t, key, value, why);
+	case TABLE_wills:
+		return rec_take_will(value, &will);
 	default:
 		return value.len == 0 ? wrong(why, "empty") : 0;
 	}

@@ -9,6 +9,7 @@ libfbstore_a_SOURCES = \
 	store/batch_stream.c store/batch_stream.h \
 	store/change.c store/change.h \
 	store/check.c store/check.h store/check_record.c \
+	store/check_refs.c store/check_refs.h \
 	store/dump.c store/dump.h \
 	store/env.c store/env.h store/env_db.h \
 	store/export.c store/export.h \

@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import shutil
+import struct
 import subprocess
 import threading
 import unittest
@@ -14,6 +15,7 @@ import fubar
 import mqtt_raw as m
 
 BINARY = bytes(range(256))
+DISK = {"session.durability": "disk"}
 
 
 class Writer(threading.Thread):
@@ -91,10 +93,16 @@ class Backup(unittest.TestCase):
         return b
 
     def test_everything_comes_back_on_another_node(self):
-        a = self.node()
+        a = self.node(settings=DISK)
         fill(a)
         before = seen(a)
         copy = os.path.join(a.dir, "copy")
+        with a.connected("away", clean=False) as c:
+            c.subscribe("load/#", "once/#", qos=2)
+            c.disconnect()
+        with a.connected("poster", clean=False) as c:
+            for i in range(50):
+                c.publish("once/%d" % i, b"z" * i, qos=2)
         with a.connected("writer") as c:
             w = Writer(c)
             w.start()
@@ -113,7 +121,7 @@ class Backup(unittest.TestCase):
             epoch = int(f.read())
         a.stop()
 
-        b = self.node(start=False)
+        b = self.node(start=False, settings=DISK)
         r = subprocess.run(b.command() + ["--restore", copy], capture_output=True, text=True, check=False,
                            timeout=fubar.DEADLINE_S, env=fubar.sanitizer_env(b.dir))
         self.assertEqual(r.returncode, 0, r.stderr)
@@ -129,6 +137,12 @@ class Backup(unittest.TestCase):
             while len(got) < known or not got >= {"load/%d" % i for i in range(known)}:
                 got.add(c.get_publish().topic)
             c.publish("kept/new", "works", qos=1, retain=True)
+        with b.connected("away", clean=False) as c:
+            got = [c.get_publish() for _ in range(50 + known)]
+        self.assertEqual([p.topic for p in got],
+                         ["once/%d" % i for i in range(50)] + ["load/%d" % i for i in range(known)])
+        self.assertEqual([len(p.payload) for p in got[:50]], list(range(50)))
+        self.assertEqual(b.admin_raw("store", "check").returncode, 0)
 
     def test_restore_while_it_runs(self):
         b = self.node()
@@ -214,7 +228,7 @@ class Backup(unittest.TestCase):
         b.admin("backup", os.path.join(b.dir, "copy"))
 
     def test_export_and_import(self):
-        a, b = self.node(auth=True), self.node(auth=True)
+        a, b = self.node(auth=True, settings=DISK), self.node(auth=True, settings=DISK)
         a.admin("acl", "set", "127.0.0.1", "allow")
         fill(a)
         made = a.admin_json("account", "set", "--generate", "robot")["password"]
@@ -225,6 +239,10 @@ class Backup(unittest.TestCase):
             for i in range(100):
                 c.subscribe("mine/%d" % i, qos=i % 3)
             c.disconnect()
+        with a.connected("poster", clean=False) as c:
+            for i in range(20):
+                c.publish("news/%d" % i, b"waits %d" % i, qos=1 + i % 2)
+                c.publish("mail/%d/x" % i, b"", qos=2)
         file = os.path.join(a.dir, "lines")
         a.admin("store", "export", file)
         self.assertEqual(os.stat(file).st_mode & 0o777, 0o600)
@@ -245,13 +263,17 @@ class Backup(unittest.TestCase):
         with b.client() as c:
             c.connect("x", user="ann", password="two", expect=4)
         b.admin("acl", "set", "127.0.0.1", "allow")
-        with b.connected("poster") as c:
+        with b.connected("someone") as c:
             c.publish("news/today", "after the import", qos=1)
+        now = b.admin("store", "export", "-").splitlines()[1:]
         with b.connected("sleeper", clean=False) as c:
-            self.assertEqual(c.get_publish().payload, b"after the import")
+            got = [c.get_publish() for _ in range(41)]
+        self.assertEqual([p.topic for p in got],
+                         [t for i in range(20) for t in ("news/%d" % i, "mail/%d/x" % i)] + ["news/today"])
+        self.assertEqual(got[40].payload, b"after the import")
         self.assertEqual([r for r in b.admin_json("store", "check")["tables"]["checked"] if r["bad"]], [])
-        b.restart()
-        self.assertEqual(b.admin("store", "export", "-").splitlines()[1:], lines[1:])
+        self.assertEqual(len(now), len(lines))          # the lines, and the message from after the import
+        self.assertEqual([line for line in now if line not in lines[1:-1]][0].count('"news/today"'), 1)
 
     def test_import_of_what_is_there(self):
         b = self.node()
@@ -339,6 +361,37 @@ class Backup(unittest.TestCase):
         self.assertIn("2 of", r.stderr)
         self.assertRegex(r.stdout, r"retained +planted +a version that this program does not know")
         self.assertRegex(r.stdout, r"subscriptions +planteX\\x00only/here +there is no such session")
+
+    def test_check_of_the_queues(self):
+        b = self.node(workers=1, settings=DISK)
+        for name in ("one", "two", "three"):
+            with b.connected(name, clean=False) as c:
+                c.subscribe("q/#", qos=1)
+                c.disconnect()
+        with b.connected("poster") as c:
+            for i in range(3):
+                c.publish("q/%d" % i, b"x" * 1000, qos=1)
+        r = b.admin_json("store", "check")["tables"]
+        self.assertNotIn("bad", r)
+        self.assertEqual({x["table"]: x["records"] for x in r["checked"] if x["table"] in ("items", "bodies", "refs")},
+                         {"items": 9, "bodies": 3, "refs": 3})
+        b.stop()
+        for table, was, now in (("bodies", b"\x01\x01\x03\x00\x00\x00q/1", b"\x63\x01\x03\x00\x00\x00q/1"),
+                                ("refs", b"\x01" + struct.pack("<Q", 3), b"\x01" + struct.pack("<Q", 7))):
+            path = os.path.join(b.data_dir, "queue", table + ".db")
+            with open(path, "r+b") as f:
+                data = f.read()
+                self.assertIn(was, data)
+                f.seek(data.index(was))
+                f.write(now)
+        b.start()
+        # Counts are compared when nothing was written meanwhile.
+        fubar.until("both are found", lambda: "2 of" in b.admin_raw("store", "check").stderr)
+        r = b.admin_raw("store", "check")
+        self.assertEqual(r.returncode, 1)
+        self.assertRegex(r.stdout, r"bodies +[0-9a-f]{16} +a version that this program does not know")
+        self.assertRegex(r.stdout, r"refs +[0-9a-f]{16} +says 7, 3 wait for the message")
+        self.assertIn("2 of", r.stderr)
 
 
 if __name__ == "__main__":
