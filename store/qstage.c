@@ -483,9 +483,9 @@ trim_row(struct qstage *q, struct slice key, struct slice value, uint64_t qid, u
 	return true;
 }
 
-/* Of the rows below: *count says how many are left to be trimmed. */
+/* Of the rows below, before end: *count says how many are left to be trimmed. */
 static int
-trim_below(struct qstage *q, struct txn *x, uint64_t qid, uint64_t from, uint64_t *count)
+trim_below(struct qstage *q, struct txn *x, uint64_t qid, uint64_t from, uint64_t end, uint64_t *count)
 {
 	uint8_t key[REC_PAIR_BYTES];
 	struct cursor *c;
@@ -495,37 +495,45 @@ trim_below(struct qstage *q, struct txn *x, uint64_t qid, uint64_t from, uint64_
 		return rc;
 	for (rc = cursor_seek(c, rec_pair_key(key, qid, from)); rc == 0 && *count > 0; rc = cursor_next(c)) {
 		struct slice k = cursor_key(c);
+		uint64_t n;
 
 		if (k.len != REC_PAIR_BYTES || rec_number_of(k) != qid)
 			break;
-		if (trim_row(q, k, cursor_value(c), qid, rec_number_of(slice_of(k.p + 8, 8))))
+		n = rec_number_of(slice_of(k.p + 8, 8));
+		if (n >= end)
+			break;
+		if (trim_row(q, k, cursor_value(c), qid, n))
 			(*count)--;
 	}
 	cursor_close(c);
 	return rc == FB_ENOENT ? 0 : rc;
 }
 
-static bool
-puts_of(const struct qstage *q, uint64_t qid, uint64_t from)
+/* The first row from there on that is only here, as far as we know. */
+static uint64_t
+first_here(const struct qstage *q, uint64_t qid, uint64_t from)
 {
+	uint64_t first = UINT64_MAX;
+
 	for (uint32_t i = 0; i < q->count; i++) {
 		const struct row *r = &q->rows[i];
 
-		if (r->qid == qid && r->n >= from && r->what == ROW_PUT)
-			return true;
+		if (r->qid == qid && r->n >= from && r->n < first && (r->what == ROW_PUT || r->what == ROW_RELEASED))
+			first = r->n;
 	}
-	return false;
+	return first;
 }
 
 static int
 do_trim(struct qstage *q, struct txn *x, struct rec_counts *counts, uint64_t qid, uint64_t from, uint64_t *count)
 {
-	int rc = trim_below(q, x, qid, from, count);
+	uint64_t end = first_here(q, qid, from);
+	int rc = trim_below(q, x, qid, from, end, count);
 
-	if (rc == 0 && *count > 0 && puts_of(q, qid, from)) {
+	if (rc == 0 && *count > 0 && end != UINT64_MAX) {
 		rc = qstage_end(q, x, counts);
 		if (rc == 0)
-			rc = trim_below(q, x, qid, from, count);
+			rc = trim_below(q, x, qid, from, UINT64_MAX, count);
 	}
 	return rc;
 }
@@ -673,24 +681,4 @@ qstage_weigh(struct slice ops, struct qstage_weight *out)
 	}
 	*out = w;
 	return rc == FB_ENOENT ? 0 : rc;
-}
-
-int
-qstage_again(struct env *e, struct slice ops, struct buf *skipped)
-{
-	uint8_t key[REC_PAIR_BYTES];
-	uint32_t index = 0;
-	struct qop o;
-	struct qitem i;
-
-	while (qop_take(&ops, &o) == 0) {
-		struct slice items = o.items;
-
-		for (; o.type == QOP_PUT && qitem_take(&items, &i) == 0; index++) {
-			if (o.msg.qos2_id != 0 && table_has(e, TABLE_seen, rec_pair_key(key, o.msg.qos2_id, i.qid)) &&
-			    !table_has(e, TABLE_items, rec_pair_key(key, i.qid, i.n)))
-				buf_put_le32(skipped, index);
-		}
-	}
-	return 0;
 }

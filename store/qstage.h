@@ -27,10 +27,6 @@ int qstage_end(struct qstage *q, struct txn *x, struct rec_counts *counts);
 struct qstage_weight { size_t bytes; uint32_t rows; bool grows, has_ids, has_wills; };
 int qstage_weigh(struct slice ops, struct qstage_weight *out);
 
-/* Is this a PUT's item that was skipped, when the PUT was applied before? Outside of a transaction. Appends to skipped as
- * qstage_apply() did. */
-int qstage_again(struct env *e, struct slice ops, struct buf *skipped);
-
 /* The key under which a session's drop is noted: 0: not such a key. */
 uint64_t qstage_mark_of(struct slice key);
 struct slice qstage_mark_start(void);

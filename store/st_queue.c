@@ -167,6 +167,26 @@ done_ops(struct batch_op *op)
 	slot_check_over(t);
 }
 
+/* What was skipped when these operations were applied, by an earlier store. */
+static void
+find_skipped(struct env *e, struct slice ops, struct buf *skipped)
+{
+	uint8_t key[REC_PAIR_BYTES];
+	uint32_t index = 0;
+	struct qop o;
+	struct qitem i;
+
+	while (qop_take(&ops, &o) == 0) {
+		struct slice items = o.items;
+
+		for (; o.type == QOP_PUT && qitem_take(&items, &i) == 0; index++) {
+			if (o.msg.qos2_id != 0 && table_has(e, TABLE_seen, rec_pair_key(key, o.msg.qos2_id, i.qid)) &&
+			    !table_has(e, TABLE_items, rec_pair_key(key, i.qid, i.n)))
+				buf_put_le32(skipped, index);
+		}
+	}
+}
+
 static void
 answer_again(struct slot *t, uint64_t seq, struct slice ops, const struct qstage_weight *w)
 {
@@ -174,7 +194,7 @@ answer_again(struct slot *t, uint64_t seq, struct slice ops, const struct qstage
 
 	buf_init(&skipped);
 	if (w->has_ids)
-		qstage_again(t->store->queue, ops, &skipped);
+		find_skipped(t->store->queue, ops, &skipped);
 	tell(t, seq, numbers_again(&t->queue, seq), &skipped);
 	buf_fini(&skipped);
 }

@@ -235,7 +235,7 @@ distclean-local:
 # does by itself. scripts/check runs each for some seconds, `make fuzz FUZZ_SECONDS=3600` for longer. In every build
 # driver.c also makes each a test, run_NAME, of a fixed number of inputs. A new one is a name in both lists, its
 # _LDFLAGS and its _SOURCES.
-FUZZERS = t/fuzz/fuzz_codec t/fuzz/fuzz_frame t/fuzz/fuzz_http t/fuzz/fuzz_ipc t/fuzz/fuzz_store t/fuzz/fuzz_ws t/fuzz/fuzz_yaml
+FUZZERS = t/fuzz/fuzz_codec t/fuzz/fuzz_frame t/fuzz/fuzz_http t/fuzz/fuzz_ipc t/fuzz/fuzz_queue t/fuzz/fuzz_store t/fuzz/fuzz_ws t/fuzz/fuzz_yaml
 EXTRA_PROGRAMS += $(FUZZERS)
 FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_codec_LDFLAGS = $(FUZZ_LINK)
@@ -244,6 +244,10 @@ t_fuzz_fuzz_frame_LDADD = libfbcluster.a $(UNIT_LIBS)
 t_fuzz_fuzz_http_LDFLAGS = $(FUZZ_LINK)
 t_fuzz_fuzz_http_LDADD = libfbworker.a $(UNIT_LIBS)
 t_fuzz_fuzz_ipc_LDFLAGS = $(FUZZ_LINK)
+QUEUE_FUZZ_LIBS = libfbstore.a libfbsim.a libfbipc.a libfbmetrics.a libfbmqtt.a libfbbase.a
+t_fuzz_fuzz_queue_SOURCES = t/fuzz/fuzz_queue.c t/sim/env_sim.c
+t_fuzz_fuzz_queue_LDFLAGS = $(FUZZ_LINK)
+t_fuzz_fuzz_queue_LDADD = $(QUEUE_FUZZ_LIBS)
 t_fuzz_fuzz_store_LDFLAGS = $(FUZZ_LINK)
 t_fuzz_fuzz_store_LDADD = $(STORE_TEST_LIBS)
 t_fuzz_fuzz_ws_SOURCES = t/fuzz/fuzz_ws.c t/support/ws_peer.c t/support/ws_peer.h
@@ -251,7 +255,7 @@ t_fuzz_fuzz_ws_LDFLAGS = $(FUZZ_LINK)
 t_fuzz_fuzz_ws_LDADD = libfbworker.a $(UNIT_LIBS) $(WSLAY_LIBS)
 t_fuzz_fuzz_yaml_LDFLAGS = $(FUZZ_LINK)
 
-FUZZ_TESTS = t/fuzz/run_codec t/fuzz/run_frame t/fuzz/run_http t/fuzz/run_ipc t/fuzz/run_store t/fuzz/run_ws t/fuzz/run_yaml
+FUZZ_TESTS = t/fuzz/run_codec t/fuzz/run_frame t/fuzz/run_http t/fuzz/run_ipc t/fuzz/run_queue t/fuzz/run_store t/fuzz/run_ws t/fuzz/run_yaml
 check_PROGRAMS += $(FUZZ_TESTS)
 TESTS += $(FUZZ_TESTS)
 t_fuzz_run_frame_SOURCES = t/fuzz/fuzz_frame.c t/fuzz/driver.c
@@ -262,6 +266,8 @@ t_fuzz_run_http_LDADD = libfbworker.a $(UNIT_LIBS)
 t_fuzz_run_ws_SOURCES = t/fuzz/fuzz_ws.c t/fuzz/driver.c t/support/ws_peer.c t/support/ws_peer.h
 t_fuzz_run_ws_LDADD = libfbworker.a $(UNIT_LIBS) $(WSLAY_LIBS)
 t_fuzz_run_ipc_SOURCES = t/fuzz/fuzz_ipc.c t/fuzz/driver.c
+t_fuzz_run_queue_SOURCES = t/fuzz/fuzz_queue.c t/fuzz/driver.c t/sim/env_sim.c
+t_fuzz_run_queue_LDADD = $(QUEUE_FUZZ_LIBS)
 t_fuzz_run_store_SOURCES = t/fuzz/fuzz_store.c t/fuzz/driver.c
 t_fuzz_run_store_LDADD = $(STORE_TEST_LIBS)
 t_fuzz_run_yaml_SOURCES = t/fuzz/fuzz_yaml.c t/fuzz/driver.c
