@@ -18,6 +18,7 @@ struct book_sub {
 	unsigned group;
 	uint8_t qos;
 	bool durable;
+	int64_t since_ns;               /* of its subscription, of a clean one */
 	struct got *got;                /* [publishers], owned */
 };
 
@@ -122,11 +123,19 @@ book_wrong(struct book *l, enum wrong what, const char *sub, const char *pub, ui
 }
 
 void
-book_subscribed(struct book *l, unsigned sub)
+book_subscribed(struct book *l, unsigned sub, int64_t now_ns)
+{
+	FB_ASSERT(!l->subs[sub].durable);
+	l->subs[sub].since_ns = now_ns;
+}
+
+void
+book_connected(struct book *l, unsigned sub)
 {
 	struct book_sub *s = &l->subs[sub];
 
 	FB_ASSERT(!s->durable);
+	s->since_ns = INT64_MAX;
 	for (unsigned i = 0; i < l->pub_count; i++)
 		got_clear(got_of(l, s, i));
 }
@@ -174,8 +183,10 @@ arrived_clean(struct book *l, struct book_sub *s, unsigned pub, uint32_t number)
 			l->again++;
 		return;
 	}
-	if (*newest >= 0 && *newest + TOPICS != (int64_t)number)
-		book_wrong(l, WRONG_GAP, s->name, p->name, (uint32_t)*newest + TOPICS);
+	for (uint32_t n = (uint32_t)(*newest + TOPICS); *newest >= 0 && n < number; n += TOPICS) {
+		if (p->sent_ns[n] >= s->since_ns)
+			book_wrong(l, WRONG_GAP, s->name, p->name, n);
+	}
 	*newest = number;
 }
 

@@ -16,7 +16,8 @@ enum wrong {
 	WRONG_LOST,                     /* acknowledged, and a durable subscriber never got it */
 	WRONG_ORDER,                    /* a number arrived for the first time behind a larger one of its topic */
 	WRONG_TWICE,                    /* QoS 2 from a durable publisher, more than once to one session */
-	WRONG_GAP,                      /* a clean subscriber got a larger one of that topic on one connection, not this */
+	WRONG_GAP,                      /* a clean subscriber got a larger one of that topic on one connection, not this, which was
+	                                 * first sent after its SUBACK (acknowledgements need not come in order) */
 	WRONG_UNACKED,                  /* never acknowledged, though its publisher could */
 	WRONG_STRANGE,                  /* never published, or not subscribed to */
 	WRONG_SESSION,                  /* a durable session that was not present, or a refused CONNECT or SUBSCRIBE */
@@ -56,8 +57,9 @@ unsigned book_add_pub(struct book *l, const char *name, unsigned group, uint8_t 
 unsigned book_add_sub(struct book *l, const char *name, unsigned group, uint8_t qos, bool durable);
 uint32_t book_sent(struct book *l, unsigned pub, int64_t now_ns);   /* the number */
 void book_acked(struct book *l, unsigned pub, uint32_t number);
-/* A clean subscriber's subscription is there: from here its connection counts. */
-void book_subscribed(struct book *l, unsigned sub);
+/* A clean subscriber's new connection, on which messages may come before the SUBACK does; and its SUBACK. */
+void book_connected(struct book *l, unsigned sub);
+void book_subscribed(struct book *l, unsigned sub, int64_t now_ns);
 void book_arrived(struct book *l, unsigned sub, unsigned pub, uint32_t number);
 void book_wrong(struct book *l, enum wrong what, const char *sub, const char *pub, uint32_t number);
 /* Acknowledged messages that durable subscribers have not got yet. */

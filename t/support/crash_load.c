@@ -13,7 +13,7 @@
  * ones as new messages, in their order. Commands come on standard input: `stop` (no new messages; all are acknowledged,
  * everybody is online and has everything, or nothing moved for `stall` seconds, then it ends), `port N`, `mark`.
  * Lines on standard output, T in seconds of CLOCK_MONOTONIC: `mark ACKS T` (how many there were so far), `up T` (publishing begins), `closed NAME T` (the broker's
- * doing), `gap NAME T T` (no acknowledgement in between, over 0.5 s), `bad WHAT SUB PUB NUMBER`, `result {...}`. */
+ * doing), `gap NAME T T` (no acknowledgement in between, over 0.5 s), `bad WHAT SUB PUB NUMBER at T`, `result {...}`. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -98,7 +98,7 @@ say_wrong(void *arg, enum wrong what, const char *sub, const char *pub, uint32_t
 	struct load *l = arg;
 
 	if (l->bad_lines++ < BAD_LINES)
-		printf("bad %s %s %s %u\n", wrong_names[what], sub, pub, number);
+		printf("bad %s %s %s %u at %.3f\n", wrong_names[what], sub, pub, number, seconds(l->now));
 }
 
 /* ---- what the client tells us ---- */
@@ -178,6 +178,8 @@ on_connack(struct client *c, const struct mqtt_connack *a)
 			p->waits = l->now;
 		return;
 	}
+	if (!p->durable)
+		book_connected(&l->book, p->index);
 	snprintf(text, sizeof text, "%s/%u/#", l->prefix, p->group);
 	f.filter = slice_str(text);
 	(void)client_subscribe(c, &f, 1, (struct slice){ 0 }, 0, &id);
@@ -195,7 +197,7 @@ on_suback(struct client *c, const struct mqtt_suback *a, uint64_t token)
 	p->subscribed = true;
 	p->load->moved++;
 	if (!p->durable)
-		book_subscribed(&p->load->book, p->index);
+		book_subscribed(&p->load->book, p->index, p->load->now.ns);
 }
 
 static const struct client_ops ops = {

@@ -20,7 +20,8 @@ begin(void)
 		book_acked(&b, pub, book_sent(&b, pub, 0));
 		book_acked(&b, qos1, book_sent(&b, qos1, 0));
 	}
-	book_subscribed(&b, clean);
+	book_connected(&b, clean);
+	book_subscribed(&b, clean, 0);
 }
 
 static void
@@ -103,11 +104,16 @@ START_TEST(gap_on_one_connection)
 	book_arrived(&b, clean, qos1, 4);
 	book_arrived(&b, clean, qos1, 6);
 	ck_assert_uint_eq(wrongs(), 0);
-	book_subscribed(&b, clean);                     /* a new connection begins anywhere */
+	book_connected(&b, clean);
+	book_subscribed(&b, clean, 1);                  /* a new connection begins anywhere; */
 	book_arrived(&b, clean, qos1, 12);
+	book_arrived(&b, clean, qos1, 16);              /* what was sent before it may have been acknowledged before */
 	ck_assert_uint_eq(wrongs(), 0);
-	book_arrived(&b, clean, qos1, 16);
-	ck_assert_uint_eq(b.wrong[WRONG_GAP], 1);
+	for (unsigned i = 20; i < 30; i++)
+		(void)book_sent(&b, qos1, 2);
+	book_arrived(&b, clean, qos1, 18);
+	book_arrived(&b, clean, qos1, 26);
+	ck_assert_uint_eq(b.wrong[WRONG_GAP], 3);
 	book_fini(&b);
 }
 END_TEST
