@@ -111,7 +111,8 @@ will_keep(struct worker *w, const struct session *s, struct will *will, uint64_t
 {
 	const struct cluster_pub p = msg_pub(will->msg);
 
-	if (!will->disk)
+	/* When the store is far behind, clients that come and go must not pile up what it has to write. */
+	if (!will->disk || queuec_full(w->queue))
 		return;
 	will->row = true;
 	will->stamp = stamp;
