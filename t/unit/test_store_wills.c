@@ -373,10 +373,10 @@ START_TEST(reset_clears_them)
 }
 END_TEST
 
-/* More than are handed out at a time, and than are looked at in one go. */
+/* More than are handed out at a time, and than are looked at in one go: a client comes and goes meanwhile. */
 START_TEST(many)
 {
-	unsigned n = 3000;
+	unsigned n = 10000;
 	struct buf b = { 0 };
 
 	start(2, at_once);
@@ -387,13 +387,17 @@ START_TEST(many)
 		qop_put_will(&b, &(struct qwill){ .client_id = slice_str(id), .stamp = i + 1 },
 		    &(struct qmsg){ .topic = SLICE_LIT("w"), .payload = slice_str(id) });
 	}
+	qop_put_will(&b, &(struct qwill){ .client_id = SLICE_LIT("zz"), .stamp = 1 },
+	    &(struct qmsg){ .topic = SLICE_LIT("w"), .payload = SLICE_LIT("zz") });
 	ops(0, &b);
 	rig_worker_gone(&r, 0);
+	CHAN_SEND(r.worker[1].chan, GIVE_UP, client, .stamp = open_id(1, "zz", OPEN_CLEAN), .client_id = SLICE_LIT("zz"));
 	for (unsigned i = 0; i < n; i++) {
 		struct rig_msg *m = rig_wait(&r.worker[1], IPC_WILL_DUE);
 		struct ipc_will p;
 
 		ck_assert_int_eq(ipc_take_will(m->payload, &p), 0);
+		ck_assert(!slice_eq(p.client_id, SLICE_LIT("zz")));
 		qop_put_will_del(&b, p.client_id, p.stamp);
 		mem_free(m);
 		if (rig_peek(&r.worker[1], IPC_WILL_DUE) == NULL)
