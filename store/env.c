@@ -22,6 +22,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "store/env_db.h"
+#include "store/heal.h"
 #include "store/restore.h"
 
 #define PAGE_BYTES        8192
@@ -69,9 +70,16 @@ env_folder(enum env_name name)
 	return homes[name];
 }
 
+static char folders[ENV_COUNT][4096];   /* of the environments that were opened */
+
+/* It may have been a flush, Berkeley DB does not say. */
 _Noreturn static void
 broken(const char *why)
 {
+	for (int i = 0; i < ENV_COUNT; i++) {
+		if (folders[i][0] != '\0')
+			heal_mark(folders[i]);
+	}
 	log_error("store", "environment broken, exiting for recovery", "why=%s", why);
 	_exit(ENV_BROKEN_EXIT);
 }
@@ -294,11 +302,13 @@ open_table(struct env *e, enum table t)
 static int
 open_all(struct env *e, const struct env_config *cfg)
 {
-	char home[4096];
+	char *home = folders[e->name];
 	int rc;
 
-	path_in(home, sizeof home, e->dir, homes[e->name]);
+	path_in(home, sizeof folders[0], e->dir, homes[e->name]);
 	rc = make_dir(home);
+	if (rc == 0)
+		rc = heal_apply(home);
 	if (rc != 0)
 		return rc;
 	rc = env_rc(db_env_create(&e->dbenv, 0), "create environment");
@@ -314,6 +324,8 @@ open_all(struct env *e, const struct env_config *cfg)
 		if (envs[t] == e->name)
 			rc = open_table(e, t);
 	}
+	if (rc == FB_EIO)
+		heal_mark(home);
 	return rc;
 }
 
@@ -337,6 +349,7 @@ checkpoint(struct env *e, bool due)
 	uint64_t before = atomic_load(&e->updates);
 	DB_LSN was;
 	DB_TXN_STAT *st = NULL;
+	int rc;
 
 	memset(&was, 0, sizeof was);
 	if (!due) {
@@ -344,7 +357,10 @@ checkpoint(struct env *e, bool due)
 			was = st->st_last_ckp;
 		free(st);
 	}
-	if (env_rc(e->dbenv->txn_checkpoint(e->dbenv, due ? 0 : CHECK_LOG_KBYTES, 0, 0), "checkpoint") != 0)
+	rc = env_rc(e->dbenv->txn_checkpoint(e->dbenv, due ? 0 : CHECK_LOG_KBYTES, 0, 0), "checkpoint");
+	if (rc == FB_EIO)
+		broken("checkpoint");           /* the next one would take what was not flushed for flushed */
+	if (rc != 0)
 		return;
 	if (!due) {
 		st = NULL;

@@ -11,7 +11,7 @@ libfbstore_a_SOURCES = \
 	store/check.c store/check.h store/check_record.c \
 	store/check_refs.c store/check_refs.h \
 	store/dump.c store/dump.h \
-	store/env.c store/env.h store/env_db.h \
+	store/env.c store/env.h store/env_db.h store/heal.c store/heal.h \
 	store/export.c store/export.h \
 	store/files.c store/files.h \
 	store/import.c store/import.h \

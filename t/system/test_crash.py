@@ -25,7 +25,6 @@ class Memory(unittest.TestCase):
         self.assertGreater(r["lost"], 10, "seed %d" % SEED)
 
 
-@unittest.skipUnless(os.environ.get("CRASH_DISK") == "1", "the queues on disk are not all there")
 class Disk(unittest.TestCase):
     def one(self, seed, **kw):
         r = crash.run_round(seed, "disk", **kw)

@@ -52,7 +52,6 @@ class Pinger(threading.Thread):
 
 
 @unittest.skipIf(fubar.SANITIZED, "the sanitizer wants to be loaded first")
-@unittest.skipUnless(os.environ.get("CRASH_DISK") == "1", "the queues on disk are not all there")
 class IoFaults(unittest.TestCase):
     def episode(self, silent=True, seconds=QUIET_S, settings=None, **fault):
         rnd = random.Random(SEED)
