@@ -25,6 +25,7 @@ libfbstore_a_SOURCES = \
 	store/reset.c store/reset.h \
 	store/restore.c store/restore.h \
 	store/save.c store/save.h \
+	store/groups.c store/groups.h \
 	store/scan.c store/scan.h \
 	store/slots.c store/slots.h \
 	store/st_accounts.c store/st_accounts.h \

@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "store/change.h"
+#include "store/groups.h"
 #include "store/open.h"
 #include "store/st_acls.h"
 #include "store/st_rights.h"
@@ -408,6 +409,8 @@ sessions_read(struct env *e, struct env *queue, unsigned slots, struct owners *o
 		qsort(known, count, sizeof *known, by_number);
 	if (rc == 0)
 		rc = queue_find_gone(queue, known, count, gone);
+	if (rc == 0)
+		rc = groups_spare(e, gone);
 	buf_fini(&qids);
 	return rc;
 }

@@ -311,5 +311,95 @@ class Shared(fubar.TestCase):
             keeper.join()
 
 
+class OnDisk(fubar.TestCase):
+    """A group with a durable member, session.durability disk: what is acknowledged outlives everybody."""
+    broker_options = {"workers": WORKERS, "settings": {"session.durability": "disk"}}
+    may_die = True
+
+    GROUPS = 8                          # so that each worker is home to some, nearly always
+    COUNT = 20
+
+    def member(self, clean=False):
+        c = self.connected(self.name("d"), clean=clean)
+        self.assertEqual(c.subscribe(*(("$share/g%d/%s/%d" % (g, self.name("t"), g), 1) for g in range(self.GROUPS))),
+                         [1] * self.GROUPS)
+        return c
+
+    def publish(self, first):
+        p = self.connected()
+        for g in range(self.GROUPS):
+            for i in range(first, first + self.COUNT):
+                p.publish("%s/%d" % (self.name("t"), g), "%d" % i, 1)
+        p.disconnect_now()
+
+    def expect(self, numbers):
+        c = self.connected(self.name("d"), clean=False)
+        got = {"%s/%d" % (self.name("t"), g): [] for g in range(self.GROUPS)}
+        for _ in range(self.GROUPS * len(numbers)):
+            p = c.get_publish()
+            got[p.topic].append(int(p.payload))
+        for topic, have in got.items():
+            self.assertEqual(have, list(numbers), topic)
+        c.ping()
+        self.assertEqual([p for p in c.inbox if p.kind == m.PUBLISH], [])
+        c.disconnect()
+
+    def kill_each(self):
+        for slot in range(WORKERS):
+            pid = self.broker.worker_pids()[slot]
+            os.kill(pid, signal.SIGKILL)
+            fubar.until("a successor", lambda: self.broker.worker_pids().get(slot, pid) != pid)
+            fubar.until("links", lambda: len([r for r in self.broker.rows("state") if r.get("up") is True]) >= 6)
+
+    def test_the_home_is_killed(self):
+        self.member().disconnect()
+        self.publish(0)
+        self.kill_each()
+        self.publish(self.COUNT)
+        self.expect(range(2 * self.COUNT))
+        fubar.until("no rows left", lambda: self.broker.counter("queue_unanswered") == 0)
+
+    def test_all_are_killed(self):
+        self.member().disconnect()
+        self.publish(0)
+        self.broker.kill()
+        self.broker.start()
+        self.publish(self.COUNT)
+        self.broker.restart()           # gracefully, what waits stays where it is
+        self.publish(2 * self.COUNT)
+        self.expect(range(3 * self.COUNT))
+        self.broker.kill()              # what was acknowledged does not come again
+        self.broker.start()
+        self.publish(0)
+        self.expect(range(self.COUNT))
+
+    def test_in_hand_while_the_home_is_killed(self):
+        # Nobody else gets it, and it does not come twice.
+        c = self.member()
+        other = self.connected(self.name("e"), clean=False)
+        p = self.connected()
+        topics = ["%s/%d" % (self.name("t"), g) for g in range(self.GROUPS)]
+        for t in topics:
+            p.publish(t, "1", 1)
+        mine = self.broker.worker_of(c.client_id)
+        had = [c.get_publish(ack=False) for _ in topics]
+        for slot in range(WORKERS):
+            if slot == mine:
+                continue
+            pid = self.broker.worker_pids()[slot]
+            os.kill(pid, signal.SIGKILL)
+            fubar.until("a successor", lambda: self.broker.worker_pids().get(slot, pid) != pid)
+            fubar.until("links", lambda: len([r for r in self.broker.rows("state") if r.get("up") is True]) >= 6)
+        other = self.connected(self.name("e"), clean=False)
+        for g in range(self.GROUPS):
+            other.subscribe("$share/g%d/%s" % (g, topics[g]), qos=1)
+        for packet in had:
+            c.send(m.ack_packet(m.PUBACK, packet.pid))
+        c.ping()
+        c.disconnect()
+        other.ping()
+        self.assertEqual([p for p in other.inbox + c.inbox if p.kind == m.PUBLISH], [])
+
+
 if __name__ == "__main__":
     fubar.main()
