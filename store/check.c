@@ -128,7 +128,7 @@ note_session(struct checking *c, struct slice value)
 static void
 note_queue(struct checking *c, uint64_t qid)
 {
-	if (qid == c->qid)
+	if (qid == c->qid || (qid & 1) != 0)    /* a shared group has it: groups.h looks after those */
 		return;
 	c->qid = qid;
 	if (!is_known(c, qid) && buf_len(&c->strays) < STRAYS_MAX * sizeof qid)
