@@ -225,7 +225,7 @@ limit_queue(struct worker *w, struct session *s)
 		(void)deliver_cut(w, s);
 	for (;;) {
 		uint32_t here = flow_queued(f) - f->direct_queued;
-		uint32_t there = backlog_count(f) - backlog_direct(f);
+		uint32_t there = backlog_count(f) > backlog_direct(f) ? backlog_count(f) - backlog_direct(f) : 0;
 		uint64_t bytes = f->queue_bytes - f->direct_bytes + backlog_bytes(f);
 
 		if (here + there <= 1 ||
