@@ -22,6 +22,7 @@ struct copying {
 	const char *target;
 	int64_t keep_free;
 	uint64_t since_look;
+	struct copy_file *open;         /* one at a time; NULL: none */
 	int rc;                         /* the first of our own refusals; job->why says which */
 };
 
@@ -43,9 +44,10 @@ on_open(DB_ENV *dbenv, const char *name, const char *target, void **handle)
 	if (f->fd < 0) {
 		c->rc = files_fail_errno(c->job, "write", f->path, errno);
 		mem_free(f);
+		*handle = NULL;
 		return EIO;
 	}
-	*handle = f;
+	*handle = c->open = f;
 	return 0;
 }
 
@@ -86,18 +88,28 @@ on_write(DB_ENV *dbenv, u_int32_t gigabytes, u_int32_t offset, u_int32_t size, u
 	return c->rc == 0 ? 0 : EIO;
 }
 
-static int
-on_close(DB_ENV *dbenv, const char *name, void *handle)
+static void
+close_file(struct copying *c)
 {
-	struct copying *c = dbenv->app_private;
-	struct copy_file *f = handle;
+	struct copy_file *f = c->open;
 
-	(void)name;
+	c->open = NULL;
 	if (c->rc == 0 && fsync(f->fd) != 0)
 		c->rc = files_fail_errno(c->job, "flush", f->path, errno);
 	if (close(f->fd) != 0 && c->rc == 0)
 		c->rc = files_fail_errno(c->job, "write", f->path, errno);
 	mem_free(f);
+}
+
+/* Berkeley DB closes also what it could not open. */
+static int
+on_close(DB_ENV *dbenv, const char *name, void *handle)
+{
+	struct copying *c = dbenv->app_private;
+
+	(void)name;
+	if (handle != NULL && handle == c->open)
+		close_file(c);
 	return c->rc == 0 ? 0 : EIO;
 }
 
@@ -113,6 +125,8 @@ backup_env(struct env *e, const char *target, int64_t keep_free, struct files_jo
 	rc = rc ? rc : d->log_set_config(d, DB_LOG_AUTO_REMOVE, 0);
 	rc = rc ? rc : d->txn_checkpoint(d, 0, 0, DB_FORCE);
 	rc = rc ? rc : d->backup(d, target, 0);
+	if (c.open != NULL)
+		close_file(&c);
 	d->app_private = NULL;
 	if (d->log_set_config(d, DB_LOG_AUTO_REMOVE, 1) != 0)
 		log_error("store", "old logs of the database are kept now", " ");

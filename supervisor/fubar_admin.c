@@ -277,15 +277,36 @@ with_dir(const struct options *o, enum admin_command c, char *const *argv)
 	return run(o, c, 1, send, NULL);
 }
 
-/* Its own lines are the output; nothing more with --json. */
+static void
+show_counts(bool json, struct slice counts)
+{
+	struct answer_row row = { { NULL, 0 }, counts };
+	char none[1] = "";
+	struct answer a = { .rows = &row, .count = 1, .text = none };
+	struct row_field f;
+
+	if (json)
+		json_answer(stdout, &a);
+	else
+		while (row_next(&counts, &f) == 0)
+			if (f.number > 0 || slice_eq(f.name, SLICE_LIT("added")))
+				printf("%.*s: %lld\n", (int)f.name.len, (const char *)f.name.p, (long long)f.number);
+}
+
 static enum tool_exit
 with_file(const struct options *o, enum admin_command c, size_t argc, char *const *argv)
 {
 	const char *how = argc > 1 ? argv[1] : "new";
 	char error[TOOL_ERROR_MAX] = "";
-	enum tool_exit code = c == ADMIN_store_export ? export_file(o->socket, argv[0], error) :
-	    import_file(o->socket, argv[0], how, error);
+	enum tool_exit code;
+	struct buf counts;
 
+	buf_init(&counts);
+	code = c == ADMIN_store_export ? export_file(o->socket, argv[0], error) :
+	    import_file(o->socket, argv[0], how, &counts, error);
+	if (code == TOOL_DONE && c == ADMIN_store_import)
+		show_counts(o->json, buf_slice(&counts));
+	buf_fini(&counts);
 	if (code == TOOL_DONE)
 		return code;
 	return fail(o, code, code == TOOL_NO_DAEMON ? "no-daemon" : code == TOOL_USAGE ? "usage" : "refused", error);

@@ -67,7 +67,9 @@ void json_error(FILE *f, const char *code, const char *text);
 
 /* fubar_admin_export.c, fubar_admin_import.c: FILE or "-". */
 enum tool_exit export_file(const char *socket_path, const char *file, char error[TOOL_ERROR_MAX]);
-enum tool_exit import_file(const char *socket_path, const char *file, const char *how, char error[TOOL_ERROR_MAX]);
+/* counts: gets the fields of a row. */
+enum tool_exit import_file(const char *socket_path, const char *file, const char *how, struct buf *counts,
+    char error[TOOL_ERROR_MAX]);
 /* Of both, in fubar_admin_lines.c. A line for a row; a row of a line: 0, or FB_E... and why. lines_take: number of the
  * line. */
 #define LINES_FORMAT 1

@@ -32,6 +32,7 @@ struct importing {
 	int64_t wrong, records;
 	bool head, end;
 	int64_t sums[RESULTS];
+	struct buf *counts;
 	char *error;                    /* TOOL_ERROR_MAX */
 };
 
@@ -216,10 +217,8 @@ both(struct importing *m)
 	progress_end();
 	if (code == TOOL_DONE && m->wrong > 0)
 		return refuse(m);
-	if (code == TOOL_DONE)
-		for (size_t i = 0; i < RESULTS; i++)
-			if (m->sums[i] > 0 || i == 0)
-				printf("%s: %" PRId64 "\n", results[i], m->sums[i]);
+	for (size_t i = 0; code == TOOL_DONE && i < RESULTS; i++)
+		row_put_number(m->counts, results[i], m->sums[i]);
 	return code;
 }
 
@@ -249,7 +248,8 @@ open_in(struct importing *m)
 }
 
 enum tool_exit
-import_file(const char *socket_path, const char *file, const char *how, char error[TOOL_ERROR_MAX])
+import_file(const char *socket_path, const char *file, const char *how, struct buf *counts,
+    char error[TOOL_ERROR_MAX])
 {
 	struct importing m;
 	enum tool_exit code;
@@ -257,6 +257,7 @@ import_file(const char *socket_path, const char *file, const char *how, char err
 	memset(&m, 0, sizeof m);
 	m.file = file;
 	m.how = how;
+	m.counts = counts;
 	m.error = error;
 	m.in = open_in(&m);
 	if (m.in == NULL || !m.regular) {

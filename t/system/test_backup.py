@@ -227,6 +227,23 @@ class Backup(unittest.TestCase):
         b.admin("settings", "unset", "store.min_free")
         b.admin("backup", os.path.join(b.dir, "copy"))
 
+    def test_a_disk_that_gets_full(self):
+        b = self.node()
+        small = os.path.join(b.dir, "small")
+        os.mkdir(small)
+        # Room for all bytes, but not for all files.
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m,nr_inodes=9", "none", small], check=False,
+                          capture_output=True).returncode != 0:
+            self.skipTest("no file system can be mounted here")
+        try:
+            r = b.admin_raw("backup", os.path.join(small, "copy"))
+            self.assertEqual((r.returncode, "the disk is full" in r.stderr), (1, True), r.stderr)
+            self.assertEqual(os.listdir(small), [])
+        finally:
+            subprocess.run(["umount", small], check=True)
+        b.admin("backup", os.path.join(small, "copy"))
+        self.assertEqual(b.counter("store_failed"), 0)
+
     def test_export_and_import(self):
         a, b = self.node(auth=True, settings=DISK), self.node(auth=True, settings=DISK)
         a.admin("acl", "set", "127.0.0.1", "allow")
@@ -288,7 +305,8 @@ class Backup(unittest.TestCase):
         self.assertIn("-:%d: is there with another value" % at, r.stderr)
         self.assertIn("nothing was imported", r.stderr)
         self.assertEqual(b.admin("store", "export", "-"), lines)
-        self.assertIn("kept: 1\n", b.admin("store", "import", "-", "keep", input=other))
+        r = json.loads(b.admin("--json", "store", "import", "-", "keep", input=other))
+        self.assertEqual((r["ok"], r["rows"][0]["kept"], r["rows"][0]["replaced"]), (True, 1, 0))
         self.assertEqual(b.admin("store", "export", "-"), lines)
         r = b.admin_raw("store", "import", "-", "replace", input=other)
         self.assertEqual(r.returncode, 0, r.stderr)
