@@ -376,7 +376,6 @@ class OnDisk(fubar.TestCase):
     def test_in_hand_while_the_home_is_killed(self):
         # Nobody else gets it, and it does not come twice.
         c = self.member()
-        other = self.connected(self.name("e"), clean=False)
         p = self.connected()
         topics = ["%s/%d" % (self.name("t"), g) for g in range(self.GROUPS)]
         for t in topics:

@@ -512,6 +512,31 @@ START_TEST(queues_without_a_session_are_dropped_by_the_next_start)
 }
 END_TEST
 
+START_TEST(groups_have_queues_while_somebody_subscribes)
+{
+	const struct slice group = SLICE_LIT("$share/g/t");
+	const uint64_t qid = qid_of_group(group);
+
+	begin();
+	session("a", 78);
+	CHAN_SEND(r.worker[0].chan, SUB_PUT, sub_put, .seq = ++wseq, .client_id = SLICE_LIT("a"), .qos = 1, .filter = group);
+	ck_assert_int_eq(rig_wait_done(&r, 0, wseq), 0);
+	put(qid, 1, "x");
+	put(qid_of_group(SLICE_LIT("$share/g/u")), 1, "x");
+	put(76, 1, "x");
+	send_ops();
+	again(NULL);
+	ck_assert_uint_eq(tally().items, 1);
+	again(NULL);
+	ck_assert_str_eq(rows(qid), "1:x");
+	CHAN_SEND(r.worker[0].chan, SUB_DEL, sub_del, .seq = ++wseq, .client_id = SLICE_LIT("a"), .filter = group);
+	ck_assert_int_eq(rig_wait_done(&r, 0, wseq), 0);
+	again(NULL);
+	ck_assert_uint_eq(tally().items, 0);
+	end();
+}
+END_TEST
+
 /* What `state` says of the queues. */
 static uint64_t
 waiting(void)
@@ -589,4 +614,5 @@ END_TEST
 UNIT_MAIN("store_queue", what_is_put_waits_until_it_is_deleted, what_is_put_and_deleted_together_leaves_nothing,
     a_released_row_stays_without_its_message, the_oldest_are_trimmed, a_session_has_a_qos2_publish_once,
     a_dropped_session_goes_in_parts, order_outlives_a_full_disk, a_row_says_what_waits, queues_go_with_their_sessions,
-    queues_without_a_session_are_dropped_by_the_next_start, a_reset_clears_the_queues, large_messages_are_kept)
+    queues_without_a_session_are_dropped_by_the_next_start,
+    groups_have_queues_while_somebody_subscribes, a_reset_clears_the_queues, large_messages_are_kept)
