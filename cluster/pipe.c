@@ -50,7 +50,8 @@ struct pipe_hub {
 	char *dir;
 	pthread_mutex_t lock;
 	struct event_queue in;          /* under lock */
-	struct event_queue out;         /* being handled by the loop */
+	struct event_queue out;         /* being handled by the loop: */
+	size_t done;                    /* so many of it are */
 	struct hmap pipes;              /* by serial */
 	uint32_t last_serial;
 };
@@ -236,17 +237,28 @@ on_bell(void *arg)
 	struct pipe_hub *h = arg;
 	struct event_queue q;
 
-	pthread_mutex_lock(&h->lock);
-	q = h->in;
-	h->in = h->out;
-	h->out = q;
-	pthread_mutex_unlock(&h->lock);
-	for (size_t i = 0; i < h->out.count; i++) {
-		handle(h, &h->out.at[i]);
-		if (h->out.at[i].msg != NULL)
-			nng_msg_free(h->out.at[i].msg);
+	for (bool last = false;; last = true) {
+		while (h->done < h->out.count) {
+			struct event *e = &h->out.at[h->done++];
+
+			handle(h, e);
+			if (e->msg != NULL)
+				nng_msg_free(e->msg);
+			/* A frame may be work for thousands of clients: on in the next turn. */
+			if (loop_turn_long(h->loop)) {
+				loop_bell_ring(h->bell);
+				return;
+			}
+		}
+		h->out.count = h->done = 0;
+		if (last)
+			return;
+		pthread_mutex_lock(&h->lock);
+		q = h->in;
+		h->in = h->out;
+		h->out = q;
+		pthread_mutex_unlock(&h->lock);
 	}
-	h->out.count = 0;
 }
 
 /* bus-LOW-EPOCH-HIGH-EPOCH; those with our slot and an older epoch are left-overs. */
@@ -294,6 +306,9 @@ pipe_hub_free(struct pipe_hub *h)
 	for (size_t i = 0; i < h->in.count; i++)
 		if (h->in.at[i].msg != NULL)
 			nng_msg_free(h->in.at[i].msg);
+	for (size_t i = h->done; i < h->out.count; i++)
+		if (h->out.at[i].msg != NULL)
+			nng_msg_free(h->out.at[i].msg);
 	mem_free(h->in.at);
 	mem_free(h->out.at);
 	hmap_fini(&h->pipes);

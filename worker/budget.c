@@ -159,6 +159,7 @@ cut_session(struct worker *w, struct session *s, unsigned most)
 			return n;
 		for (n = 0; n < most && flow_queued(f) > 1 && f->queue_bytes > b->cut_to && deliver_cut(w, s);)
 			n++;
+		flow_fit(f);
 	}
 	if (flow_queued(f) > 1 && f->queue_bytes > b->cut_largest)
 		b->cut_largest = f->queue_bytes;

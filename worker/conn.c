@@ -29,6 +29,7 @@
 #define WHY_MAX       160
 #define TLS_FIRST     0x16              /* byte of a client that speaks TLS */
 #define HELD          (CONN_WAIT_KEPT | CONN_WAIT_OPS | CONN_WAIT_OUT)
+#define READIES       32u               /* between two looks at the clock */
 #define MEMORY_ROOM   (16 * 1024)       /* what a packet may take when memory is out */
 #define SHARE         2048              /* of a connection in a turn; a packet is 1, what costs more is charged */
 #define LINGER_NS     (2 * NS_PER_SEC)
@@ -577,7 +578,11 @@ static void
 on_ready(void *arg, unsigned ready)
 {
 	struct conn *c = arg;
+	struct worker *w = c->worker;
 
+	/* It stays ready. */
+	if ((++w->ready_count % READIES == 0 && worker_check_turn(w)) || worker_is_over(w))
+		return;
 	if (ready & LOOP_WRITE) {
 		c->flags = (uint16_t)(c->flags & ~CONN_WANT_WRITE);
 		loop_fd_want(loop_fd_of(c), LOOP_READ);

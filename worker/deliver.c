@@ -21,6 +21,9 @@
 #include "worker/trace.h"
 #include "worker/worker.h"
 
+#define ROOM_SMALL 64u          /* of a queue: it may grow whatever the memory */
+#define MANY       64u          /* recipients: worth a look at the clock */
+
 /* The publish in hand: its message, made when first needed, and its encoded forms, made when first needed. */
 struct hand {
 	struct worker *w;
@@ -239,10 +242,22 @@ limit_queue(struct worker *w, struct session *s)
 	}
 }
 
+/* A queue that is full gets twice the room, all of them at once if all get the same: not when memory is short. */
+static void
+keep_room(struct worker *w, struct session *s)
+{
+	const struct flow *f = s->flow;
+
+	if (f->queue_room >= ROOM_SMALL && flow_queued(f) == f->queue_room && budget_is(w, BUDGET_TIGHT) && s->move == NULL &&
+	    !backlog_take_queue(w, s))
+		(void)deliver_cut(w, s);
+}
+
 /* To the queue; the oldest give way. */
 static void
 enqueue(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool retain, bool aside, uint32_t lease)
 {
+	keep_room(w, s);
 	flow_push(s->flow, m, qos, retain, aside);
 	if (trace_msg_has(m))
 		trace_msg_to(w, s, m, TRACE_QUEUED);
@@ -518,6 +533,8 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from, struct kee
 	}
 	for (int i = 0; h.many && i < 4; i++)
 		buf_clear(&w->scratch[i]);
+	if ((w->rcpt_count >= MANY || w->trie.visits - visits >= MANY * 8) && worker_check_turn(w))
+		w->share = 0;
 	if (again)
 		METRIC_ADD(publish_repeated, 1);
 	if (groups)

@@ -257,20 +257,37 @@ cost_of(const struct queued *q)
 	return q->msg != NULL ? msg_cost(q->msg) : 0;
 }
 
+static void
+set_room(struct flow *f, uint32_t room)
+{
+	struct flow old = *f;
+
+	f->queue_room = room;
+	f->queue = mem_alloc(room * sizeof *f->queue);
+	for (uint32_t pos = f->queue_head; pos != f->queue_tail; pos++)
+		*queue_at(f, pos) = *queue_at(&old, pos);
+	mem_free(old.queue);
+}
+
+void
+flow_fit(struct flow *f)
+{
+	uint32_t room = f->queue_room;
+
+	while (room > 8 && flow_queued(f) <= room / 4)
+		room /= 2;
+	if (room != f->queue_room && flow_queued(f) > 0)
+		set_room(f, room);
+}
+
 void
 flow_push_queued(struct flow *f, const struct queued *q)
 {
 	uint32_t cost = cost_of(q);
 
-	if (flow_queued(f) == f->queue_room) {
-		struct flow old = *f;
+	if (flow_queued(f) == f->queue_room)
+		set_room(f, f->queue_room == 0 ? 8 : f->queue_room * 2);
 
-		f->queue_room = old.queue_room == 0 ? 8 : old.queue_room * 2;
-		f->queue = mem_alloc(f->queue_room * sizeof *f->queue);
-		for (uint32_t pos = f->queue_head; pos != f->queue_tail; pos++)
-			*queue_at(f, pos) = *queue_at(&old, pos);
-		mem_free(old.queue);
-	}
 	*queue_at(f, f->queue_tail++) = *q;
 	queue_at(f, f->queue_tail - 1)->direct = 0;
 	f->queue_bytes += cost;

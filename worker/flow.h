@@ -39,6 +39,8 @@ void flow_push(struct flow *f, struct msg *m, uint8_t qos, bool retain, bool asi
 /* One that was taken off (flow_pop), to the end again, or that has its place already: all as it says, the reference
  * goes along. */
 void flow_push_queued(struct flow *f, const struct queued *q);
+/* Many were taken off: gives memory back that the queue has beyond what it holds. */
+void flow_fit(struct flow *f);
 /* The last that was pushed. */
 struct queued *flow_last(struct flow *f);
 /* By its place in the session; NULL: it does not wait here. */

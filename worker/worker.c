@@ -31,9 +31,29 @@
 #include "worker/ws.h"
 
 #define TICK_NS      (250 * NS_PER_MS)
+#define FLUSHES      32u                /* between two looks at the clock */
+
+/* A write may lead to more output: the list grows while it is worked off. What a turn that has taken long enough leaves
+ * stays in the list, in order. */
+static void
+flush_dirty(struct worker *w)
+{
+	uint32_t i = 0;
+
+	while (i < w->dirty_count) {
+		struct conn *c = w->dirty[i++];
+
+		c->flags = (uint16_t)(c->flags & ~CONN_DIRTY);
+		conn_flush(c);
+		if (i % FLUSHES == 0 && worker_check_turn(w))
+			break;
+	}
+	w->dirty_count -= i;
+	memmove(w->dirty, w->dirty + i, w->dirty_count * sizeof *w->dirty);
+}
 
 /* The end of a turn: connections that may go on, one write for each that has output, the dead. One may lead to
- * another, so until all is quiet. */
+ * another, so until all is quiet, or the turn has taken long enough: then the rest is for the end of the next. */
 static void
 on_turn_end(struct task *t)
 {
@@ -47,19 +67,17 @@ on_turn_end(struct task *t)
 		barriers_start(w);
 		if (list_empty(&w->resumed) && w->dirty_count == 0)
 			break;
-
-		while ((c = LIST_FIRST(&w->resumed, struct conn, link)) != NULL)
+		while (!worker_is_over(w) && (c = LIST_FIRST(&w->resumed, struct conn, link)) != NULL)
 			conn_resume_now(c);
-		/* A write may lead to more output: the list grows while it is worked off. */
-		for (uint32_t i = 0; i < w->dirty_count; i++) {
-			c = w->dirty[i];
-			c->flags = (uint16_t)(c->flags & ~CONN_DIRTY);
-			conn_flush(c);
+		flush_dirty(w);
+		if (worker_is_over(w) && (!list_empty(&w->resumed) || w->dirty_count > 0)) {
+			loop_next(w->loop, &w->turn_end);
+			break;
 		}
-		w->dirty_count = 0;
 	}
 	LIST_EACH_SAFE(n, tmp, &w->dead)
-		conn_free(container_of(n, struct conn, link));
+		if ((container_of(n, struct conn, link)->flags & CONN_DIRTY) == 0)
+			conn_free(container_of(n, struct conn, link));
 }
 
 /* The connections that used up their share of the last turn, behind all others of this one. */
@@ -145,6 +163,7 @@ worker_new(struct loop *l, int sup_fd)
 	w->seen = seen_new();
 	task_init(&w->turn_end, on_turn_end);
 	task_init(&w->next_turn, on_next_turn);
+	w->over_at.ns = -1;
 	timer_init(&w->tick, on_tick);
 	w->wall_offset_ns = clock_wall().ns - loop_now(l).ns;
 	loop_timer_in(l, &w->tick, TICK_NS);

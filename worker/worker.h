@@ -107,6 +107,8 @@ struct worker {
 	int64_t share;                  /* work that the connection in hand may still do in this turn */
 	struct list dead;               /* connections to be freed at the end of the turn */
 	struct task turn_end;
+	struct mono over_at;            /* the turn that has taken long enough: what is ready yet is left for the next */
+	uint32_t ready_count;
 	struct budget budget;
 	struct timer tick;              /* heartbeat, wall clock */
 	uint32_t conn_count;
@@ -136,6 +138,22 @@ static inline void
 worker_charge(struct worker *w, size_t work)
 {
 	w->share -= (int64_t)work;
+}
+
+/* So much work has been done in this turn that the rest waits for the next. */
+static inline bool
+worker_is_over(const struct worker *w)
+{
+	return w->over_at.ns == loop_now(w->loop).ns;
+}
+
+/* After something large, or many small things: is it so? */
+static inline bool
+worker_check_turn(struct worker *w)
+{
+	if (!worker_is_over(w) && loop_turn_long(w->loop))
+		w->over_at = loop_now(w->loop);
+	return worker_is_over(w);
 }
 
 /* Something has to be done at the end of this turn. */

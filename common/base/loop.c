@@ -217,6 +217,12 @@ loop_turn(struct loop *l, bool block)
 	return !l->stopped;
 }
 
+bool
+loop_turn_long(const struct loop *l)
+{
+	return mono_diff(clock_mono(), l->now) > LOOP_LONG_NS / 2;
+}
+
 const struct loop_stats *
 loop_stats(const struct loop *l)
 {

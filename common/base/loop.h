@@ -39,6 +39,8 @@ struct loop_stats {
 const struct loop_stats *loop_stats(const struct loop *l);
 /* Turns that took more CPU time than this are logged. */
 #define LOOP_LONG_NS (20 * NS_PER_MS)
+/* Has this turn taken half of that already, so that what can wait should wait for the next? Reads the clock. */
+bool loop_turn_long(const struct loop *l);
 
 /* A descriptor. Level-triggered. The descriptor stays the caller's: free the loop_fd, then close it. */
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };

@@ -189,6 +189,13 @@ loop_stop(struct loop *l)
 	l->stopped = true;
 }
 
+bool
+loop_turn_long(const struct loop *l)
+{
+	(void)l;
+	return false;
+}
+
 /* No turn takes time here. */
 const struct loop_stats *
 loop_stats(const struct loop *l)
