@@ -51,9 +51,9 @@ finish(struct restoring *r, int code, const char *text)
 
 	if (code != 0)
 		log_error("restore", "refused, the data are as they were", "why=\"%s\"", text);
-	restoring_free(r);
 	if (c != NULL)
-		admin_finish(c, code, text);
+		admin_finish(c, code, text);    /* text may be in r */
+	restoring_free(r);
 }
 
 /* ---- the helper ---- */
