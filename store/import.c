@@ -205,7 +205,7 @@ run_message(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 	struct put_op *p = container_of(op, struct put_op, op);
 
 	buf_clear(&p->skipped);
-	return qstage_apply(p->importing->store->q.stage, x, counts, buf_slice(&p->ops), &p->skipped);
+	return qstage_apply(p->importing->store->q.stage, x, counts, buf_slice(&p->ops), &p->skipped, NULL);
 }
 
 static void

@@ -20,6 +20,7 @@ libfbstore_a_SOURCES = \
 	store/open.c store/open.h \
 	store/opener.c store/opener.h \
 	store/owners.c store/owners.h \
+	store/qmark.c store/qmark.h \
 	store/qstage.c store/qstage.h \
 	store/rec.c store/rec.h \
 	store/reset.c store/reset.h \

@@ -12,6 +12,7 @@
 #include "common/base/err.h"
 #include "common/base/mem.h"
 #include "common/ipc/qops.h"
+#include "store/qmark.h"
 
 #define TINY_BYTES  64u         /* a message of that size is written once for each session */
 #define DROP_CHUNK  2000u       /* rows of a session that are dropped in one transaction */
@@ -540,51 +541,50 @@ do_trim(struct qstage *q, struct txn *x, struct rec_counts *counts, uint64_t qid
 
 /* ---- dropped sessions ---- */
 
-#define MARK_BYTES 13u          /* drop, 0, qid */
-
-struct slice
-qstage_mark_start(void)
-{
-	return slice_of((const uint8_t *)"drop", 5);
-}
-
-uint64_t
-qstage_mark_of(struct slice key)
-{
-	if (key.len != MARK_BYTES || memcmp(key.p, "drop", 5) != 0)
-		return 0;
-	return rec_number_of(slice_of(key.p + 5, 8));
-}
-
+/* Rows up to last, and identities, as far as one transaction goes. */
 static int
-set_mark(struct qstage *q, struct txn *x, uint64_t qid, bool more)
-{
-	uint8_t key[MARK_BYTES] = "drop";
-	int rc;
-
-	(void)rec_number_key(key + 5, qid);
-	if (!more) {
-		rc = table_del(x, TABLE_qmeta, slice_of(key, sizeof key));
-		return rc == FB_ENOENT ? 0 : rc;
-	}
-	buf_clear(&q->value);
-	rec_put_blob(&q->value, &(struct rec_blob){ .bytes = SLICE_LIT("") });
-	return table_put(x, TABLE_qmeta, slice_of(key, sizeof key), buf_slice(&q->value));
-}
-
-int
-qstage_drop(struct qstage *q, struct txn *x, struct rec_counts *counts, uint64_t qid, bool *more)
+drop_part(struct qstage *q, struct txn *x, uint64_t qid, uint64_t last, bool *more)
 {
 	uint64_t left = DROP_CHUNK;
 	uint64_t seen = 0;
 	uint8_t prefix[8];
-	int rc = do_trim(q, x, counts, qid, 0, &left);
+	int rc = trim_below(q, x, qid, 0, last < UINT64_MAX ? last + 1 : last, &left);
 
 	/* The identities of its publishes: qos2_id_of(). */
 	if (rc == 0)
 		rc = table_del_prefix(x, TABLE_seen, slice_of(rec_number_key(prefix, qid).p, 6), DROP_CHUNK, &seen);
 	*more = left == 0 || seen == DROP_CHUNK;
-	return rc != 0 ? rc : set_mark(q, x, qid, *more);
+	return rc;
+}
+
+int
+qstage_drop(struct qstage *q, struct txn *x, uint64_t qid, uint64_t last, bool *more)
+{
+	int rc = qmark_get(x, qid, &last);
+
+	if (rc == 0 && last == UINT64_MAX)
+		rc = qmark_last(x, qid, &last);
+	if (rc == 0)
+		rc = drop_part(q, x, qid, last, more);
+	return rc != 0 ? rc : qmark_set(x, qid, *more, last);
+}
+
+static int
+do_drop(struct qstage *q, struct txn *x, struct rec_counts *counts, uint64_t qid, struct buf *unfinished)
+{
+	uint64_t last = 0;
+	bool more = false;
+	int rc = 0;
+
+	if (first_here(q, qid, 0) != UINT64_MAX)
+		rc = qstage_end(q, x, counts);
+	if (rc == 0)
+		rc = qmark_last(x, qid, &last);
+	if (rc == 0)
+		rc = drop_part(q, x, qid, last, &more);
+	if (more && unfinished != NULL)
+		buf_put_le64(unfinished, qid);
+	return rc != 0 ? rc : qmark_set(x, qid, more, last);
 }
 
 static int
@@ -597,10 +597,9 @@ do_forget(struct txn *x, uint64_t id)
 }
 
 static int
-do_op(struct qstage *q, struct txn *x, struct rec_counts *counts, const struct qop *o)
+do_op(struct qstage *q, struct txn *x, struct rec_counts *counts, const struct qop *o, struct buf *unfinished)
 {
 	uint64_t count = o->count;
-	bool more;
 
 	switch (o->type) {
 	case QOP_DEL:
@@ -611,7 +610,7 @@ do_op(struct qstage *q, struct txn *x, struct rec_counts *counts, const struct q
 	case QOP_TRIM:
 		return do_trim(q, x, counts, o->qid, o->n, &count);
 	case QOP_DROP:
-		return qstage_drop(q, x, counts, o->qid, &more);
+		return do_drop(q, x, counts, o->qid, unfinished);
 	case QOP_FORGET:
 		return do_forget(x, o->id);
 	case QOP_WILL_PUT:
@@ -630,7 +629,8 @@ put_bytes(const uint8_t *start, const struct qop *o)
 }
 
 int
-qstage_apply(struct qstage *q, struct txn *x, struct rec_counts *counts, struct slice ops, struct buf *skipped)
+qstage_apply(struct qstage *q, struct txn *x, struct rec_counts *counts, struct slice ops, struct buf *skipped,
+    struct buf *unfinished)
 {
 	const uint8_t *start = ops.p;
 	uint32_t index = 0;
@@ -641,7 +641,7 @@ qstage_apply(struct qstage *q, struct txn *x, struct rec_counts *counts, struct 
 		if (o.type == QOP_PUT)
 			rc = do_put(q, x, counts, &o, put_bytes(start, &o), &index, skipped);
 		else
-			rc = do_op(q, x, counts, &o);
+			rc = do_op(q, x, counts, &o, unfinished);
 	}
 	return rc;
 }

@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/ipc/qops.h"
+#include "store/qmark.h"
 #include "store/qstage.h"
 #include "store/store.h"
 
@@ -27,7 +28,7 @@ struct drop {
 	struct batch_op op;
 	struct list link;
 	struct store *store;
-	uint64_t qid;
+	uint64_t qid, last;
 	bool more;
 };
 
@@ -36,7 +37,7 @@ run_drop(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 {
 	struct drop *d = container_of(op, struct drop, op);
 
-	return qstage_drop(d->store->q.stage, x, counts, d->qid, &d->more);
+	return qstage_drop(d->store->q.stage, x, d->qid, d->last, &d->more);
 }
 
 static void
@@ -67,7 +68,7 @@ done_drop(struct batch_op *op)
 }
 
 static void
-drop_later(struct store *s, uint64_t qid)
+drop_later(struct store *s, uint64_t qid, uint64_t last)
 {
 	struct drop *d = mem_zalloc(sizeof *d);
 
@@ -77,6 +78,7 @@ drop_later(struct store *s, uint64_t qid)
 	d->op.need = ENV_SHRINKS;
 	d->store = s;
 	d->qid = qid;
+	d->last = last;
 	list_put_last(&s->q.drops, &d->link);
 }
 
@@ -95,7 +97,7 @@ queue_drop(struct store *s, uint64_t qid)
 {
 	if (qid == 0)
 		return;
-	drop_later(s, qid);
+	drop_later(s, qid, UINT64_MAX);
 	drop_next(s);
 }
 
@@ -104,7 +106,7 @@ queue_drop(struct store *s, uint64_t qid)
 struct ops {
 	struct batch_op op;
 	struct slot *slot;
-	struct buf skipped;
+	struct buf skipped, unfinished;
 	bool has_wills;
 	struct slice bytes;             /* in data */
 	uint8_t data[];
@@ -117,7 +119,8 @@ run_ops(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 	int rc;
 
 	buf_clear(&o->skipped);
-	rc = qstage_apply(o->slot->store->q.stage, x, counts, o->bytes, &o->skipped);
+	buf_clear(&o->unfinished);
+	rc = qstage_apply(o->slot->store->q.stage, x, counts, o->bytes, &o->skipped, &o->unfinished);
 	if (rc == 0 && o->has_wills)
 		rc = will_rows_apply(x, op->stream->slot, op->stream->epoch, o->bytes);
 	return rc;
@@ -152,6 +155,15 @@ check_gets(struct slot *t)
 }
 
 static void
+finish_drops(struct store *s, struct slice qids)
+{
+	uint64_t qid;
+
+	while (slice_take_le64(&qids, &qid) == 0)
+		queue_drop(s, qid);
+}
+
+static void
 done_ops(struct batch_op *op)
 {
 	struct ops *o = container_of(op, struct ops, op);
@@ -161,7 +173,10 @@ done_ops(struct batch_op *op)
 		tell(t, op->seq, op->code, &o->skipped);
 	if (o->has_wills && !op->stale && op->code == 0)
 		will_rows_applied(t->store, o->bytes);
+	if (!op->stale && op->code == 0)
+		finish_drops(t->store, buf_slice(&o->unfinished));
 	buf_fini(&o->skipped);
+	buf_fini(&o->unfinished);
 	mem_free(o);
 	check_gets(t);
 	slot_check_over(t);
@@ -451,16 +466,16 @@ compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int
-find_marks(struct env *queue, struct buf *out)
+int
+queue_find_marked(struct env *queue, struct buf *out)
 {
 	struct cursor *c;
 	int rc = cursor_open(queue, NULL, TABLE_qmeta, &c);
 
 	if (rc != 0)
 		return rc;
-	for (rc = cursor_seek(c, qstage_mark_start()); rc == 0; rc = cursor_next(c)) {
-		uint64_t qid = qstage_mark_of(cursor_key(c));
+	for (rc = cursor_seek(c, qmark_start()); rc == 0; rc = cursor_next(c)) {
+		uint64_t qid = qmark_of(cursor_key(c));
 
 		if (qid == 0)
 			break;
@@ -476,10 +491,8 @@ queue_find_gone(struct env *queue, const uint64_t *known, size_t count, struct b
 	struct mono until = mono_add(clock_mono(), FIND_NS);
 	uint8_t key[REC_PAIR_BYTES];
 	struct cursor *c;
-	int rc = find_marks(queue, out);
+	int rc = cursor_open(queue, NULL, TABLE_items, &c);
 
-	if (rc == 0)
-		rc = cursor_open(queue, NULL, TABLE_items, &c);
 	if (rc != 0)
 		return rc;
 	rc = cursor_seek(c, slice_of(NULL, 0));
@@ -520,15 +533,18 @@ void
 queue_start(struct store *s, struct buf *gone)
 {
 	struct slice left = buf_slice(gone);
-	uint64_t qid;
+	uint64_t qid, first, last;
 
 	list_init(&s->q.drops);
 	s->q.stage = qstage_new();
 	batch_set_hooks(s->qbatch, &hooks, s->q.stage);
 	if (left.len > 0)
 		log_notice("store", "dropping queues whose sessions are gone", "count=%zu", left.len / sizeof qid);
-	while (slice_take_le64(&left, &qid) == 0)
-		drop_later(s, qid);
+	/* Nobody has written yet: what is behind the last row then is not meant. */
+	while (slice_take_le64(&left, &qid) == 0) {
+		if (queue_range(s->queue, qid, &first, &last) == 0)
+			drop_later(s, qid, last);
+	}
 	buf_fini(gone);
 	drop_next(s);
 }

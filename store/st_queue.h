@@ -41,8 +41,9 @@ size_t queue_dropping(const struct store *s);   /* sessions of which something i
 /* n of its first and last row, as committed; none: *first > *last. 0, or FB_EIO. */
 int queue_range(struct env *queue, uint64_t qid, uint64_t *first, uint64_t *last);
 
-/* Opener: which sessions have rows, but are not in known (sorted, count of them)? And those of which a part is dropped.
- * Appended as le64; ends early rather than take long: what is not found has another start. */
+/* Opener: which queues have rows, but are not in known (sorted, count of them)? Appended as le64; ends early rather than take long: what is not found has another start. */
 int queue_find_gone(struct env *queue, const uint64_t *known, size_t count, struct buf *out);
+/* The same for those of which a part is dropped already. */
+int queue_find_marked(struct env *queue, struct buf *out);
 
 #endif

@@ -411,6 +411,8 @@ sessions_read(struct env *e, struct env *queue, unsigned slots, struct owners *o
 		rc = queue_find_gone(queue, known, count, gone);
 	if (rc == 0)
 		rc = groups_spare(e, gone);
+	if (rc == 0)
+		rc = queue_find_marked(queue, gone);
 	buf_fini(&qids);
 	return rc;
 }

@@ -16,7 +16,7 @@ enum { QIDS = 4, PLACES = 16, IDS = 3, COMMANDS_MAX = 400, REFS_MAX = 2 * COMMAN
 static struct env *env;
 static struct qstage *stage;
 static struct rec_counts counts;
-static struct buf ops, skipped, expected;
+static struct buf ops, skipped, unfinished, expected;
 static uint32_t item_count;     /* put in this Q_OPS */
 
 /* What should be there. The qids share their upper 48 bits with the ids: a DROP forgets these. */
@@ -43,7 +43,8 @@ apply(struct txn *x, void *arg)
 
 	(void)arg;
 	qstage_begin(stage);
-	rc = qstage_apply(stage, x, &counts, buf_slice(&ops), &skipped);
+	rc = qstage_apply(stage, x, &counts, buf_slice(&ops), &skipped, &unfinished);
+	buf_clear(&unfinished);
 	return rc != 0 ? rc : qstage_end(stage, x, &counts);
 }
 
