@@ -9,7 +9,9 @@
 #include "common/mqtt/topic.h"
 #include "t/sim/node_sim.h"
 #include "t/sim/store_sim.h"
+#include "worker/backlog.h"
 #include "worker/conn.h"
+#include "worker/flow.h"
 #include "worker/move.h"
 #include "worker/shared_group.h"
 #include "worker/storec.h"
@@ -324,6 +326,26 @@ check_group_got(const struct entry *m, uint32_t n)
 		fail("message %u, %s, of c%u came %u times", n, topic_name(m->topic), m->from, m->group_got);
 }
 
+/* For the story of what is lost: what waits for it, and why. */
+static void
+describe(const struct actor *a)
+{
+	for (unsigned k = 0; k < sn.node.workers; k++) {
+		const struct session *s = session_of(sn.node.proc[k].worker, a);
+		struct flow *f = s != NULL ? s->flow : NULL;
+		const struct queued *q = f != NULL ? flow_first(f) : NULL;
+		struct backlog_state b = { 0 };
+
+		if (f == NULL)
+			continue;
+		(void)backlog_get(f, &b);
+		fprintf(stderr, "%s at %u: next %" PRIu64 ", window %" PRIu64 " to %" PRIu64 ", used %u, gaps %u; queued %u, first %" PRIu64
+		    " qos %u stored %u; backlog %" PRIu64 " to %" PRIu64 ", about %u, guessed %u, move %d\n", a->id, k, f->next_n,
+		    f->window_head, f->window_tail, f->window_used, f->window_gaps, flow_queued(f), q != NULL ? q->n : 0,
+		    q != NULL ? q->qos : 0, q != NULL ? q->stored : 0, b.from, b.to, b.count, b.guessed, s->move != NULL);
+	}
+}
+
 void
 check_delivered(void)
 {
@@ -342,7 +364,7 @@ check_delivered(void)
 			if (!m->due[i] || m->due_life[i] != a->life || n < a->taint || m->empty || got > 0)
 				continue;
 			if (m->due_qos[i] > 0 || m->calm)
-				fail("%s: message %u, %s, of c%u is lost, qos %u", a->id, n, topic_name(m->topic), m->from,
+				describe(a), fail("%s: message %u, %s, of c%u is lost, qos %u", a->id, n, topic_name(m->topic), m->from,
 				    m->due_qos[i]);
 		}
 	}
