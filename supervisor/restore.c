@@ -50,7 +50,7 @@ finish(struct restoring *r, int code, const char *text)
 	struct admin_call *c = call_of(r);
 
 	if (code != 0)
-		log_error("restore", "refused, the data are as they were", "why=\"%s\"", text);
+		log_error("restore", "not done", "why=\"%s\"", text);
 	if (c != NULL)
 		admin_finish(c, code, text);    /* text may be in r */
 	restoring_free(r);
@@ -219,7 +219,9 @@ restore_stop(struct node *n)
 		(void)kill(r->pid, SIGKILL);
 		(void)waitpid(r->pid, NULL, 0);
 	}
-	finish(r, FB_ECLOSED, "the node stops");
+	/* Once the copy is good, whichever store comes next takes it. */
+	finish(r, FB_ECLOSED, r->chan == NULL ? "the node stops; the backup will be in place when it starts again" :
+	    "the node stops, nothing was changed");
 }
 
 /* ---- without one ---- */
