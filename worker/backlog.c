@@ -106,10 +106,9 @@ backlog_set(struct worker *w, struct session *s, uint64_t first, uint64_t last)
 	f = session_flow(w, s);
 	b = backlog_new(w, f);
 	b->at = (struct backlog_state){ .from = first, .to = last, .loaded = last };
-	count(b, last - first < UINT32_MAX ? (int64_t)(last - first + 1) : UINT32_MAX, 0);
-	b->at.guessed = b->at.count;
+	count(b, (int64_t)((last & FLOW_INDEX_MASK) - (first & FLOW_INDEX_MASK) + 1), 0);
 	/* What went out and left no row may have used ids behind the last. */
-	f->next_n = last + 1 + (f->next_n & 0x3fff) + 1024;
+	f->next_n = (((last >> FLOW_LIFE_SHIFT) + 1) << FLOW_LIFE_SHIFT) | ((last & FLOW_INDEX_MASK) + 1);
 	f->window_head = f->window_tail = first;
 }
 
@@ -156,7 +155,7 @@ static void
 push_row(struct backlog *b, const struct qrow *r)
 {
 	struct queued q = { .n = r->n, .qos = r->flags & QITEM_QOS, .retain = (r->flags & QITEM_RETAIN) != 0,
-		.direct = r->direct, .stored = STORED_ON, .again = r->n <= b->at.loaded };
+		.direct = (r->flags & QITEM_RELEASED) == 0 ? r->direct : 0, .stored = STORED_ON, .again = r->n <= b->at.loaded };
 
 	if ((r->flags & QITEM_RELEASED) == 0) {
 		const struct cluster_pub p = { .topic = r->msg.topic, .props = r->msg.props, .payload = r->msg.payload,

@@ -13,6 +13,7 @@
 #include "worker/worker.h"
 
 #define PACKET_IDS 65535u
+#define LIFE_STEP  24593u
 #define GAP_MAX    1024u           /* slots that dropped messages may leave behind at once */
 
 struct flow *
@@ -73,7 +74,7 @@ flow_empty(const struct flow *f)
 uint16_t
 flow_packet_id(uint64_t seq)
 {
-	return (uint16_t)(seq % PACKET_IDS + 1);
+	return (uint16_t)(((seq & FLOW_INDEX_MASK) + (seq >> FLOW_LIFE_SHIFT) * LIFE_STEP) % PACKET_IDS + 1);
 }
 
 static inline struct inflight *
@@ -167,7 +168,7 @@ flow_slot_at(struct flow *f, uint64_t n)
 uint64_t
 flow_place(const struct flow *f, uint16_t packet_id)
 {
-	uint64_t ahead = (uint64_t)packet_id + PACKET_IDS - 1 - f->window_head % PACKET_IDS;
+	uint64_t ahead = (uint64_t)packet_id + PACKET_IDS - flow_packet_id(f->window_head);
 
 	return f->window_head + (ahead < PACKET_IDS ? ahead : ahead - PACKET_IDS);
 }
@@ -300,7 +301,7 @@ flow_push_queued(struct flow *f, const struct queued *q)
 void
 flow_push(struct flow *f, struct msg *m, uint8_t qos, bool retain, bool aside)
 {
-	const struct queued q = { .msg = msg_hold(m), .n = aside ? 0 : f->next_n, .qos = qos, .retain = retain,
+	const struct queued q = { .msg = msg_hold(m), .n = f->next_n, .qos = qos, .retain = retain,
 		.aside = aside };
 
 	if (!aside)
@@ -314,28 +315,24 @@ flow_last(struct flow *f)
 	return f->queue_head == f->queue_tail ? NULL : queue_at(f, f->queue_tail - 1);
 }
 
-/* Places grow towards the end, but for those aside, which have none: they stand between the others while some senders
- * have marked and some have not. */
+/* Places grow towards the end; one that is aside has that of the next that is not. */
 static uint32_t
 find_at(struct flow *f, uint64_t n)
 {
 	uint32_t lo = 0;
 	uint32_t hi = flow_queued(f);
 
-	if (f->session->move != NULL) {
-		while (lo < hi && (queue_at(f, f->queue_head + lo)->aside || queue_at(f, f->queue_head + lo)->n < n))
-			lo++;
-		return f->queue_head + lo;
-	}
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 		const struct queued *q = queue_at(f, f->queue_head + mid);
 
-		if (!q->aside && q->n < n)
+		if (q->n < n)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
+	while (lo < flow_queued(f) && queue_at(f, f->queue_head + lo)->aside)
+		lo++;
 	return f->queue_head + lo;
 }
 
@@ -363,7 +360,7 @@ flow_direct_last(struct flow *f, uint8_t sender)
 		f->direct_of = mem_zalloc((FLOW_SENDERS + 1) * sizeof *f->direct_of);
 	q->direct = sender;
 	f->direct_queued++;
-	f->direct_bytes += cost_of(q);
+	f->direct_bytes += msg_cost(q->msg);
 	if (f->direct_of[sender] < UINT16_MAX)
 		f->direct_of[sender]++;
 }

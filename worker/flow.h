@@ -8,7 +8,11 @@
 
 #include "worker/session.h"
 
-/* The place of the first message: its packet id is 1, and 0 is no place. */
+/* A place in a session: its lower bits count messages; the upper ones count how often it was loaded from the store, since
+ * ids that were used after the last row must not be given again, yet places are to say how many messages are between two.
+ * The first: its packet id is 1, and 0 is no place. */
+#define FLOW_LIFE_SHIFT 40
+#define FLOW_INDEX_MASK ((UINT64_C(1) << FLOW_LIFE_SHIFT) - 1)
 #define FLOW_FIRST UINT64_C(65535)
 
 struct flow *flow_new(struct worker *w, struct session *s);

@@ -53,7 +53,7 @@ struct inflight {
 struct queued {
 	struct msg *msg;                /* NULL: read from the disk, PUBREC has come */
 	struct keep *keep;
-	uint64_t n;                     /* its place in the session, which is its sequence number in the window; aside: none yet */
+	uint64_t n;                     /* its place in the session, which is its sequence number in the window; aside: not its own yet */
 	uint32_t keep_at;
 	uint8_t stored;                 /* enum stored */
 	uint8_t qos;
