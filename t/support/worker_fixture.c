@@ -108,7 +108,7 @@ void
 fx_open(struct fx *fx, unsigned slots, const struct fx_net *net, ...)
 {
 	va_list ap;
-	unsigned n = 2;
+	unsigned n = 4;
 
 	memset(fx, 0, sizeof *fx);
 	log_set_level(getenv("FX_LOG") != NULL ? LOG_DEBUG : LOG_ERROR);
@@ -119,13 +119,15 @@ fx_open(struct fx *fx, unsigned slots, const struct fx_net *net, ...)
 	fx->net = net;
 	fx->settings[0] = "auth.enabled";
 	fx->settings[1] = "false";
+	fx->settings[2] = "session.durability";
+	fx->settings[3] = "memory";
 	if (getenv("FX_LOG") == NULL) {
 		fx->settings[n++] = "log.level";
 		fx->settings[n++] = "error";
 	}
 	va_start(ap, net);
 	for (const char *s = va_arg(ap, const char *); s != NULL; s = va_arg(ap, const char *)) {
-		ck_assert_uint_lt(n, 14);
+		ck_assert_uint_lt(n, 22);
 		fx->settings[n++] = s;
 	}
 	va_end(ap);

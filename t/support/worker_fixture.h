@@ -54,7 +54,7 @@ struct fx {
 	struct fake_store store;
 	const struct fx_net *net;
 	uint64_t epochs;
-	const char *settings[16];       /* path, value, ..., NULL */
+	const char *settings[24];       /* path, value, ..., NULL */
 	struct list clients;
 };
 
@@ -73,7 +73,7 @@ struct fx_client {
 
 enum { FX_CLEAN = 1, FX_LEVEL3 = 2, FX_ALLOWED = 4, FX_SMALL = 8 /* socket buffers */ };
 
-/* settings: path, value, ..., NULL. auth.enabled is off unless named. net: &fake_net of fake_cluster.h. */
+/* settings: path, value, ..., NULL. auth.enabled is off and session.durability memory unless named. net: &fake_net of fake_cluster.h. */
 void fx_open(struct fx *fx, unsigned slots, const struct fx_net *net, ...) __attribute__((sentinel));
 void fx_close(struct fx *fx);
 void fx_run(struct fx *fx);
