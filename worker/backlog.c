@@ -54,8 +54,6 @@ uncount(struct backlog *b, uint64_t messages, uint64_t bytes)
 	if (bytes > b->at.bytes)
 		bytes = b->at.bytes;
 	count(b, -(int64_t)messages, -(int64_t)bytes);
-	if (b->at.guessed > b->at.count)
-		b->at.guessed = b->at.count;
 }
 
 void
@@ -115,7 +113,7 @@ backlog_set(struct worker *w, struct session *s, uint64_t first, uint64_t last)
 uint32_t
 backlog_count(const struct flow *f)
 {
-	return f->backlog != NULL ? f->backlog->at.count - f->backlog->at.guessed : 0;
+	return f->backlog != NULL ? f->backlog->at.count : 0;
 }
 
 uint32_t
@@ -164,8 +162,6 @@ push_row(struct backlog *b, const struct qrow *r)
 
 		q.msg = msg_new(&p);
 	}
-	if (b->at.guessed > 0 && r->n <= b->at.loaded)
-		b->at.guessed--;
 	if (r->direct != 0 && b->at.direct > 0)
 		b->at.direct--;
 	uncount(b, 1, q.msg != NULL ? msg_cost(q.msg) : 0);
@@ -183,7 +179,6 @@ read_to_end(struct backlog *b)
 		uncount(b, b->at.count - b->since_count, 0);
 	if (b->at.bytes > b->since_bytes)
 		uncount(b, 0, b->at.bytes - b->since_bytes);
-	b->at.guessed = 0;
 	b->at.from = b->asked_to + 1;
 	if (b->at.from > b->at.to)
 		backlog_free(f);

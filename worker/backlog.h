@@ -30,13 +30,11 @@ bool backlog_take_queue(struct worker *w, struct session *s);
 void backlog_drop_oldest(struct worker *w, struct session *s);  /* there is one */
 void backlog_free(struct flow *f);
 
-/* Of subscribed messages and direct ones. Places that may be rows or gaps, since a load, are none: no rule drops a message
- * for their number. */
-uint32_t backlog_count(const struct flow *f);
+uint32_t backlog_count(const struct flow *f);   /* of subscribed messages and direct ones */
 uint32_t backlog_direct(const struct flow *f);
 uint64_t backlog_bytes(const struct flow *f);
 /* Of a session that moves: [from, to], those up to loaded may have been sent before. */
-struct backlog_state { uint64_t from, to, loaded, bytes; uint32_t count, guessed, direct; };
+struct backlog_state { uint64_t from, to, loaded, bytes; uint32_t count, direct; };
 bool backlog_get(const struct flow *f, struct backlog_state *out);      /* false: none */
 void backlog_put(struct flow *f, const struct backlog_state *in);
 

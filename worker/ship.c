@@ -93,7 +93,6 @@ put_backlog(struct buf *b, const struct flow *f)
 	buf_put_le64(b, s.loaded);
 	buf_put_le64(b, s.bytes);
 	buf_put_le32(b, s.count);
-	buf_put_le32(b, s.guessed);
 	buf_put_le32(b, s.direct);
 }
 
@@ -237,8 +236,7 @@ take_backlog(struct flow *f, struct slice *s)
 	struct backlog_state b;
 
 	if (slice_take_le64(s, &b.from) != 0 || slice_take_le64(s, &b.to) != 0 || slice_take_le64(s, &b.loaded) != 0 ||
-	    slice_take_le64(s, &b.bytes) != 0 || slice_take_le32(s, &b.count) != 0 || slice_take_le32(s, &b.guessed) != 0 ||
-	    slice_take_le32(s, &b.direct) != 0 || b.guessed > b.count ||
+	    slice_take_le64(s, &b.bytes) != 0 || slice_take_le32(s, &b.count) != 0 || slice_take_le32(s, &b.direct) != 0 ||
 	    b.to < b.from || b.to >= f->next_n || f->backlog != NULL)
 		return FB_EPROTO;
 	backlog_put(f, &b);
