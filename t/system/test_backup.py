@@ -155,13 +155,15 @@ class Backup(unittest.TestCase):
         with b.connected("after") as c:
             c.publish("kept/text", "", qos=1, retain=True)
             c.publish("kept/later", "x", qos=1, retain=True)
+        with b.connected("online") as c:
+            b.admin("--yes", "restore", copy)
+            c.wait_closed()
         for _ in range(2):      # what was restored can be restored again
-            with b.connected("online") as c:
-                out = b.admin("--yes", "restore", copy)
-                c.wait_closed()
+            self.assertEqual(seen(b), before)
+            out = b.admin("--yes", "restore", copy)
             self.assertIn("before-restore-", out)
             self.assertEqual(seen(b), before)
-        self.assertEqual(len(glob.glob(os.path.join(b.data_dir, "before-restore-*"))), 2)
+        self.assertEqual(len(glob.glob(os.path.join(b.data_dir, "before-restore-*"))), 3)
         self.assertEqual(glob.glob(os.path.join(b.data_dir, "restore*")), [])
         b.restart()
         self.assertEqual(seen(b), before)
