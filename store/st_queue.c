@@ -246,6 +246,15 @@ queue_do_ops(struct slot *t, struct slice payload)
 
 /* ---- reading ---- */
 
+/* To the last record of a session. */
+static int
+seek_last(struct cursor *c, uint64_t qid)
+{
+	uint8_t key[REC_PAIR_BYTES];
+
+	return cursor_before(c, qid < UINT64_MAX ? rec_pair_key(key, qid + 1, 0) : slice_of(NULL, 0));
+}
+
 /* Records from n on, as u64 n and the bytes with their length. *more: there are others behind them. */
 static int
 collect(const struct queue_get *g, struct buf *out, bool *more)
@@ -258,7 +267,8 @@ collect(const struct queue_get *g, struct buf *out, bool *more)
 	if (rc != 0)
 		return rc;
 	*more = false;
-	for (rc = cursor_seek(c, rec_pair_key(key, g->qid, g->from)); rc == 0; rc = cursor_next(c)) {
+	rc = g->from == UINT64_MAX ? seek_last(c, g->qid) : cursor_seek(c, rec_pair_key(key, g->qid, g->from));
+	for (; rc == 0; rc = cursor_next(c)) {
 		struct slice k = cursor_key(c);
 
 		if (k.len != REC_PAIR_BYTES || rec_number_of(k) != g->qid)
@@ -425,7 +435,7 @@ range_once(struct cursor *c, uint64_t qid, uint64_t *first, uint64_t *last)
 	if (rec_number_of(cursor_key(c)) != qid)
 		return FB_ENOENT;
 	*first = rec_number_of(slice_of(cursor_key(c).p + 8, cursor_key(c).len - 8));
-	rc = qid < UINT64_MAX ? cursor_before(c, rec_pair_key(key, qid + 1, 0)) : cursor_before(c, slice_of(NULL, 0));
+	rc = seek_last(c, qid);
 	if (rc == 0 && rec_number_of(cursor_key(c)) != qid)
 		rc = FB_EAGAIN;         /* it went in between */
 	if (rc == 0)

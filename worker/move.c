@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/move.h"
 
+#include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/metrics/page.h"
+#include "worker/backlog.h"
 #include "worker/deliver.h"
 #include "worker/flow.h"
 #include "worker/keep.h"
@@ -52,6 +54,7 @@ move_free(struct move *m)
 {
 	list_del(&m->link);
 	queuec_wait_cancel(&m->stored);
+	queuec_get_cancel(m->worker->queue, &m->range);
 	if (m->session != NULL)
 		m->session->move = NULL;
 	if (m->shipped != NULL)
@@ -552,6 +555,50 @@ move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body)
 	}
 }
 
+/* O died before it had shipped everything: what the disk has of the session comes instead of it, if there is any. */
+static void
+on_range(struct queue_get *g, const struct ipc_q_rows *answer)
+{
+	struct move *m = container_of(g, struct move, range);
+	struct worker *w = m->worker;
+	struct session *s = m->session;
+	struct flow *held = s->flow;
+	struct slice rows = answer->rows;
+	struct qrow r;
+	int rc = answer->code == 0 ? qrow_take(&rows, &r) : FB_EIO;
+
+	if (rc != 0 && rc != FB_ENOENT) {
+		log_error("move", "cannot read what waits for a session", "code=%u", answer->code);
+		queuec_get(w->queue, g);
+		return;
+	}
+	if (rc == 0 && g->from == 0) {
+		m->first = r.n;
+		g->from = UINT64_MAX;
+		queuec_get(w->queue, g);
+		return;
+	}
+	if (rc == 0) {
+		if (m->shipped != NULL)
+			flow_free(m->shipped);
+		s->flow = NULL;
+		backlog_set(w, s, m->first, r.n);
+		m->shipped = s->flow;
+		s->flow = held;
+		m->marked = ~UINT64_C(0);
+	}
+	m->sent = true;
+	activate_if_marked(m);
+}
+
+/* When its successor is there, the store has done all that it had asked for. */
+static void
+ask_range(struct move *m)
+{
+	m->range = (struct queue_get){ .qid = m->session->qid, .max_rows = 1, .max_bytes = 1, .done = on_range };
+	queuec_get(m->worker->queue, &m->range);
+}
+
 /* One that comes while a session moves has to mark too: the new owner asks it to. */
 static void
 new_sender(struct worker *w, unsigned slot)
@@ -573,6 +620,8 @@ new_sender(struct worker *w, unsigned slot)
 		}
 		m->marked &= ~move_bit(slot);
 		send_switch(m, slot);
+		if (m->peer == slot && m->orphan && m->range.done == NULL)
+			ask_range(m);
 	}
 }
 
@@ -613,8 +662,8 @@ move_on_neighbour(struct worker *w, unsigned slot, uint64_t epoch, bool up)
 			continue;
 		}
 		if (m->peer == slot && !m->sent) {
-			m->sent = true;         /* with what it had shipped */
-			/* Nothing: then what comes from now on, before its sender's mark or behind it, is ours alone. */
+			m->orphan = true;
+			/* Nothing came: then what comes from now on, before its sender's mark or behind it, is ours alone. */
 			if (m->shipped == NULL)
 				m->marked = ~UINT64_C(0);
 		}

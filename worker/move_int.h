@@ -45,6 +45,9 @@ struct move {
 	bool asked;                     /* coming: TAKE was sent */
 	bool storing;                   /* going: what it has is on its way to the disk, which stored waits for */
 	struct queue_wait stored;
+	bool orphan;                    /* coming: O died before it had shipped everything */
+	struct queue_get range;         /* then: what the disk has */
+	uint64_t first;                 /* its first place */
 };
 
 /* A TAKE that has to wait: the store's answer that made us the owner is still on its way to us, or a CONNECT here

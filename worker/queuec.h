@@ -59,7 +59,7 @@ struct queue_wait {
 void queuec_wait(struct queuec *q, struct queue_wait *w, void (*done)(struct queue_wait *w));
 void queuec_wait_cancel(struct queue_wait *w);          /* not waiting (link cleared): nothing */
 
-/* The next rows of a session, all changes so far applied; rows is borrowed for the call of done. The caller's until then
+/* The next rows of a session (from UINT64_MAX: the last alone), all changes so far applied; rows is borrowed for the call of done. The caller's until then
  * or until it is cancelled. While the store refuses changes, what it has is given, and more is 1: those that it refused
  * follow when it has them. rows->code is always 0: a read that fails is tried again. */
 struct queue_get {

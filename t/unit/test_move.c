@@ -274,15 +274,17 @@ START_TEST(the_new_owner_dies)
 }
 END_TEST
 
-/* The old owner dies before it has shipped: the subscriptions are kept. */
+/* The old owner dies before it has shipped: the subscriptions are kept, and what is on the disk. */
 START_TEST(the_old_owner_dies)
 {
 	for (unsigned steps = 0; steps < 8; steps++) {
 		struct fx_client *s, *p;
 
-		fx_open(&fx, 3, &fake_net, NULL);
+		fx_open(&fx, 3, &fake_net, "session.durability", "disk", NULL);
 		s = subscribed();
+		fx_client_close(s);
 		p = fx_connected(&fx, 2, "p", FX_CLEAN, false);
+		publish(p, 1, 9, "kept");
 		fx_run(&fx);
 		fake_net_hold_all(true);
 		s = fx_connect(&fx, 1, "s", 0);
@@ -295,11 +297,12 @@ START_TEST(the_old_owner_dies)
 		fake_net_lose(0);
 		fx_worker_reaped(&fx, 0);
 		fake_net_hold_all(false);
+		fx_worker_start(&fx, 0);
 		fx_expect(s, "CONNACK 0 present");
+		fx_expect(s, "PUBLISH t kept qos=1,1*");
+		fx_send(s, "PUBACK 1");
 		publish(p, 1, 1, "x");
 		fx_expect(s, "PUBLISH t x qos=1,*");
-		fx_worker_start(&fx, 0);
-		fx_run(&fx);
 		ck_assert_ptr_null(fx_session(&fx, 0, "s"));
 		publish(p, 1, 2, "y");
 		fx_expect(s, "PUBLISH t y qos=1,*");
