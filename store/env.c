@@ -25,7 +25,7 @@
 #include "store/heal.h"
 #include "store/restore.h"
 
-#define PAGE_BYTES        8192
+#define PAGE_BYTES        4096          /* what the system writes at once: a power cut must not tear a page */
 #define CHECK_EACH_S      5
 #define CHECK_AFTER_S     30
 #define CHECK_UPDATES     100000

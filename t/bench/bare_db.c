@@ -50,7 +50,7 @@ open_db(const char *dir, DB_ENV **env, DB **db)
 	DO((*env)->open(*env, dir, DB_CREATE | DB_RECOVER | DB_INIT_TXN | DB_INIT_LOCK | DB_INIT_LOG | DB_INIT_MPOOL |
 	    DB_THREAD | DB_PRIVATE, 0600));
 	DO(db_create(db, *env, 0));
-	DO((*db)->set_pagesize(*db, 8192));
+	DO((*db)->set_pagesize(*db, 4096));
 	DO((*db)->open(*db, NULL, "items.db", NULL, DB_BTREE, DB_CREATE | DB_THREAD | DB_AUTO_COMMIT, 0600));
 }
 

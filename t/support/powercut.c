@@ -8,8 +8,10 @@
  *
  * What it models. A write is in the page cache, gone with the power, until an fsync() or fdatasync() of that file that
  * began after it returned 0. After kill -9 of the program the cache lives on, also for its successor. At the cut every page
- * of 4 KiB, or every sector of 512 bytes of it (a torn page), that was written but not flushed holds what it held at the
- * last flush or what was written last; a file that grew has any length in between, with zeros where data did not arrive.
+ * of 4 KiB that was written but not flushed holds what it held at the last flush or what was written last; in logs every
+ * sector of 512 bytes (torn pages). Databases (*.db) are torn so only with --tear: Berkeley DB has no defence against a torn
+ * page, so ours are as large as what the system and today's disks write at once. A file that grew has any length of such
+ * units in between, with zeros where data did not arrive.
  * A flush that fails makes nothing durable, and a later one that succeeds does not either unless the page was written
  * again: as Linux does. Names (create, rename, unlink, mkdir) are in an ordered journal, of which a beginning survives:
  * everything before the last successful flush of any file or directory, as ext4, XFS and btrfs do; with --strict only

@@ -68,8 +68,8 @@ class File:
 class Disk:
     """The watched files of one node. env() is for fubard; cut() when nothing runs."""
 
-    def __init__(self, data_dir, side, strict=False):
-        self.data_dir, self.side, self.strict = data_dir, side, strict
+    def __init__(self, data_dir, side, strict=False, tear=False):
+        self.data_dir, self.side, self.strict, self.tear = data_dir, side, strict, tear
         os.makedirs(os.path.join(side, "grave"))
         self.control = os.path.join(side, "control")
         with open(self.control, "wb") as f:
@@ -153,13 +153,15 @@ class Disk:
     def restore(self, path, file, rnd, mode):
         """Sectors lost, kept or torn; returns how many were lost."""
         undo, lost = file.undo(), 0
+        torn = self.tear or not path.endswith(".db")
+        unit = SECTOR if torn else PAGE
         size = os.path.getsize(path)
         page_mode = {}
         with open(path, "r+b") as f:
             for at in sorted(undo):
                 page = at // PAGE
                 if page not in page_mode:
-                    page_mode[page] = mode if mode in ("lose", "keep") else rnd.choice(("lose", "keep", "torn"))
+                    page_mode[page] = mode if mode in ("lose", "keep") else rnd.choice(("lose", "keep", "torn") if torn else ("lose", "keep"))
                 how = page_mode[page]
                 if how == "keep" or (how == "torn" and rnd.random() < 0.5):
                     continue
@@ -171,7 +173,7 @@ class Disk:
             if file.size is not None and file.size != size:
                 low, high = sorted((file.size, size))
                 new = file.size if mode == "lose" else size if mode == "keep" else \
-                    rnd.choice((file.size, size, rnd.randint(low, high) // SECTOR * SECTOR))
+                    rnd.choice((file.size, size, rnd.randint(low, high) // unit * unit))
                 f.truncate(max(new, low))
         return lost
 
@@ -199,14 +201,14 @@ class Disk:
 class CutNode(crash.Node):
     """A node on such a disk. The fault "power" is kill -9 of all, then the cut."""
 
-    def __init__(self, *args, disk=None, lie=False, strict=False, mode=None, **kw):
-        self.disk, self.lie, self.strict, self.mode = disk, lie, strict, mode
+    def __init__(self, *args, disk=None, lie=False, strict=False, tear=False, mode=None, **kw):
+        self.disk, self.lie, self.strict, self.tear, self.mode = disk, lie, strict, tear, mode
         super().__init__(*args, **kw)
 
     def spawn(self):
         if self.disk is None:
             os.makedirs(self.data_dir, exist_ok=True)
-            self.disk = Disk(self.data_dir, os.path.join(self.dir, "cut"), self.strict)
+            self.disk = Disk(self.data_dir, os.path.join(self.dir, "cut"), self.strict, self.tear)
             self.disk.set(lie=int(self.lie))
         self.env = dict(self.env, **self.disk.env())
         super().spawn()
@@ -235,11 +237,11 @@ class CutNode(crash.Node):
         return "power (%s, %d of %d sectors, %d names)" % (r["mode"], r["lost_sectors"], r["unflushed"], r["names"])
 
 
-def run_round(seed, durability="disk", lie=False, strict=False, mode=None, **kw):
+def run_round(seed, durability="disk", lie=False, strict=False, tear=False, mode=None, **kw):
     """As crash.run_round, and the last fault, or the only one, is the power."""
     kinds = ("power", "power", "power", "io") + crash.KINDS      # several in a round: the cache outlives kill -9, not the power
     return crash.run_round(seed, durability, kinds=kw.pop("kinds", kinds), last="power",
-                           node_class=lambda *a, **k: CutNode(*a, lie=lie, strict=strict, mode=mode, **k), **kw)
+                           node_class=lambda *a, **k: CutNode(*a, lie=lie, strict=strict, tear=tear, mode=mode, **k), **kw)
 
 
 def main():
@@ -248,11 +250,12 @@ def main():
     ap.add_argument("--rounds", type=int, default=200)
     ap.add_argument("--durability", default="disk")
     ap.add_argument("--strict", action="store_true", help="names are durable only after an fsync of their directory")
+    ap.add_argument("--tear", action="store_true", help="pages of databases too are torn at 512 bytes: rounds may fail")
     ap.add_argument("--lie", action="store_true", help="flushes do nothing: rounds must fail")
     opts = ap.parse_args()
     seed = opts.seed or random.SystemRandom().randrange(1, 1 << 30)
     failed = crash.rounds(opts.rounds, seed,
-                          lambda s: crash.describe(run_round(s, opts.durability, opts.lie, opts.strict)))
+                          lambda s: crash.describe(run_round(s, opts.durability, opts.lie, opts.strict, opts.tear)))
     print("%d passed, %d failed%s" % (opts.rounds - len(failed), len(failed),
                                       ": seeds %s" % " ".join(map(str, failed)) if failed else ""))
     return 1 if failed else 0
