@@ -199,10 +199,6 @@ worker_keep_queues(struct worker *w)
 
 		if ((s->flags & SESSION_DURABLE) == 0 || s->flow == NULL)
 			continue;
-		if (s->qid == 0) {
-			ship_encode(s->flow, slice_of(NULL, 0), keep_part, &p);
-			continue;
-		}
 		keep_all(w, s);
 		if (s->flow->received.used > 0)
 			ship_received(s->flow, keep_part, &p);
