@@ -340,9 +340,9 @@ describe(const struct actor *a)
 			continue;
 		(void)backlog_get(f, &b);
 		fprintf(stderr, "%s at %u: next %" PRIu64 ", window %" PRIu64 " to %" PRIu64 ", used %u, gaps %u; queued %u, first %" PRIu64
-		    " qos %u stored %u; backlog %" PRIu64 " to %" PRIu64 ", about %u, guessed %u, move %d\n", a->id, k, f->next_n,
+		    " qos %u stored %u; backlog %" PRIu64 " to %" PRIu64 ", about %u, move %d\n", a->id, k, f->next_n,
 		    f->window_head, f->window_tail, f->window_used, f->window_gaps, flow_queued(f), q != NULL ? q->n : 0,
-		    q != NULL ? q->qos : 0, q != NULL ? q->stored : 0, b.from, b.to, b.count, b.guessed, s->move != NULL);
+		    q != NULL ? q->qos : 0, q != NULL ? q->stored : 0, b.from, b.to, b.count, s->move != NULL);
 	}
 }
 
