@@ -21,7 +21,7 @@ static char big[200];           /* a payload that is not tiny */
 static void
 begin(void)
 {
-	memset(big, 'b', sizeof big);
+	memset(big, 'b', sizeof big - 1);
 	seq = wseq = 0;
 	rig_init(&r, 2);
 	rig_start(&r, NULL);
