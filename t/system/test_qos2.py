@@ -30,7 +30,7 @@ class Qos2(unittest.TestCase):
         self.low = self.clients["low"] = self.broker.on_worker(1, "low", clean=True)
         self.low.subscribe("t", qos=0)
         self.came = []              # to it
-        absent = self.broker.on_worker(1, "absent", clean=False)
+        absent = self.broker.on_worker(0, "absent", clean=False)
         absent.subscribe("t", qos=2)
         absent.disconnect()
 
