@@ -251,9 +251,15 @@ tell(struct keep *k)
 	k->told_any = false;
 }
 
+/* A PUT under way notes that the session has had a QoS 2 publish: were the publisher told before, it might release the
+ * identity, and use it again, before that note is made. */
 static void
 close_entry(struct keep *k, struct entry *e)
 {
+	if (e->state == ENTRY_PUT && msg_pub(k->msg).qos2_id != 0) {
+		e->session = NULL;
+		return;
+	}
 	if (e->state == ENTRY_HELD)
 		k->held--;
 	e->state = ENTRY_CLOSED;
