@@ -458,7 +458,7 @@ actor_publish(struct actor *a, unsigned topic, uint8_t qos, bool retain, bool em
 		sn.msg_count--;
 		return false;
 	}
-	trace("%s: PUBLISH %u %s qos %u%s", a->id, n, topic_name(topic), qos, retain ? " retain" : "");
+	trace("%s: PUBLISH %u %s qos %u id %u%s", a->id, n, topic_name(topic), qos, p.packet_id, retain ? " retain" : "");
 	flush(a);
 	return true;
 }
