@@ -182,6 +182,8 @@ t_unit_test_seen_LDADD = $(WORKER_TEST_LIBS)
 UNIT_TESTS += t/unit/test_conn t/unit/test_connect t/unit/test_crowd t/unit/test_deliver t/unit/test_keep t/unit/test_move \
 	t/unit/test_publish \
 	t/unit/test_retain t/unit/test_takeover
+UNIT_TESTS += t/unit/test_turns
+t_unit_test_turns_LDADD = $(WORKER_TEST_LIBS)
 UNIT_TESTS += t/unit/test_budget t/unit/test_shares_out
 t_unit_test_budget_LDADD = $(WORKER_TEST_LIBS)
 t_unit_test_shares_out_LDADD = libfbsupervisor.a $(UNIT_LIBS)

@@ -581,7 +581,7 @@ on_ready(void *arg, unsigned ready)
 	struct worker *w = c->worker;
 
 	/* It stays ready. */
-	if ((++w->ready_count % READIES == 0 && worker_check_turn(w)) || worker_is_over(w))
+	if (worker_is_over(w) || (++w->ready_count % READIES == 0 && worker_check_turn(w)))
 		return;
 	if (ready & LOOP_WRITE) {
 		c->flags = (uint16_t)(c->flags & ~CONN_WANT_WRITE);

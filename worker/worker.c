@@ -163,7 +163,6 @@ worker_new(struct loop *l, int sup_fd)
 	w->seen = seen_new();
 	task_init(&w->turn_end, on_turn_end);
 	task_init(&w->next_turn, on_next_turn);
-	w->over_at.ns = -1;
 	timer_init(&w->tick, on_tick);
 	w->wall_offset_ns = clock_wall().ns - loop_now(l).ns;
 	loop_timer_in(l, &w->tick, TICK_NS);
@@ -245,6 +244,7 @@ worker_free(struct worker *w)
 	w->wills.over = true;
 	queuec_detach(w->queue);        /* no last words: a session that is forgotten has not ended */
 	conn_each(w, kill_one, NULL);
+	w->ending = true;
 	on_turn_end(&w->turn_end);
 	moves_drop(w);
 	connect_free_all(w);

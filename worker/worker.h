@@ -107,8 +107,9 @@ struct worker {
 	int64_t share;                  /* work that the connection in hand may still do in this turn */
 	struct list dead;               /* connections to be freed at the end of the turn */
 	struct task turn_end;
-	struct mono over_at;            /* the turn that has taken long enough: what is ready yet is left for the next */
+	uint64_t over_turn;             /* its number, from 1: it has taken long enough, what is ready yet is left for the next */
 	uint32_t ready_count;
+	bool ending;                    /* there is no next turn */
 	struct budget budget;
 	struct timer tick;              /* heartbeat, wall clock */
 	uint32_t conn_count;
@@ -144,15 +145,15 @@ worker_charge(struct worker *w, size_t work)
 static inline bool
 worker_is_over(const struct worker *w)
 {
-	return w->over_at.ns == loop_now(w->loop).ns;
+	return !w->ending && w->over_turn == loop_stats(w->loop)->turns + 1;
 }
 
 /* After something large, or many small things: is it so? */
 static inline bool
 worker_check_turn(struct worker *w)
 {
-	if (!worker_is_over(w) && loop_turn_long(w->loop))
-		w->over_at = loop_now(w->loop);
+	if (!w->ending && !worker_is_over(w) && loop_turn_long(w->loop))
+		w->over_turn = loop_stats(w->loop)->turns + 1;
 	return worker_is_over(w);
 }
 

@@ -19,6 +19,8 @@ struct loop {
 	struct list fds;                /* struct loop_fd */
 	struct list dead;               /* freed while the descriptors were walked */
 	bool stopped, frozen, walking;
+	struct loop_stats stats;        /* the number of turns, that is */
+	unsigned long_every, long_asked;
 };
 
 struct loop_fd {
@@ -173,6 +175,7 @@ loop_turn(struct loop *l, bool block)
 	run_fds(l);
 	wheel_advance(l->wheel, l->now);
 	run_tasks(l);
+	l->stats.turns++;
 	return !l->stopped;
 }
 
@@ -192,18 +195,22 @@ loop_stop(struct loop *l)
 bool
 loop_turn_long(const struct loop *l)
 {
-	(void)l;
-	return false;
+	struct loop *m = (struct loop *)(uintptr_t)l;
+
+	return l->long_every > 0 && m->long_asked++ % l->long_every == 0;
+}
+
+void
+sim_long_turns(struct loop *l, unsigned every)
+{
+	l->long_every = every;
 }
 
 /* No turn takes time here. */
 const struct loop_stats *
 loop_stats(const struct loop *l)
 {
-	static const struct loop_stats none;
-
-	(void)l;
-	return &none;
+	return &l->stats;
 }
 
 struct mono

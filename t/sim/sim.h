@@ -40,6 +40,8 @@ void sim_run_for(int64_t ns);
 
 /* A stopped process (SIGSTOP): its loop takes no turn. */
 void sim_freeze(struct loop *l, bool frozen);
+/* Of so many that ask whether the turn has taken long, the first is told that it has; 0: none. */
+void sim_long_turns(struct loop *l, unsigned every);
 
 /* loop_sim.c, for sim.c: is there something to do now; else when (false: never); one turn. */
 bool sim_loop_ready(const struct loop *l);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """memory.limit: what is offered is many times what there is; nobody dies, what is dropped is counted.
 
-MEMORY_CLIENTS, MEMORY_MIB, MEMORY_S: a longer run (make soak: 10000 300 60)."""
+MEMORY_CLIENTS, MEMORY_MIB, MEMORY_S: a longer run (make soak SOAK=memory: 10000, 300, 60)."""
 
 import os
 import resource

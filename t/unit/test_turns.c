@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A turn that takes long leaves the rest of its work to the next: nothing is lost, doubled or out of order by that, and
+ * who ends meanwhile is not touched again. */
+#include <stdio.h>
+#include <string.h>
+
+#include "t/sim/sim.h"
+#include "t/support/fake_cluster.h"
+#include "t/support/unit.h"
+#include "t/support/worker_fixture.h"
+#include "worker/worker.h"
+
+#define CLIENTS 150u
+
+static struct fx fx;
+static struct fx_client *c[CLIENTS];
+
+static void
+begin(unsigned every)
+{
+	char id[16];
+
+	fx_open(&fx, 1, &fake_net, NULL);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		snprintf(id, sizeof id, "c%u", i);
+		c[i] = fx_connected(&fx, 0, id, FX_CLEAN, false);
+		fx_send(c[i], "SUBSCRIBE 1 t 0");
+		fx_expect(c[i], "SUBACK 1 0");
+	}
+	sim_long_turns(fx.w[0].loop, every);
+}
+
+static void
+all_get_in_order(unsigned every)
+{
+	struct fx_client *p;
+	char text[64];
+
+	begin(every);
+	p = fx_connected(&fx, 0, "p", FX_CLEAN, false);
+	for (unsigned i = 1; i <= 5; i++) {
+		snprintf(text, sizeof text, "PUBLISH t %u qos=1,%u", i, i);
+		fx_send(p, text);
+	}
+	for (unsigned i = 1; i <= 5; i++) {
+		snprintf(text, sizeof text, "PUBACK %u", i);
+		fx_expect(p, text);
+		snprintf(text, sizeof text, "PUBLISH t %u", i);
+		for (unsigned k = 0; k < CLIENTS; k++)
+			fx_expect(c[k], text);
+	}
+	for (unsigned k = 0; k < CLIENTS; k++)
+		ck_assert_str_eq(fx_next(c[k]), "");
+	fx_close(&fx);
+}
+
+START_TEST(all_get_in_order_when_each_turn_is_long)
+{
+	all_get_in_order(1);
+}
+END_TEST
+
+START_TEST(all_get_in_order_when_some_turns_are)
+{
+	all_get_in_order(3);
+}
+END_TEST
+
+/* Half of them go while what they should get waits for the next turn. */
+START_TEST(who_ends_with_output_left)
+{
+	struct fx_client *p;
+
+	begin(1);
+	p = fx_connected(&fx, 0, "p", FX_CLEAN, false);
+	fx_send(p, "PUBLISH t *5000 qos=1,1");
+	loop_turn(fx.w[0].loop, false);
+	loop_turn(fx.w[0].loop, false);
+	for (unsigned i = 0; i < CLIENTS; i += 2)
+		fx_client_close(c[i]);
+	fx_expect(p, "PUBACK 1");
+	for (unsigned i = 1; i < CLIENTS; i += 2)
+		ck_assert_uint_gt(strlen(fx_next(c[i])), 0);
+	for (unsigned i = 0; i < CLIENTS; i += 2) {
+		char id[16];
+
+		snprintf(id, sizeof id, "c%u", i);
+		ck_assert_ptr_null(fx_session(&fx, 0, id));
+	}
+	ck_assert_uint_eq(fx.w[0].worker->conn_count, CLIENTS / 2 + 1);
+	ck_assert_uint_eq(fx.w[0].worker->dirty_count, 0);
+	fx_close(&fx);
+}
+END_TEST
+
+/* A worker that ends with work left. */
+START_TEST(the_end_with_output_left)
+{
+	struct fx_client *p;
+
+	begin(1);
+	p = fx_connected(&fx, 0, "p", FX_CLEAN, false);
+	fx_send(p, "PUBLISH t x");
+	loop_turn(fx.w[0].loop, false);
+	fx_close(&fx);
+}
+END_TEST
+
+UNIT_MAIN("turns", all_get_in_order_when_each_turn_is_long, all_get_in_order_when_some_turns_are, who_ends_with_output_left,
+    the_end_with_output_left)
