@@ -434,40 +434,49 @@ on_put(void *arg, const struct queue_answer *a)
 	closed(k);
 }
 
-/* All entries NOW, in one PUT. */
+/* The next count entries NOW, from *at on, in one PUT. */
 static void
-put_now(struct keep *k)
+put_some(struct keep *k, uint32_t *at, uint32_t count)
 {
 	struct keeps *all = k->all;
 	struct cluster_pub p = msg_pub(k->msg);
-	uint32_t count = 0;
 	size_t real;
 	struct put *put;
 
 	buf_clear(&all->items);
-	for (uint32_t i = 0; i < k->count; i++)
-		count += k->entries[i].state == ENTRY_NOW;
-	list_del(&k->link);
-	k->is_now = false;
-	if (count == 0) {
-		closed(k);
-		return;
-	}
 	put = mem_slab_get(sizeof *put + count * sizeof put->at[0], &real);
 	*put = (struct put){ .keep = k, .real_size = real };
 	list_put_last(&all->puts, &put->link);
-	for (uint32_t i = 0; i < k->count; i++) {
-		struct entry *e = &k->entries[i];
+	for (; put->count < count; ++*at) {
+		struct entry *e = &k->entries[*at];
 		struct qitem item = { .qid = e->qid, .n = e->n, .flags = e->flags, .direct = e->direct };
 
 		if (e->state != ENTRY_NOW)
 			continue;
 		e->state = ENTRY_PUT;
-		put->at[put->count++] = i;
+		put->at[put->count++] = *at;
 		buf_put(&all->items, &item, sizeof item);
 	}
 	k->puts++;
 	queuec_put(all->worker->queue, &p, (const struct qitem *)(const void *)buf_slice(&all->items).p, count, on_put, put);
+}
+
+static void
+put_now(struct keep *k)
+{
+	uint32_t count = 0;
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < k->count; i++)
+		count += k->entries[i].state == ENTRY_NOW;
+	list_del(&k->link);
+	k->is_now = false;
+	if (count == 0)
+		closed(k);
+	for (; count > QOPS_ITEMS_MAX; count -= QOPS_ITEMS_MAX)
+		put_some(k, &at, QOPS_ITEMS_MAX);
+	if (count > 0)
+		put_some(k, &at, count);
 	if (k->held > 0)
 		hold(k);
 }

@@ -17,7 +17,7 @@
 #include "common/base/mem.h"
 
 #define HEADER    8u
-#define MSG_LIMIT ((size_t)64 << 20)
+#define MSG_LIMIT ((size_t)257 << 20)        /* the largest packet that a client may send, and what goes with it */
 #define HIGH_MARK ((size_t)8 << 20)
 #define LOW_MARK  ((size_t)2 << 20)
 #define READ_SIZE ((size_t)64 << 10)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * common/ipc/chan.h - typed messages over a Unix stream socket pair, with descriptors, batched by loop turn.
  *
- * Wire: u32 length of the payload, u16 type, u8 1 if a descriptor comes along, u8 0; then the payload. At most 64 MiB
+ * Wire: u32 length of the payload, u16 type, u8 1 if a descriptor comes along, u8 0; then the payload. At most 257 MiB
  * a message (larger: the channel is broken). Messages stay in order. A message whose type the other role may not
  * send, or of an unknown type, is our own fault: the receiver logs and dies. Only the supervisor lives on: it logs and
  * treats the channel as closed, and whoever sent that is killed. */
