@@ -144,6 +144,7 @@ void check_kill(unsigned slot);                 /* before it happens */
 void check_kill_all(void);
 void check_running(void);                       /* whenever */
 void check_delivered(void);                     /* at rest */
+void check_rows(void);
 void check_owners(void);
 void check_retained(void);
 void check_empty(void);                         /* after the last client has ended its session */

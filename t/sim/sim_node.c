@@ -499,6 +499,7 @@ run_seed(uint64_t seed, const char *only)
 	probe();
 	calm_round();
 	check_delivered();
+	check_rows();
 	check_owners();
 	probe();
 	end_all();
