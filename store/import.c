@@ -13,6 +13,7 @@
 #include "common/base/hmap.h"
 #include "common/base/mem.h"
 #include "common/ipc/qops.h"
+#include "common/mqtt/topic.h"
 #include "store/change.h"
 #include "store/dump.h"
 #include "store/qstage.h"
@@ -99,22 +100,38 @@ queue_find(const struct store *s, uint64_t qid)
 }
 
 static void
-queue_note(struct store *s, struct slice id, struct slice record)
+queue_note(struct store *s, uint64_t qid, struct slice id)
 {
 	struct imported_queue *q;
-	struct rec_session r;
 
-	if (rec_take_session(record, &r) != 0 || r.qid == 0 || queue_find(s, r.qid) != NULL)
+	if (qid == 0 || queue_find(s, qid) != NULL)
 		return;
 	if (s->imported == NULL) {
 		s->imported = mem_zalloc(sizeof *s->imported);
 		hmap_init(&s->imported->queues);
 	}
 	q = mem_alloc(sizeof *q + id.len);
-	q->qid = r.qid;
+	q->qid = qid;
 	q->id_len = id.len;
 	memcpy(q->id, id.p, id.len);
-	hmap_put(&s->imported->queues, &q->node, r.qid);
+	hmap_put(&s->imported->queues, &q->node, qid);
+}
+
+/* The record of a session, or of a subscription, which may be of a shared group that has a queue. */
+static void
+queue_note_of(struct store *s, enum table t, struct slice key, struct slice value)
+{
+	size_t id_len = strnlen((const char *)key.p, key.len);
+	struct slice group, inner, filter;
+	struct rec_session r;
+
+	if (t == TABLE_sessions && rec_take_session(value, &r) == 0)
+		queue_note(s, r.qid, key);
+	if (t != TABLE_subscriptions || id_len == key.len)
+		return;
+	filter = slice_of(key.p + id_len + 1, key.len - id_len - 1);
+	if (topic_share(filter, &group, &inner))
+		queue_note(s, qid_of_group(filter), slice_of(key.p, id_len));
 }
 
 void
@@ -261,10 +278,9 @@ write_record(struct importing *m, struct record *r)
 	c->id = (uint64_t)(uintptr_t)m;
 	c->after = after;
 	m->waiting++;
-	if (r->table == TABLE_sessions) {
+	if (r->table == TABLE_sessions)
 		sessions_import(m->store, c->key, c->value);
-		queue_note(m->store, c->key, c->value);
-	}
+	queue_note_of(m->store, r->table, c->key, c->value);
 	if (table_env(r->table) == ENV_queue)
 		batch_put(m->store->qbatch, &c->op);
 	else
@@ -410,8 +426,8 @@ static void
 same(struct importing *m, struct record *r)
 {
 	report(m, r, SAME, NULL);
-	if (r->table == TABLE_sessions && m->how != HOW_CHECK && !is_live(m->store, r))
-		queue_note(m->store, buf_slice(&r->key), buf_slice(&r->value));
+	if (m->how != HOW_CHECK && !is_live(m->store, r))
+		queue_note_of(m->store, r->table, buf_slice(&r->key), buf_slice(&r->value));
 }
 
 static void

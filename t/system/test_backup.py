@@ -294,6 +294,19 @@ class Backup(unittest.TestCase):
         self.assertEqual(len(now), len(lines))          # the lines, and the message from after the import
         self.assertEqual([line for line in now if line not in lines[1:-1]][0].count('"news/today"'), 1)
 
+    def test_the_queue_of_a_shared_group_is_imported(self):
+        a, b = self.node(settings=DISK), self.node(settings=DISK)
+        with a.connected("member", clean=False) as c:
+            c.subscribe("$share/g/jobs/#", qos=1)
+            c.disconnect()
+        with a.connected("poster") as c:
+            for i in range(4):
+                c.publish("jobs/%d" % i, b"", qos=1)
+        lines = a.admin("store", "export", "-")
+        self.assertEqual(b.admin("store", "import", "-", input=lines), "added: %d\n" % (lines.count("\n") - 2))
+        with b.connected("member", clean=False) as c:
+            self.assertEqual([c.get_publish().topic for _ in range(4)], ["jobs/%d" % i for i in range(4)])
+
     def test_import_of_what_is_there(self):
         b = self.node()
         fill(b)
