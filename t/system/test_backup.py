@@ -78,6 +78,18 @@ def seen(b):
     return got
 
 
+def until_answered(b, code):
+    """Both workers have heard of a change of the address rules: CONNECT without a user is answered so, many times."""
+    def answered():
+        for _ in range(12):
+            with b.client() as c:
+                c.send(m.connect_packet("looker"))
+                if c.get(m.CONNACK).rc != code:
+                    return False
+        return True
+    fubar.until("CONNACK code %d" % code, answered)
+
+
 def flip(path, at):
     with open(path, "r+b") as f:
         f.seek(at)
@@ -249,6 +261,7 @@ class Backup(unittest.TestCase):
     def test_export_and_import(self):
         a, b = self.node(auth=True, settings=DISK), self.node(auth=True, settings=DISK)
         a.admin("acl", "set", "127.0.0.1", "allow")
+        until_answered(a, 0)
         fill(a)
         made = a.admin_json("account", "set", "--generate", "robot")["password"]
         with a.connected("many", clean=False) as c:
@@ -277,11 +290,13 @@ class Backup(unittest.TestCase):
         self.assertEqual(seen_without_retained(b), seen_without_retained(a))
         # It holds at once: rules, accounts, generated passwords, sessions that wait for their clients.
         b.admin("acl", "del", "127.0.0.1")
+        until_answered(b, 5)
         b.connected("x", user="ann", password="one").close()
         b.connected("x", user="robot", password=made).close()
         with b.client() as c:
             c.connect("x", user="ann", password="two", expect=4)
         b.admin("acl", "set", "127.0.0.1", "allow")
+        until_answered(b, 0)
         with b.connected("someone") as c:
             c.publish("news/today", "after the import", qos=1)
         now = b.admin("store", "export", "-").splitlines()[1:]
