@@ -92,7 +92,7 @@ def until_answered(b, code):
 
 def flip(path, at):
     with open(path, "r+b") as f:
-        f.seek(at)
+        at = f.seek(at, os.SEEK_END if at < 0 else os.SEEK_SET)
         byte = f.read(1)
         f.seek(at)
         f.write(bytes([byte[0] ^ 0x55]))
@@ -190,11 +190,11 @@ class Backup(unittest.TestCase):
         pids = b.pids()
         with b.connected("online") as c:
             for what, damage in (
-                    ("a page", lambda d: flip(os.path.join(d, "state", "accounts.db"), 8192 + 4000)),
+                    ("a page", lambda d: flip(os.path.join(d, "state", "accounts.db"), -4)),
                     ("the manifest", lambda d: flip(os.path.join(d, "manifest"), 40)),
                     ("a table is missing", lambda d: os.unlink(os.path.join(d, "state", "retained.db"))),
                     ("the manifest is missing", lambda d: os.unlink(os.path.join(d, "manifest"))),
-                    ("shorter", lambda d: os.truncate(os.path.join(d, "state", "acls.db"), 8192)),
+                    ("shorter", lambda d: os.truncate(os.path.join(d, "state", "acls.db"), 4096)),
                     ("all of it", shutil.rmtree)):
                 with self.subTest(what):
                     bad = os.path.join(b.dir, "bad")
