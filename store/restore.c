@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/admin/row.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/mem.h"
@@ -108,13 +109,17 @@ static int
 write_notes(struct files_job *j, const char *dir, uint64_t epoch, char aside[64])
 {
 	char path[FILES_PATH_MAX], text[32];
-	time_t now = time(NULL);
+	struct wall at = clock_wall();
+	time_t now = (time_t)(at.ns / NS_PER_SEC);
+	size_t len;
 	struct tm tm;
 	int n = snprintf(text, sizeof text, "%llu\n", (unsigned long long)epoch);
 	int rc = files_write(j, files_path(path, dir, "epoch"), text, (size_t)n);
 
-	if (gmtime_r(&now, &tm) == NULL || strftime(aside, 64, "before-restore-%Y%m%dT%H%M%SZ", &tm) == 0)
+	if (gmtime_r(&now, &tm) == NULL || (len = strftime(aside, 48, "before-restore-%Y%m%dT%H%M%S", &tm)) == 0)
 		return files_fail(j, FB_EIO, "what time is it?");
+	/* Two in one second must not have one name. */
+	snprintf(aside + len, 64 - len, ".%03dZ", (int)(at.ns % NS_PER_SEC / NS_PER_MS));
 	return rc == 0 ? files_write(j, files_path(path, dir, "aside"), aside, strlen(aside)) : rc;
 }
 
