@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
+ * What is put is put in the order in which it came, and no message of a session goes to the disk while an older one of it is
+ * held back: after a crash the rows of a session are the first of what it was due, without a hole.
+ *
  * An entry points to its session only while an item in the session's queue or window points to the entry: whoever takes
  * the item away says keep_gone() or keep_detach(). */
 #include "worker/keep.h"
+
+#include <stdlib.h>
 
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
@@ -35,6 +40,7 @@ struct told {                           /* who waits */
 
 struct keep {
 	struct keeps *all;
+	uint64_t number;                /* in the order in which they came */
 	struct list link;               /* in ->held, ->now or ->closed; or unlinked */
 	struct msg *msg;
 	struct mono due;                /* held until then */
@@ -62,6 +68,8 @@ struct keeps {
 	struct worker *worker;
 	struct list held;               /* by due, the first first */
 	struct list now;
+	bool now_unsorted;              /* not in the order of their numbers */
+	uint64_t last_number;
 	struct list closed;             /* to be told and freed */
 	struct list puts;
 	struct timer timer;             /* for the first that is held */
@@ -125,29 +133,45 @@ keep_new(struct worker *w, struct msg *m, uint32_t room)
 	size_t real;
 	struct keep *k = mem_slab_get(sizeof *k + room * sizeof k->entries[0], &real);
 
-	*k = (struct keep){ .all = w->keeps, .msg = msg_hold(m), .room = room, .real_size = real };
+	*k = (struct keep){ .all = w->keeps, .number = ++w->keeps->last_number, .msg = msg_hold(m), .room = room, .real_size = real };
 	return k;
 }
 
 static void
 go_now(struct keep *k, struct entry *e)
 {
+	struct keeps *all = k->all;
+
 	e->state = ENTRY_NOW;
 	if (k->is_now)
 		return;
 	k->is_now = true;
 	list_del(&k->link);
-	list_put_last(&k->all->now, &k->link);
-	worker_wake(k->all->worker);
+	if (!list_empty(&all->now) && container_of(all->now.prev, struct keep, link)->number > k->number)
+		all->now_unsorted = true;
+	list_put_last(&all->now, &k->link);
+	worker_wake(all->worker);
+}
+
+/* It is held back no more. */
+static void
+unhold(struct keep *k, const struct entry *e)
+{
+	k->held--;
+	e->session->flow->held--;
 }
 
 static void
 hold(struct keep *k)
 {
 	struct keeps *all = k->all;
+	struct list *before;
 
 	list_del(&k->link);
-	list_put_last(&all->held, &k->link);
+	before = all->held.prev;
+	while (before != &all->held && mono_diff(container_of(before, struct keep, link)->due, k->due) > 0)
+		before = before->prev;
+	list_insert(before, &k->link);
 	if (!timer_is_set(&all->timer))
 		loop_timer_in(all->worker->loop, &all->timer, KEEP_HOLD_NS);
 }
@@ -156,6 +180,7 @@ static void
 go_held(struct keep *k, struct entry *e)
 {
 	e->state = ENTRY_HELD;
+	e->session->flow->held++;
 	if (++k->held > 1)
 		return;
 	k->due = mono_add(loop_now(k->all->worker->loop), KEEP_HOLD_NS);
@@ -173,6 +198,8 @@ keep_add(struct keep *k, struct session *s, uint64_t n, uint8_t flags, uint8_t d
 	k->open++;
 	switch (how) {
 	case KEEP_NOW:
+		if (s != NULL && s->flow->held > 0)
+			keep_flow_now(s->flow);
 		go_now(k, e);
 		break;
 	case KEEP_HELD:
@@ -261,7 +288,7 @@ close_entry(struct keep *k, struct entry *e)
 		return;
 	}
 	if (e->state == ENTRY_HELD)
-		k->held--;
+		unhold(k, e);
 	e->state = ENTRY_CLOSED;
 	e->session = NULL;
 	k->open--;
@@ -293,15 +320,14 @@ keep_now(struct keep *k, uint32_t at, uint64_t n, bool in_memory)
 {
 	struct entry *e = &k->entries[at];
 
+	if (e->state == ENTRY_HELD)
+		unhold(k, e);
+	else if (e->state == ENTRY_ASIDE)
+		e->n = n;
 	if (!in_memory)
 		e->session = NULL;
-	if (e->state == ENTRY_HELD)
-		k->held--;
-	else if (e->state != ENTRY_ASIDE)
-		return;
-	else
-		e->n = n;
-	go_now(k, e);
+	if (e->state == ENTRY_HELD || e->state == ENTRY_ASIDE)
+		go_now(k, e);
 }
 
 void
@@ -488,7 +514,7 @@ all_held_now(struct keep *k)
 		struct entry *e = &k->entries[i];
 
 		if (e->state == ENTRY_HELD) {
-			k->held--;
+			unhold(k, e);
 			go_now(k, e);
 		}
 	}
@@ -513,9 +539,42 @@ on_due(struct timer *t)
 	}
 }
 
+static int
+by_number(const void *a, const void *b)
+{
+	const struct keep *x = *(struct keep *const *)a;
+	const struct keep *y = *(struct keep *const *)b;
+
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static void
+sort_now(struct keeps *all)
+{
+	size_t count = 0;
+	size_t i = 0;
+	struct keep **sorted;
+
+	LIST_EACH(n, &all->now)
+		count++;
+	sorted = mem_alloc(count * sizeof(struct keep *));
+	LIST_EACH(n, &all->now)
+		sorted[i++] = container_of(n, struct keep, link);
+	qsort(sorted, count, sizeof(struct keep *), by_number);
+	list_init(&all->now);
+	for (i = 0; i < count; i++) {
+		sorted[i]->link = (struct list){ 0 };
+		list_put_last(&all->now, &sorted[i]->link);
+	}
+	mem_free(sorted);
+}
+
 void
 keeps_put(struct keeps *all)
 {
+	if (all->now_unsorted && !list_empty(&all->now))
+		sort_now(all);
+	all->now_unsorted = false;
 	while (!list_empty(&all->now))
 		put_now(container_of(all->now.next, struct keep, link));
 }

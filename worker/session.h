@@ -94,6 +94,7 @@ struct flow {
 	uint64_t retry_tail;
 	uint32_t retries;               /* without an acknowledgement between */
 	struct list orphans;            /* struct waiting: QoS 2 publishes whose connection ended before PUBREC */
+	uint32_t held;                  /* messages that worker/keep.c holds back from the disk */
 	struct backlog *backlog;        /* what waits behind the queue, on the disk alone; NULL: nothing */
 	struct list releases;           /* struct release of worker/do_ack.c: PUBREC came, PUBREL waits for the disk */
 	struct replays *replays;        /* of retained messages; NULL: none */

@@ -191,11 +191,14 @@ ledger_receive(struct actor *a, const struct mqtt_publish *p)
 	m->group_got++;
 	if (m->got_life[a->index] != a->life) {
 		m->got_life[a->index] = a->life;
-		m->got[a->index] = 0;
+		m->got[a->index] = m->got_qos2[a->index] = 0;
 	}
+	/* A copy at a lower QoS, of a subscription that has changed since, is none that QoS 2 is about. */
+	if (p->qos == 2)
+		m->got_qos2[a->index]++;
 	if (m->got[a->index]++ == 0)
 		check_order(a, m, n, p->qos);
-	else if (p->qos == 2 && n >= a->taint && !m->twice_ok && !(sn.refuses && m->retain))
+	else if (p->qos == 2 && m->got_qos2[a->index] > 1 && n >= a->taint && !m->twice_ok && !(sn.refuses && m->retain))
 		fail("%s: message %u twice at QoS 2", a->id, n);
 }
 
@@ -262,7 +265,7 @@ static void
 routed_again(void)
 {
 	for (uint32_t n = 0; n < sn.msg_count; n++)
-		if (sn.msgs[n].state == MSG_OPEN && !sn.actors[sn.msgs[n].from].known)
+		if (sn.msgs[n].state != MSG_ACKED && !sn.actors[sn.msgs[n].from].known)
 			sn.msgs[n].twice_ok = true;
 }
 

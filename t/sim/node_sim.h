@@ -73,6 +73,7 @@ struct entry {
 	uint8_t due_qos[CLIENTS];
 	uint64_t due_life[CLIENTS];
 	uint16_t got[CLIENTS];
+	uint16_t got_qos2[CLIENTS];     /* of which at QoS 2 */
 	uint64_t got_life[CLIENTS];
 	uint32_t group_got;             /* of a group's topic: members' copies */
 };
