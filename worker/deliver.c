@@ -343,8 +343,8 @@ to_queue(struct hand *h, struct session *s, uint8_t qos, bool retain, bool aside
 		enqueue_direct(w, s, hand_msg(h), qos, aside, sender_of(h->p));
 	else
 		enqueue(w, s, hand_msg(h), qos, retain, aside, 0);
-	/* An old owner keeps what is aside in memory: it is the new one's to have it on the disk. */
-	if (disk && aside && move_coming(s->move) != NULL)
+	/* An old owner's copy is for the case that the new one dies: its sender waits until one of them has it safe. */
+	if (disk && aside)
 		keep_last(h, s, KEEP_ASIDE);
 	else if (disk && !aside)
 		keep_last(h, s, qos == 2 || !is_online(s) ? KEEP_NOW : KEEP_HELD);

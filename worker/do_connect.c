@@ -188,6 +188,7 @@ open_free(struct open *o)
 	if (o->will != NULL)
 		will_free(o->will);
 	name_drop(o->account);
+	list_del(&o->behind.link);      /* asked of the store, if it is linked */
 	buf_fini(&o->subs);
 	buf_fini(&o->behind_min);
 	mem_free(o);

@@ -8,7 +8,8 @@ libfbsim_a_SOURCES = \
 
 SIM_TESTS = t/sim/sim_cluster t/sim/sim_node
 check_PROGRAMS += $(SIM_TESTS)
-TESTS += $(SIM_TESTS)
+TESTS += $(SIM_TESTS) t/sim/sim_disk.sh
+EXTRA_DIST += t/sim/sim_disk.sh
 
 t_sim_sim_cluster_SOURCES = t/sim/sim_cluster.c
 t_sim_sim_cluster_LDADD = libfbcluster.a libfbsim.a libfbmetrics.a libfbbase.a

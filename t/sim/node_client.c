@@ -452,6 +452,10 @@ actor_publish(struct actor *a, unsigned topic, uint8_t qos, bool retain, bool em
 	p.payload = slice_of(payload, empty ? 0 : len);
 	*m = (struct entry){ .from = (uint8_t)a->index, .qos = qos, .topic = (uint8_t)topic, .retain = retain, .empty = empty,
 		.unsure = a->unsure && qos == 2, .calm = sn.calm, .conn_no = a->conn_no };
+	/* It has no identity: the successor of a worker that is dead now gets it, and the new owner of what moves from there. */
+	m->twice_ok = !a->known && check_any_dead();
+	if (topic_group((unsigned)topic) >= 0 && check_any_dead())
+		sn.group_taint[topic_group((unsigned)topic)] = n + 1;
 	sn.msg_count++;
 	ledger_publish(m);
 	if (client_publish(&a->mqtt, &p, n) != 0) {

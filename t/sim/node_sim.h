@@ -141,7 +141,8 @@ void ledger_publish(struct entry *m);             /* whom it is due to */
 void ledger_receive(struct actor *a, const struct mqtt_publish *p);
 void ledger_unwish(const struct actor *a, unsigned filter);     /* what it brought is not due any more */
 void check_groups(void);                        /* a member may be one no more */
-void check_kill(unsigned slot);                 /* before it happens */
+void check_kill(unsigned slot);
+bool check_any_dead(void);              /* a worker */                 /* before it happens */
 void check_kill_all(void);
 void check_running(void);                       /* whenever */
 void check_delivered(void);                     /* at rest */

@@ -1,0 +1,16 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# t/sim/sim_disk.sh - the simulation at durability disk: 1,000 seeds, each set of faults its own part of them.
+set -eu
+
+sim=${SIM_NODE:-t/sim/sim_node}
+seeds=${1:-200}
+first=1
+for faults in "kill_worker" "moves kill_worker" "kill_all power_cut resets" "moves full_disk slow_flush" \
+    "pipes ghosts resets freeze moves"; do
+	SIM_DURABILITY=disk SIM_FAULTS="$faults" "$sim" "$seeds" "$first" 2>&1 | sed -n '/^sim_node: /p;/^again: /p' >sim_disk.out
+	cat sim_disk.out
+	grep -q "^sim_node: $seeds seeds" sim_disk.out
+	first=$((first + seeds))
+done
+rm -f sim_disk.out
