@@ -368,6 +368,7 @@ class OnDisk(fubar.TestCase):
         self.broker.restart()           # gracefully, what waits stays where it is
         self.publish(2 * self.COUNT)
         self.expect(range(3 * self.COUNT))
+        fubar.until("no rows left", lambda: self.broker.counter("queue_unanswered") == 0)
         self.broker.kill()              # what was acknowledged does not come again
         self.broker.start()
         self.publish(0)
