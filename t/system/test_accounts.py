@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accounts and IP rules: who may connect."""
 
+import itertools
 import re
 import threading
 import unittest
@@ -15,6 +16,7 @@ CODE_UNAUTHORIZED = 5
 
 class Accounts(fubar.TestCase):
     broker_options = {"auth": True, "workers": 2}
+    ids = itertools.count()
 
     def setUp(self):
         for r in self.broker.rows("acl", "all"):
@@ -22,7 +24,8 @@ class Accounts(fubar.TestCase):
 
     def code(self, user=None, password=None, **kw):
         c = self.client()
-        rc = c.connect(self.name("c"), expect=None, user=user, password=password, **kw).rc
+        # An id of its own each time: one may be another account's for a moment after its client has left.
+        rc = c.connect(self.name("c%d" % next(self.ids)), expect=None, user=user, password=password, **kw).rc
         if rc:
             self.assertEqual(c.wait_closed(), [])       # [MQTT-3.2.2-5]
         else:

@@ -292,9 +292,9 @@ class Backup(unittest.TestCase):
         b.admin("acl", "del", "127.0.0.1")
         until_answered(b, 5)
         b.connected("x", user="ann", password="one").close()
-        b.connected("x", user="robot", password=made).close()
+        b.connected("y", user="robot", password=made).close()     # an id of its own: x may be ann's for a moment yet
         with b.client() as c:
-            c.connect("x", user="ann", password="two", expect=4)
+            c.connect("z", user="ann", password="two", expect=4)
         b.admin("acl", "set", "127.0.0.1", "allow")
         until_answered(b, 0)
         with b.connected("someone") as c:
