@@ -20,6 +20,7 @@
 #include "store/st_acls.h"
 #include "store/st_rights.h"
 #include "store/st_sessions.h"
+#include "store/st_sessions_load.h"
 #include "store/st_settings.h"
 #include "store/store.h"
 

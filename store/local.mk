@@ -36,6 +36,7 @@ libfbstore_a_SOURCES = \
 	store/st_rights.c store/st_rights.h \
 	store/st_retained.c store/st_retained.h \
 	store/st_sessions.c store/st_sessions.h \
+	store/st_sessions_load.c store/st_sessions_load.h \
 	store/st_settings.c store/st_settings.h \
 	store/st_wills.c store/st_wills.h \
 	store/store.c store/store.h \

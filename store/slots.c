@@ -10,6 +10,7 @@
 #include "store/st_queues.h"
 #include "store/st_retained.h"
 #include "store/st_sessions.h"
+#include "store/st_sessions_load.h"
 #include "store/st_wills.h"
 #include "store/store.h"
 

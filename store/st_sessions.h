@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * store/st_sessions.h - rows of durable sessions and their subscriptions: written for workers, loaded by them. */
+ * store/st_sessions.h - rows of durable sessions and their subscriptions: written for workers (and loaded: st_sessions_load.h). */
 #ifndef STORE_ST_SESSIONS_H
 #define STORE_ST_SESSIONS_H
 
 #include "store/slots.h"
 
 struct buf;
+struct owner;
 struct owners;
 
 /* Requests of a worker. Only the owner of an id may write its rows: FB_EOWNER otherwise. */
@@ -20,22 +21,13 @@ int sessions_read(struct env *e, struct env *queue, unsigned slots, struct owner
 /* Appends the subscriptions of a session as a worker takes them: u8 qos, u8 options, bytes filter. */
 int sessions_put_subs(struct env *e, struct buf *b, struct slice client_id);
 
-/* Sends IP rules and the rows of the slot that it does not hold, then LOADED; a slice at a time. */
-void sessions_load_start(struct slot *t);
-void sessions_load_stop(struct slot *t);
-struct owner;
 /* The row's number in the queues, and the range of what waits there: as OPENED and SESSION_ROW have it. A row that cannot be
  * read has none. */
 int sessions_get_queue(struct store *s, struct slice client_id, uint64_t *qid, uint64_t *first, uint64_t *last);
 /* It was given to a CONNECT: its row says no more how long it has aged. Not waited for. */
 void sessions_client_back(struct store *s, struct owner *w);
-/* A row that no process has: this one gets it. */
-void sessions_hand_row(struct slot *t, struct owner *w);
 /* Import: a row is about to be written; or it was not. */
 void sessions_import(struct store *s, struct slice client_id, struct slice record);
 void sessions_import_failed(struct store *s, struct slice client_id);
-/* Hands out rows that no process has though the worker of their slot serves; from *at on, which is moved. 0: there are more;
- * FB_ENOENT: that was all. */
-int sessions_hand_some(struct store *s, struct buf *at);
 
 #endif
