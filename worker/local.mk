@@ -7,7 +7,7 @@ libfbworker_a_SOURCES = \
 	worker/barrier.c worker/barrier.h \
 	worker/budget.c worker/budget.h \
 	worker/conn.c worker/conn.h worker/conn_out.c \
-	worker/connect.h \
+	worker/connect.c worker/connect.h worker/connect_int.h \
 	worker/count.c worker/count.h \
 	worker/ctl.c worker/ctl.h \
 	worker/backlog.c worker/backlog.h \
