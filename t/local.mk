@@ -114,12 +114,12 @@ t_bench_bare_db_SOURCES = t/bench/bare_db.c
 t_bench_bare_db_LDADD = libfbbase.a $(DB_LIBS)
 # make t/bench/bench_queue && t/bench/bench_queue
 EXTRA_PROGRAMS += t/bench/bench_queue
-t_bench_bench_queue_SOURCES = t/bench/bench_queue.c t/support/store_rig.c t/support/store_rig.h
+t_bench_bench_queue_SOURCES = t/bench/bench_queue.c t/bench/proc.c t/bench/proc.h t/support/store_rig.c t/support/store_rig.h
 t_bench_bench_queue_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)
 t_bench_bench_queue_LDADD = $(STORE_TEST_LIBS)
 # make t/bench/bench_store && t/bench/bench_store
 EXTRA_PROGRAMS += t/bench/bench_store
-t_bench_bench_store_SOURCES = t/bench/bench_store.c t/support/store_rig.c t/support/store_rig.h
+t_bench_bench_store_SOURCES = t/bench/bench_store.c t/bench/proc.c t/bench/proc.h t/support/store_rig.c t/support/store_rig.h
 t_bench_bench_store_CPPFLAGS = $(t_unit_test_store_proc_CPPFLAGS)
 
 # The supervisor: its rules, and (t/system/test_supervisor.py) fubard with children that are this program.

@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/admin/words.h"
 #include "common/base/mem.h"
 #include "common/ipc/qops.h"
 #include "store/env_db.h"
 #include "store/rec.h"
+#include "t/bench/proc.h"
 #include "t/support/store_rig.h"
 
 #define OPS_MESSAGES 100u       /* of one Q_OPS */
@@ -25,47 +25,6 @@ static const char *const settings[] = { "store.queue_cache", "1GiB", NULL };
 static struct rig r;
 static uint64_t seq, done, wseq;
 static unsigned sessions, bytes;
-
-static double
-cpu_s(pid_t pid)
-{
-	unsigned long user = 0, sys = 0;
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	f = fopen(path, "r");
-	if (f == NULL)
-		return 0;
-	if (fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys) != 2)
-		user = sys = 0;
-	fclose(f);
-	return (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
-}
-
-static long
-rss_kb(pid_t pid)
-{
-	char path[64], line[256];
-	long kb = 0;
-	FILE *f;
-
-	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-	f = fopen(path, "r");
-	while (f != NULL && fgets(line, sizeof line, f) != NULL) {
-		if (sscanf(line, "VmRSS: %ld kB", &kb) == 1)
-			break;
-	}
-	if (f != NULL)
-		fclose(f);
-	return kb;
-}
-
-static double
-now_s(void)
-{
-	return (double)clock_mono().ns / 1e9;
-}
 
 /* Of session i: spread over all keys, as random ones are. */
 static uint64_t
@@ -116,7 +75,7 @@ through_store(const char *what, void (*op)(struct buf *b, const struct qmsg *m, 
 	char *payload = mem_zalloc(bytes);
 	const struct qmsg m = { .topic = SLICE_LIT("site/7/device/11"), .payload = slice_of((uint8_t *)payload, bytes), .qos = 1 };
 	double start = now_s();
-	double cpu = cpu_s(r.pid);
+	double cpu = proc_cpu_s(r.pid);
 	struct buf b = { 0 };
 	double took;
 
@@ -132,7 +91,7 @@ through_store(const char *what, void (*op)(struct buf *b, const struct qmsg *m, 
 		take_done();
 	took = now_s() - start;
 	printf("%s, store: %.0f /s, %.2f us of CPU each\n", what, (double)count / took,
-	    (cpu_s(r.pid) - cpu) * 1e6 / (double)count);
+	    (proc_cpu_s(r.pid) - cpu) * 1e6 / (double)count);
 	buf_fini(&b);
 	mem_free(payload);
 	return (double)count / took;
@@ -238,7 +197,8 @@ start_again(const char *after)
 	rig_start(&r, settings);
 	rig_deadline(&r, 3600);
 	rig_wait_ready(&r);
-	printf("ready %.2f s after %s, CPU %.2f s, %ld MiB\n", now_s() - at, after, cpu_s(r.pid), rss_kb(r.pid) / 1024);
+	printf("ready %.2f s after %s, CPU %.2f s, %ld MiB\n", now_s() - at, after, proc_cpu_s(r.pid),
+	    (long)proc_kb("status", "VmRSS", r.pid) / 1024);
 	for (unsigned i = 0; i < 2; i++)
 		rig_worker(&r, i, 0, true);
 	for (unsigned i = 0; i < 2; i++)

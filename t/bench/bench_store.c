@@ -7,56 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/admin/words.h"
 #include "common/base/mem.h"
+#include "t/bench/proc.h"
 #include "t/support/store_rig.h"
 
 #define GENERATED "AbCdEfGhIjKlMnOpQrStUv"
 
 static const char *const settings[] = { "store.cache", "1GiB", NULL };
-
-static int64_t
-pss_kb(pid_t pid)
-{
-	char path[64], line[256];
-	long long kb = 0;
-	FILE *f;
-
-	snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
-	f = fopen(path, "r");
-	while (f != NULL && fgets(line, sizeof line, f) != NULL) {
-		if (sscanf(line, "Pss: %lld kB", &kb) == 1)
-			break;
-	}
-	if (f != NULL)
-		fclose(f);
-	return kb;
-}
-
-static double
-cpu_s(pid_t pid)
-{
-	unsigned long user = 0, sys = 0;
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	f = fopen(path, "r");
-	if (f == NULL)
-		return 0;
-	if (fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys) != 2)
-		user = sys = 0;
-	fclose(f);
-	return (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
-}
-
-static double
-now_s(void)
-{
-	return (double)clock_mono().ns / 1e9;
-}
 
 static void
 load_retained(struct rig *r, unsigned from, unsigned to)
@@ -93,7 +52,7 @@ read_all(struct rig *r, unsigned total)
 	static double took[1000000];
 	struct buf after = { 0 };
 	double start = now_s();
-	double cpu = cpu_s(r->pid);
+	double cpu = proc_cpu_s(r->pid);
 	unsigned opens = 0;
 	unsigned bytes = 0;
 	bool more = true;
@@ -125,15 +84,15 @@ read_all(struct rig *r, unsigned total)
 	buf_fini(&after);
 	qsort(took, opens, sizeof took[0], compare);
 	printf("read # of %u: %.2f s, CPU %.2f s, %u bytes; %u OPENs meanwhile: p50 %.0f us, p99 %.0f us, max %.0f us\n", total,
-	    now_s() - start, cpu_s(r->pid) - cpu, bytes, opens, took[opens / 2] * 1e6, took[opens * 99 / 100] * 1e6,
+	    now_s() - start, proc_cpu_s(r->pid) - cpu, bytes, opens, took[opens / 2] * 1e6, took[opens * 99 / 100] * 1e6,
 	    took[opens - 1] * 1e6);
 }
 
 static void
 open_many(struct rig *r, unsigned count)
 {
-	int64_t pss = pss_kb(r->pid);
-	double cpu = cpu_s(r->pid);
+	int64_t pss = proc_kb("smaps_rollup", "Pss", r->pid);
+	double cpu = proc_cpu_s(r->pid);
 	double start = now_s();
 	unsigned got = 0;
 
@@ -154,8 +113,8 @@ open_many(struct rig *r, unsigned count)
 		got++;
 	}
 	printf("%u logins with a machine password: %.3f s, CPU %.2f s, %.1f us each; %lld bytes an id\n", count,
-	    now_s() - start, cpu_s(r->pid) - cpu, (cpu_s(r->pid) - cpu) * 1e6 / count,
-	    (long long)(pss_kb(r->pid) - pss) * 1024 / count);
+	    now_s() - start, proc_cpu_s(r->pid) - cpu, (proc_cpu_s(r->pid) - cpu) * 1e6 / count,
+	    (long long)(proc_kb("smaps_rollup", "Pss", r->pid) - pss) * 1024 / count);
 }
 
 static void
@@ -163,7 +122,7 @@ durable(struct rig *r, unsigned count)
 {
 	uint64_t seq = 0;
 	double start = now_s();
-	double cpu = cpu_s(r->pid);
+	double cpu = proc_cpu_s(r->pid);
 	int64_t pss;
 	unsigned rows = 0;
 	struct rig_msg *m;
@@ -186,16 +145,16 @@ durable(struct rig *r, unsigned count)
 	}
 	(void)rig_wait_done(r, 0, seq);
 	printf("%u durable sessions with 2 subscriptions: %.2f s, CPU %.2f s\n", count, now_s() - start,
-	    cpu_s(r->pid) - cpu);
+	    proc_cpu_s(r->pid) - cpu);
 	rig_kill(r);
 	start = now_s();
 	rig_start(r, settings);
 	rig_deadline(r, 600);
 	rig_wait_ready(r);
-	printf("ready again after %.2f s, CPU %.2f s\n", now_s() - start, cpu_s(r->pid));
-	pss = pss_kb(r->pid);
+	printf("ready again after %.2f s, CPU %.2f s\n", now_s() - start, proc_cpu_s(r->pid));
+	pss = proc_kb("smaps_rollup", "Pss", r->pid);
 	start = now_s();
-	cpu = cpu_s(r->pid);
+	cpu = proc_cpu_s(r->pid);
 	for (unsigned i = 0; i < 2; i++)
 		rig_worker(r, i, 0, true);
 	for (unsigned i = 0; i < 2; i++)
@@ -206,7 +165,7 @@ durable(struct rig *r, unsigned count)
 		rows++;
 	}
 	printf("%u of them loaded by their worker: %.2f s, CPU %.2f s, %lld KiB\n", rows, now_s() - start,
-	    cpu_s(r->pid) - cpu, (long long)(pss_kb(r->pid) - pss));
+	    proc_cpu_s(r->pid) - cpu, (long long)(proc_kb("smaps_rollup", "Pss", r->pid) - pss));
 }
 
 int
@@ -224,7 +183,7 @@ main(int argc, char **argv)
 	rig_init(&r, 2);
 	rig_start(&r, NULL);
 	rig_wait_ready(&r);
-	printf("idle, with default settings: %lld KiB\n", (long long)pss_kb(r.pid));
+	printf("idle, with default settings: %lld KiB\n", (long long)proc_kb("smaps_rollup", "Pss", r.pid));
 	(void)rig_stop(&r);
 	rig_start(&r, settings);
 	rig_deadline(&r, 600);
@@ -236,12 +195,12 @@ main(int argc, char **argv)
 	(void)rig_admin(&r, ADMIN_account_set, NULL, "fleet", GENERATED, "generated", NULL);
 	open_many(&r, opens);
 	load_retained(&r, 0, messages / 10);
-	pss = pss_kb(r.pid);
+	pss = proc_kb("smaps_rollup", "Pss", r.pid);
 	start = now_s();
-	cpu = cpu_s(r.pid);
+	cpu = proc_cpu_s(r.pid);
 	load_retained(&r, messages / 10, messages);
-	printf("%u retained of 64 bytes: %.2f s, CPU %.2f s; %lld bytes each\n", messages, now_s() - start, cpu_s(r.pid) - cpu,
-	    (long long)(pss_kb(r.pid) - pss) * 1024 / (messages - messages / 10));
+	printf("%u retained of 64 bytes: %.2f s, CPU %.2f s; %lld bytes each\n", messages, now_s() - start, proc_cpu_s(r.pid) - cpu,
+	    (long long)(proc_kb("smaps_rollup", "Pss", r.pid) - pss) * 1024 / (messages - messages / 10));
 	read_all(&r, messages);
 	start = now_s();
 	rig_kill(&r);
