@@ -23,6 +23,7 @@
 #include "common/base/mem.h"
 #include "store/env_db.h"
 #include "store/heal.h"
+#include "store/names.h"
 #include "store/restore.h"
 
 #define PAGE_BYTES        4096          /* what the system writes at once: a power cut must not tear a page */
@@ -309,8 +310,11 @@ open_all(struct env *e, const struct env_config *cfg)
 	rc = make_dir(home);
 	if (rc == 0)
 		rc = heal_apply(home);
+	if (rc == 0)
+		rc = names_flush(e->dir);
 	if (rc != 0)
 		return rc;
+	names_install();
 	rc = env_rc(db_env_create(&e->dbenv, 0), "create environment");
 	if (rc != 0) {
 		e->dbenv = NULL;
@@ -324,6 +328,8 @@ open_all(struct env *e, const struct env_config *cfg)
 		if (envs[t] == e->name)
 			rc = open_table(e, t);
 	}
+	if (rc == 0)
+		rc = names_flush(home);
 	if (rc == FB_EIO)
 		heal_mark(home);
 	return rc;

@@ -16,6 +16,7 @@ libfbstore_a_SOURCES = \
 	store/files.c store/files.h \
 	store/import.c store/import.h \
 	store/manifest.c store/manifest.h \
+	store/names.c store/names.h \
 	store/numbers.c store/numbers.h \
 	store/open.c store/open.h \
 	store/opener.c store/opener.h \

@@ -141,6 +141,31 @@ put_before_of(enum type type, int fd, uint64_t from, uint64_t to)
 	syscall(SYS_close, readable);
 }
 
+/* The last record may have been cut short by kill -9: its write was not begun. */
+static void
+to_the_end(void)
+{
+	struct record r;
+	int in;
+	char path[PATH_MAX + 16];
+	struct stat st;
+	uint64_t next;
+
+	snprintf(path, sizeof path, "%s/journal", side);
+	in = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	if (in < 0 || fstat(in, &st) != 0)
+		broken("journal");
+	while (syscall(SYS_pread64, in, &r, sizeof r, position) == (long)sizeof r) {
+		next = position + sizeof r + r.len;
+		if (r.magic != MAGIC || next > (uint64_t)st.st_size)
+			break;
+		position = next;
+	}
+	syscall(SYS_close, in);
+	if (position < (uint64_t)st.st_size && syscall(SYS_ftruncate, journal, position) != 0)
+		broken("journal");
+}
+
 /* ---- faults ---- */
 
 static bool
@@ -276,9 +301,9 @@ begin(void)
 	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	journal = fcntl(fd, F_DUPFD_CLOEXEC, 900);
 	syscall(SYS_close, fd);
-	if (journal < 0 || fstat(journal, &st) != 0)
+	if (journal < 0)
 		broken("journal");
-	position = (uint64_t)st.st_size;
+	to_the_end();
 	put(START, 0, (uint64_t)getpid(), 0, 0, NULL, 0);
 	active = true;
 }

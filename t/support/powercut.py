@@ -72,6 +72,7 @@ class Disk:
         self.data_dir, self.side, self.strict, self.tear = data_dir, side, strict, tear
         os.makedirs(os.path.join(side, "grave"))
         self.control = os.path.join(side, "control")
+        self.journal = os.path.join(side, "journal")
         with open(self.control, "wb") as f:
             f.write(bytes(4096))
         self.report = {}
@@ -94,7 +95,7 @@ class Disk:
             return struct.unpack("<I", f.read(4))[0]
 
     def records(self):
-        with open(os.path.join(self.side, "journal"), "rb") as f:
+        with open(self.journal, "rb") as f:
             data = f.read()
         at = 0
         while at + HEAD.size <= len(data):
@@ -192,7 +193,7 @@ class Disk:
                     lost += self.restore(path, files[os.stat(path).st_ino], rnd, mode)
         self.report = {"mode": mode, "names": len(names) - survive, "lost_sectors": lost,
                        "unflushed": sum(len(f.undo()) for f in files.values())}
-        os.unlink(os.path.join(self.side, "journal"))
+        os.unlink(self.journal)
         shutil.rmtree(os.path.join(self.side, "grave"))
         os.mkdir(os.path.join(self.side, "grave"))
         return self.report

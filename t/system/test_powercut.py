@@ -83,6 +83,13 @@ class Layer(unittest.TestCase):
         self.run_on("os.fsync(old)")            # the successor's flush covers it
         self.assertEqual(self.content(), B + A)
 
+    def test_a_note_that_was_cut_short(self):
+        self.run_on("os.pwrite(old, B, 0)", None)
+        with open(self.disk.journal, "r+b") as f:
+            f.truncate(os.path.getsize(self.disk.journal) - 1)          # kill -9 while it wrote that
+        self.run_on("os.pwrite(old, C, 4096)")
+        self.assertEqual(self.content(), B + A)
+
     def test_names(self):
         self.run_on("os.close(fd('new', os.O_RDWR|os.O_CREAT)); os.rename(d+'/old', d+'/other'); os.mkdir(d+'/sub'); "
                     "os.unlink(d+'/new')")
@@ -143,6 +150,10 @@ class Node(unittest.TestCase):
         for i in range(2):
             r = powercut.run_round(SEED + i, faults=1 + i)
             print("seed %d: %s" % (SEED + i, crash.describe(r)))
+
+    def test_names_of_files_are_flushed_too(self):
+        r = powercut.run_round(SEED, strict=True, mode="lose", faults=1)
+        print("seed %d: %s" % (SEED, crash.describe(r)))
 
     def test_a_disk_that_lies_is_found_out(self):
         # This test's own test: flushes that do nothing, and what was acknowledged is missing.
