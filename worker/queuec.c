@@ -294,6 +294,7 @@ send_gets(struct queuec *q)
 		if (g->req != 0 || g->waits || (late && !q->held))
 			continue;
 		g->req = q->next_req++;
+		g->short_of = late;
 		CHAN_SEND(q->chan, Q_GET, q_get, .req = g->req, .qid = g->qid, .from = g->from,
 		    .min_seq = late ? q->answered : g->min_seq, .max_rows = g->max_rows, .max_bytes = g->max_bytes);
 	}
@@ -464,11 +465,12 @@ on_done(struct queuec *q, const struct ipc_q_done *p)
 	send_more(q);
 }
 
-/* What the store still refuses is not among its rows, so that they cannot be the last. */
+/* What the store still refused when it was asked is not among its rows, so that they cannot be the last, even if it has
+ * it by now. */
 static bool
 rows_too_early(struct queuec *q, struct queue_get *g, struct ipc_q_rows *p)
 {
-	if (p->code == 0 && !behind(q, g->min_seq))
+	if (p->code == 0 && !g->short_of)
 		return false;
 	p->more = 1;
 	if (p->code == 0 && p->rows.len > 0)
@@ -476,8 +478,11 @@ rows_too_early(struct queuec *q, struct queue_get *g, struct ipc_q_rows *p)
 	if (p->code != 0)
 		log_error("queuec", "a queue cannot be read", "reason=%s; tried again each second", err_text(-(int)p->code));
 	g->req = 0;
-	g->waits = true;
-	retry_later(q);
+	g->waits = p->code != 0 || behind(q, g->min_seq);
+	if (g->waits)
+		retry_later(q);
+	else
+		send_more(q);
 	return true;
 }
 

@@ -69,6 +69,7 @@ struct queue_get {
 	bool early;                     /* whatever was not answered yet */
 	uint64_t req, min_seq;          /* queuec.c's */
 	bool waits;
+	bool short_of;                  /* asked for less than all changes up to min_seq */
 	void (*done)(struct queue_get *g, const struct ipc_q_rows *rows);
 };
 void queuec_get(struct queuec *q, struct queue_get *g);

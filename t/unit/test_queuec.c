@@ -488,6 +488,37 @@ START_TEST(reads_what_is_refused)
 }
 END_TEST
 
+/* What the store read before it had a change may come when it has it: then it is not all there is. */
+START_TEST(reads_from_before)
+{
+	struct queuec *q = start();
+	struct queue_get g;
+	struct ipc_q_rows old = { 0 };
+	struct buf b;
+
+	fx.store.fail_queue = FB_EDISK;
+	put(q, 1, "x", NULL);
+	fx_run(&fx);
+	fx.store.hold_queue_gets = true;
+	ask(q, &g, 1, 3);
+	fx_run(&fx);
+	old.req = g.req;
+	ck_assert_uint_ne(old.req, 0);
+	fx.store.fail_queue = 0;
+	fx_pass_ms(&fx, 1100);
+	ck_assert(queuec_idle(q));
+	buf_init(&b);
+	ipc_put_q_rows(&b, &old);
+	ck_assert(queuec_on_msg(q, IPC_Q_ROWS, buf_slice(&b)));
+	buf_fini(&b);
+	ck_assert_uint_eq(got.count, 0);
+	fx.store.hold_queue_gets = false;
+	fx_run(&fx);
+	ck_assert(got.count == 1 && got.rows == 1 && !got.more);
+	fx_close(&fx);
+}
+END_TEST
+
 /* Publishers are held back when too much waits. */
 START_TEST(full)
 {
@@ -536,4 +567,4 @@ END_TEST
 
 UNIT_MAIN("queuec", one_message_a_turn, the_other_changes, much_in_a_turn, skipped, skipped_among_many, cancelled, sent_again,
     applied_once, refused, refused_then_another_store, waits, reads, reads_again, reads_while_refused, reads_what_is_refused,
-    full, a_stop_waits)
+    reads_from_before, full, a_stop_waits)
