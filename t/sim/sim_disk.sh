@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# t/sim/sim_disk.sh - the simulation at durability disk: 1,000 seeds, each set of faults its own part of them.
+# t/sim/sim_disk.sh - the simulation at durability disk: 1,000 seeds, each set of faults its own part of them; and single
+# seeds that were red once.
 set -eu
 
 sim=${SIM_NODE:-t/sim/sim_node}
@@ -13,4 +14,10 @@ for faults in "kill_worker" "moves kill_worker" "kill_all power_cut resets" "mov
 	grep -q "^sim_node: $seeds seeds" sim_disk.out
 	first=$((first + seeds))
 done
+while read -r seed faults; do
+	SIM_DURABILITY=disk SIM_FAULTS="$faults" "$sim" 1 "$seed" >sim_disk.out 2>&1 || { cat sim_disk.out; exit 1; }
+done <<END
+371 moves disk_errors
+1691 moves disk_errors
+END
 rm -f sim_disk.out
