@@ -21,7 +21,7 @@ static const uint8_t versions[TABLE_COUNT] = {
 #undef TABLE
 };
 
-#define SESSION_OLD 1           /* without qid */
+#define SESSION_OLD 1           /* without qid, and of another clock */
 #define BAD_LINES 100           /* the first ones are all logged */
 
 static _Atomic uint64_t bad_count;
@@ -219,6 +219,8 @@ rec_take_session(struct slice s, struct rec_session *out)
 	if (slice_take_le16(&s, &r.slot) != 0 || slice_take_le32(&s, &r.expiry_s) != 0 ||
 	    slice_take_le64(&s, &r.offline_since_ms) != 0)
 		return FB_ECORRUPT;
+	if (version == SESSION_OLD)
+		r.offline_since_ms = 0; /* by the calendar: it gets older from now on */
 	r.account = s;
 	*out = r;
 	return 0;

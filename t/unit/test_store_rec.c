@@ -107,6 +107,23 @@ START_TEST(numbers_remember_failures)
 }
 END_TEST
 
+/* What the first release wrote: u8 1, le16 slot, le32 expiry, le64 seconds by the calendar, account. */
+START_TEST(a_session_of_the_first_release)
+{
+	struct rec_session se;
+
+	buf_put_u8(&b, 1);
+	buf_put_le16(&b, 3);
+	buf_put_le32(&b, 9);
+	buf_put_le64(&b, 1400000000);
+	buf_put_slice(&b, SLICE_LIT("ann"));
+	ck_assert_int_eq(rec_take_session(buf_slice(&b), &se), 0);
+	ck_assert(se.slot == 3 && se.expiry_s == 9 && slice_eq(se.account, SLICE_LIT("ann")));
+	ck_assert(se.qid == 0 && se.offline_since_ms == 0);
+	buf_fini(&b);
+}
+END_TEST
+
 typedef int take_fn(struct slice s, void *out);
 
 /* Whatever is cut off or turned over: an error or another record, never a read outside. */
@@ -159,4 +176,4 @@ START_TEST(damage_is_found_or_harmless)
 END_TEST
 
 UNIT_MAIN("store_rec", records_come_back, retained_records_are_small, numbers_remember_failures,
-    damage_is_found_or_harmless)
+    a_session_of_the_first_release,     damage_is_found_or_harmless)
