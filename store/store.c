@@ -297,6 +297,17 @@ do_worker_gone(struct store *s, struct slice payload)
 	slots_gone(s, p.slot, p.epoch);
 }
 
+/* What came before on this channel holds. */
+static void
+do_follow(struct store *s, struct slice payload)
+{
+	struct ipc_admin_follow p;
+
+	if (ipc_take_admin_follow(payload, &p) != 0)
+		store_bad_message(IPC_ADMIN_FOLLOW);
+	admin_done(s, p.id, 0, NULL);
+}
+
 static void
 on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 {
@@ -326,6 +337,9 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 		break;
 	case IPC_ADMIN:
 		admin_do(s, payload);
+		break;
+	case IPC_ADMIN_FOLLOW:
+		do_follow(s, payload);
 		break;
 	case IPC_STOP:
 		finish(s);

@@ -139,11 +139,23 @@ admin_row_end(struct admin_call *c)
 	buf_fini(&id);
 }
 
+/* What it changes holds in other processes than the one that answered. */
+static bool
+is_followed(enum admin_command c)
+{
+	return admin_info(c)->right == ADMIN_WRITE && c != ADMIN_stop && c != ADMIN_restore && c != ADMIN_backup &&
+	    c != ADMIN_store_export;
+}
+
 void
 admin_finish(struct admin_call *c, int code, const char *text)
 {
 	struct admin_conn *conn = c->conn;
 
+	if (code == 0 && !c->told && is_followed(c->command)) {
+		admin_fan_follow(c, text);
+		return;
+	}
 	if (conn != NULL) {
 		if (buf_len(&conn->out) > OUTPUT_MAX) {
 			code = FB_ETOOBIG;

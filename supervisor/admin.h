@@ -30,6 +30,7 @@ struct admin_call {
 	size_t args;
 	uint64_t workers;               /* slots that have not answered yet */
 	bool store;                     /* has not answered yet */
+	bool told;                      /* the children are asked whether they follow: admin_fan_follow() */
 	bool stream;                    /* rows come until its client goes */
 	uint64_t lost;                  /* rows of a stream that its client did not take */
 	size_t rows;
@@ -60,12 +61,15 @@ void admin_on_death(struct admin *a, const struct proc *p);
 
 struct buf *admin_row(struct admin_call *c);            /* row_put_...() into it, then admin_row_end() */
 void admin_row_end(struct admin_call *c);
-/* The end of a call; it is freed. text NULL: that of the code. */
+/* The end of a call, which is not the caller's any more: the answer goes out, at once or, to a command that changed something, when
+ * the children follow. text NULL: that of the code. */
 void admin_finish(struct admin_call *c, int code, const char *text);
 struct admin_call *admin_call_by_id(struct admin *a, uint64_t id);
 struct list *admin_calls(struct admin *a);
 
 void admin_fan_out(struct admin_call *c);               /* ends by admin_finish(), perhaps at once */
+/* A change is made: all children are asked whether it holds there; then admin_finish() with 0 and that text. */
+void admin_fan_follow(struct admin_call *c, const char *text);
 void admin_fan_free(struct admin_call *c);
 /* A command of the supervisor's own, or one that it must look at first: true: finished. */
 bool admin_do(struct admin_call *c);

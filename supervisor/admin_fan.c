@@ -44,6 +44,15 @@ is_plain(enum admin_command c)
 	return c == ADMIN_session_list || c == ADMIN_session_kick || merged_text(c) != NULL;
 }
 
+/* Not before a child counts as hung; fubar-admin itself waits for a minute. */
+static int64_t
+answer_ns(const struct node *n)
+{
+	int64_t silence = n->reload.running.silence * NS_PER_SEC;
+
+	return silence < ANSWER_NS ? ANSWER_NS : silence < LONG_NS / 2 ? silence : LONG_NS / 2;
+}
+
 static bool
 is_long(enum admin_command c)
 {
@@ -159,10 +168,12 @@ missing(struct admin_call *c, const struct proc *p, int code, const char *why)
 	char text[128];
 
 	if (p->role == IPC_STORE)
-		snprintf(text, sizeof text, "the store %s", why);
+		snprintf(text, sizeof text, "the store %s", c->told ? "does not follow yet, but it is done" : why);
+	else if (c->told)
+		snprintf(text, sizeof text, "done, but worker %u does not follow yet", p->slot);
 	else
 		snprintf(text, sizeof text, "worker %u %s; its part is missing", p->slot, why);
-	if (is_lenient(c->command))
+	if (c->told || is_lenient(c->command))
 		code = 0;
 	note(c, code, text);
 }
@@ -197,6 +208,15 @@ on_limit(struct timer *t)
 }
 
 static void
+await(struct admin_call *c, const struct proc *p)
+{
+	if (p->role == IPC_STORE)
+		c->store = true;
+	else
+		c->workers |= UINT64_C(1) << p->slot;
+}
+
+static void
 ask(struct admin_call *c, struct proc *p)
 {
 	struct buf *b = chan_begin(p->chan, IPC_ADMIN);
@@ -207,10 +227,7 @@ ask(struct admin_call *c, struct proc *p)
 	for (size_t i = 0; i < c->args; i++)
 		buf_put_le32_bytes(b, slice_of(c->arg[i], c->arg_len[i]));
 	chan_end(p->chan);
-	if (p->role == IPC_STORE)
-		c->store = true;
-	else
-		c->workers |= UINT64_C(1) << p->slot;
+	await(c, p);
 }
 
 void
@@ -229,7 +246,27 @@ admin_fan_out(struct admin_call *c)
 		else
 			missing(c, p, FB_EAGAIN, "is not running now");
 	}
-	loop_timer_in(n->loop, &c->limit, is_long(c->command) ? LONG_NS : ANSWER_NS);
+	loop_timer_in(n->loop, &c->limit, is_long(c->command) ? LONG_NS : answer_ns(n));
+	settle(c);
+}
+
+void
+admin_fan_follow(struct admin_call *c, const char *text)
+{
+	struct node *n = c->node;
+
+	c->told = true;
+	note(c, 0, text != NULL ? text : "");
+	loop_timer_cancel(n->loop, &c->limit);
+	timer_init(&c->limit, on_limit);
+	/* One that is not ready yet serves nobody, and will be told everything. */
+	EACH_PROC(p, n) {
+		if (!proc_alive(p) || p->state != PROC_READY)
+			continue;
+		CHAN_SEND(p->chan, ADMIN_FOLLOW, admin_follow, .id = c->id);
+		await(c, p);
+	}
+	loop_timer_in(n->loop, &c->limit, answer_ns(n));
 	settle(c);
 }
 
@@ -331,7 +368,8 @@ admin_on_death(struct admin *a, const struct proc *p)
 
 		if (!is_awaited(c, p))
 			continue;
-		missing(c, p, FB_ECLOSED, "died before it answered");
+		if (!c->told)
+			missing(c, p, FB_ECLOSED, "died before it answered");
 		answered(c, p);
 		settle(c);
 	}

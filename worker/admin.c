@@ -17,6 +17,7 @@
 #include "common/mqtt/topic.h"
 #include "worker/conn.h"
 #include "worker/flow.h"
+#include "worker/storec.h"
 #include "worker/worker.h"
 
 #define SHOW_MAX 256
@@ -299,4 +300,55 @@ admin_command(struct worker *w, struct slice payload)
 		break;          /* the others' to answer: nothing to add */
 	}
 	CHAN_SEND(w->sup, ADMIN_DONE, admin_done, .id = a.id, .code = (uint16_t)-a.code, .text = slice_str(a.text));
+}
+
+/* ---- following ---- */
+
+struct follow {
+	struct store_get get;
+	struct worker *worker;
+	struct list link;
+	uint64_t id;
+};
+
+/* The store's answer came behind what it had told us. */
+static void
+on_followed(struct store_get *g, const struct ipc_retain_rows *rows)
+{
+	struct follow *f = container_of(g, struct follow, get);
+
+	(void)rows;
+	CHAN_SEND(f->worker->sup, ADMIN_DONE, admin_done, .id = f->id);
+	list_del(&f->link);
+	mem_free(f);
+}
+
+void
+admin_follow(struct worker *w, struct slice payload)
+{
+	struct ipc_admin_follow p;
+	struct follow *f;
+
+	if (ipc_take_admin_follow(payload, &p) != 0) {
+		log_error("admin", "a request is damaged", "%zu bytes", payload.len);
+		return;
+	}
+	f = mem_zalloc(sizeof *f);
+	f->worker = w;
+	f->id = p.id;
+	f->get.done = on_followed;
+	list_put_last(&w->follows, &f->link);
+	storec_retain_get(w->store, &f->get);
+}
+
+void
+admin_fini(struct worker *w)
+{
+	LIST_EACH_SAFE(n, tmp, &w->follows) {
+		struct follow *f = container_of(n, struct follow, link);
+
+		storec_retain_cancel(w->store, &f->get);
+		list_del(&f->link);
+		mem_free(f);
+	}
 }

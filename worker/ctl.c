@@ -290,6 +290,9 @@ on_sup(void *arg, enum ipc_type type, struct slice payload, int fd)
 	case IPC_ADMIN:
 		admin_command(w, payload);
 		break;
+	case IPC_ADMIN_FOLLOW:
+		admin_follow(w, payload);
+		break;
 	default:
 		start_handler(w, type, payload, fd);
 	}

@@ -8,6 +8,7 @@
 #include "common/ipc/chan.h"
 #include "common/metrics/beat.h"
 #include "common/metrics/page.h"
+#include "worker/admin.h"
 #include "worker/ban.h"
 #include "worker/barrier.h"
 #include "worker/conn.h"
@@ -142,6 +143,7 @@ worker_new(struct loop *l, int sup_fd)
 	list_init(&w->resumed);
 	list_init(&w->later);
 	list_init(&w->dead);
+	list_init(&w->follows);
 	arena_init(&w->arena);
 	for (int i = 0; i < 4; i++)
 		buf_init(&w->scratch[i]);
@@ -260,6 +262,7 @@ worker_free(struct worker *w)
 	ws_pool_free(w->ws);
 	if (w->cluster != NULL)
 		cluster_free(w->cluster);
+	admin_fini(w);
 	storec_free(w->store);
 	keeps_free(w->keeps);
 	(void)chan_drain(w->sup, 100);

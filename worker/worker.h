@@ -67,6 +67,7 @@ struct worker {
 
 	struct chan *sup;
 	struct storec *store;
+	struct list follows;            /* admin.c: FOLLOWs that wait for the store */
 	struct queuec *queue;
 	struct keeps *keeps;
 	uint64_t qids;                  /* given to new sessions */

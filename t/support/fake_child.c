@@ -113,6 +113,15 @@ on_admin(struct slice payload)
 }
 
 static void
+on_follow(struct slice payload)
+{
+	struct ipc_admin_follow p;
+
+	if (getenv("FAKE_MUTE") == NULL && ipc_take_admin_follow(payload, &p) == 0)
+		CHAN_SEND(sup, ADMIN_DONE, admin_done, .id = p.id, .code = 0);
+}
+
+static void
 on_start(struct slice payload)
 {
 	struct ipc_start p;
@@ -173,6 +182,8 @@ on_msg(void *arg, enum ipc_type type, struct slice payload, int fd)
 			loop_stop(loop);
 	} else if (type == IPC_ADMIN) {
 		on_admin(payload);
+	} else if (type == IPC_ADMIN_FOLLOW) {
+		on_follow(payload);
 	} else {
 		on_other(type, payload);
 		if (fd >= 0)

@@ -3,7 +3,10 @@
 """Accounts and IP rules: who may connect."""
 
 import itertools
+import os
 import re
+import signal
+import subprocess
 import threading
 import unittest
 
@@ -182,6 +185,54 @@ class Accounts(fubar.TestCase):
             r = self.broker.admin_raw("acl", *words)
             self.assertIn(r.returncode, (1, 2), words)
             self.assertNotEqual(r.stderr.strip(), "")
+
+
+class Follow(fubar.TestCase):
+    """A command that changes something is answered when each worker follows, or is dead."""
+
+    broker_options = {"workers": 2, "settings": {"supervisor.silence": "60s"}}
+    may_die = True
+
+    def change(self, words, question, seen):
+        """A change while worker 0 stands still: the tool, which waits though the store has done its part, and that worker."""
+        pid = self.broker.worker_pids()[0]
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(lambda: fubar.alive(pid) and os.kill(pid, signal.SIGCONT))
+        tool = subprocess.Popen([fubar.program("fubar-admin"), "--run-dir", self.broker.run_dir, *words])
+        self.addCleanup(tool.kill)
+        fubar.until("the store to have it", lambda: seen in self.broker.admin(*question))
+        with self.assertRaises(subprocess.TimeoutExpired):
+            tool.wait(0.5)
+        return tool, pid
+
+    def test_a_worker_that_is_slow(self):
+        for words, question, seen in (
+                (("acl", "set", "10.0.0.0/8", "deny"), ("acl", "all"), "10.0.0.0/8"),
+                (("right", "set", "everyone", "publish", "no/#", "deny"), ("right", "all"), "no/#"),
+                (("trace", "topic", "a/b", "on"), ("trace", "list"), "a/b"),
+                (("settings", "set", "mqtt.max_qos", "1"), ("settings", "get", "mqtt.max_qos"), "1")):
+            with self.subTest(words):
+                tool, pid = self.change(words, question, seen)
+                os.kill(pid, signal.SIGCONT)
+                self.assertEqual(tool.wait(fubar.DEADLINE_S), 0)
+
+    def test_a_worker_that_dies(self):
+        tool, pid = self.change(("acl", "set", "11.0.0.0/8", "deny"), ("acl", "all"), "11.0.0.0/8")
+        at = self.broker.log.mark()
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(tool.wait(fubar.DEADLINE_S), 0)
+        self.broker.log.wait("back process=worker slot=0", at)      # nobody waits for one that is not ready yet
+
+    def test_it_holds_at_once(self):
+        # By many connections, at both workers.
+        for rule, code in (("deny", None), ("allow", 0)) * 5:
+            self.broker.admin("acl", "set", "127.0.0.1", rule)
+            for i in range(8):
+                with self.broker.client() as c:
+                    try:
+                        self.assertEqual(c.connect(self.name(rule + str(i)), expect=None).rc, code)
+                    except (m.Closed, ConnectionError):
+                        self.assertIsNone(code)
 
 
 class Ipv6(fubar.TestCase):
