@@ -18,7 +18,8 @@
 struct pipe_hub;
 /* dir is copied. Removes the sockets there that an earlier incarnation of this slot left. */
 struct pipe_hub *pipe_hub_new(struct loop *l, const char *dir, unsigned own_slot, uint64_t own_epoch);
-void pipe_hub_free(struct pipe_hub *h);         /* after its pipes */
+/* After its pipes, and at the end of the process: what is still being closed after half a second is left to it. */
+void pipe_hub_free(struct pipe_hub *h);
 
 struct pipe_ends {
 	unsigned own_slot, peer_slot;
@@ -34,7 +35,7 @@ struct pipe_ops {
 struct pipe;
 /* Never fails: a pipe that cannot be made is one that does not come up (logged). ops and *ops are borrowed. */
 struct pipe *pipe_open(struct pipe_hub *h, const struct pipe_ends *ends, const struct pipe_ops *ops, void *arg);
-/* No callback afterwards. Allowed in a callback. */
+/* No callback afterwards. Allowed in a callback. Does not wait: a thread of its own closes the socket. */
 void pipe_close(struct pipe *p);
 /* The frame is copied. Never blocks; lost if there is no connection, or if more than a window's worth is under way. */
 void pipe_send(struct pipe *p, struct slice frame);

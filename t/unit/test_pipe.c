@@ -22,6 +22,7 @@
 #define MESSAGES 200000u
 #define BATCH    20u            /* a loop turn */
 #define FLIGHT   2000u          /* published and not kept */
+#define ENDS     20u
 
 struct seen {
 	uint32_t first, last, count;
@@ -36,7 +37,7 @@ struct shared {
 };
 
 struct command {
-	char what;                      /* u: peer up; d: peer down; w: want; p: publish */
+	char what;                      /* u: peer up; d: peer down; w: want; p: publish; q: end */
 	unsigned slot;
 	uint64_t epoch;
 };
@@ -178,6 +179,9 @@ on_command(void *arg, unsigned ready)
 	case 'p':
 		loop_next(c->loop, &c->turn);
 		break;
+	case 'q':
+		loop_stop(c->loop);
+		break;
 	case 's':
 		if (cluster_link_stats(c->cluster, cmd.slot, &st))
 			c->seen->resent = st.resent;
@@ -201,6 +205,7 @@ child_run(unsigned slot, uint64_t epoch, int fd, struct seen *seen, bool wants)
 	task_init(&c.turn, on_turn);
 	(void)loop_fd_new(c.loop, fd, LOOP_READ, on_command, &c);
 	loop_run(c.loop);
+	cluster_free(c.cluster);
 	_exit(0);
 }
 
@@ -243,6 +248,18 @@ await(unsigned slot, char what)
 		ck_assert_msg(poll(&p, 1, 30000) == 1, "worker %u does not say %c", slot, what);
 		ck_assert_int_eq((int)read(procs[slot].fd, &got, 1), 1);
 	} while (got != what);
+}
+
+/* Until it has ended by itself. */
+static void
+await_end(unsigned slot)
+{
+	struct pollfd p = { .fd = procs[slot].fd, .events = POLLIN };
+	char got;
+
+	do
+		ck_assert_msg(poll(&p, 1, 10000) == 1, "worker %u does not end", slot);
+	while (read(procs[slot].fd, &got, 1) == 1);
 }
 
 static void
@@ -377,4 +394,20 @@ START_TEST(a_killed_worker_is_succeeded)
 }
 END_TEST
 
-UNIT_MAIN("pipe", few_threads, a_stopped_worker_misses_nothing, a_killed_worker_is_succeeded)
+/* With frames under way in both directions. */
+START_TEST(all_end_under_load)
+{
+	for (unsigned i = 0; i < ENDS; i++) {
+		start_all();
+		command(0, 'p', 0);
+		await(1, 'p');
+		for (unsigned k = 0; k < SLOTS; k++)
+			command(k, 'q', 0);
+		for (unsigned k = 0; k < SLOTS; k++)
+			await_end(k);
+		finish_all();
+	}
+}
+END_TEST
+
+UNIT_MAIN("pipe", few_threads, all_end_under_load, a_stopped_worker_misses_nothing, a_killed_worker_is_succeeded)
