@@ -54,7 +54,6 @@ move_free(struct move *m)
 {
 	list_del(&m->link);
 	queuec_wait_cancel(&m->stored);
-	queuec_get_cancel(m->worker->queue, &m->range);
 	if (m->session != NULL)
 		m->session->move = NULL;
 	if (m->shipped != NULL)
@@ -236,7 +235,8 @@ move_take(struct worker *w, struct open *o, unsigned from_slot)
 	m->worker = w;
 	m->open = o;
 	m->peer = (uint16_t)from_slot;
-	m->stamp = connect_stamp(o);
+	/* Each try its own: a mark of one that its old owner's death has ended is none of the next. */
+	m->stamp = connect_stamp(o) << 16 | (++w->moves->tries & UINT16_MAX);
 	m->taken = connect_prev_stamp(o);
 	list_put_last(&w->moves->takes, &m->link);
 	if (send_take(m) != FB_ECLOSED)
@@ -555,50 +555,6 @@ move_on_record(struct worker *w, unsigned from, uint8_t type, struct slice body)
 	}
 }
 
-/* O died before it had shipped everything: what the disk has of the session comes instead of it, if there is any. */
-static void
-on_range(struct queue_get *g, const struct ipc_q_rows *answer)
-{
-	struct move *m = container_of(g, struct move, range);
-	struct worker *w = m->worker;
-	struct session *s = m->session;
-	struct flow *held = s->flow;
-	struct slice rows = answer->rows;
-	struct qrow r;
-	int rc = answer->code == 0 ? qrow_take(&rows, &r) : FB_EIO;
-
-	if (rc != 0 && rc != FB_ENOENT) {
-		log_error("move", "cannot read what waits for a session", "code=%u", answer->code);
-		queuec_get(w->queue, g);
-		return;
-	}
-	if (rc == 0 && g->from == 0) {
-		m->first = r.n;
-		g->from = UINT64_MAX;
-		queuec_get(w->queue, g);
-		return;
-	}
-	if (rc == 0) {
-		if (m->shipped != NULL)
-			flow_free(m->shipped);
-		s->flow = NULL;
-		backlog_set(w, s, m->first, r.n);
-		m->shipped = s->flow;
-		s->flow = held;
-		m->marked = ~UINT64_C(0);
-	}
-	m->sent = true;
-	activate_if_marked(m);
-}
-
-/* When its successor is there, the store has done all that it had asked for. */
-static void
-ask_range(struct move *m)
-{
-	m->range = (struct queue_get){ .qid = m->session->qid, .max_rows = 1, .max_bytes = 1, .done = on_range };
-	queuec_get(m->worker->queue, &m->range);
-}
-
 /* One that comes while a session moves has to mark too: the new owner asks it to. */
 static void
 new_sender(struct worker *w, unsigned slot)
@@ -618,11 +574,32 @@ new_sender(struct worker *w, unsigned slot)
 				(void)send_take(m);
 			continue;
 		}
+		if (m->sent)
+			continue;       /* nothing of it was the old owner's to take */
 		m->marked &= ~move_bit(slot);
 		send_switch(m, slot);
-		if (m->peer == slot && m->orphan && m->range.done == NULL)
-			ask_range(m);
 	}
+}
+
+/* O died. Who has all that it had needs it no more, and nor does its successor. Else its successor has what is on the disk,
+ * and gets from each neighbour what O had not kept, all in order: so the session is taken from there. What is held here
+ * comes there too, as O had not kept it: its sender waits until one of the two has it safe. */
+static void
+old_owner_died(struct move *m)
+{
+	struct worker *w = m->worker;
+	struct session *s = m->session;
+	struct open *o = m->open;
+
+	if (m->sent) {
+		storec_give_up(w->store, session_id(s), m->taken);
+		activate_if_marked(m);
+		return;
+	}
+	move_free(m);
+	if (s != NULL)
+		session_forget(w, s);
+	connect_reload(o, false);
 }
 
 void
@@ -651,22 +628,11 @@ move_on_neighbour(struct worker *w, unsigned slot, uint64_t epoch, bool up)
 	}
 	LIST_EACH_SAFE(n, tmp, &w->moves->takes) {
 		struct move *m = container_of(n, struct move, link);
-		struct open *o = m->open;
 
 		m->marked |= move_bit(slot);
-		if (m->session == NULL) {
-			if (m->peer == slot) {
-				move_free(m);
-				connect_reload(o, false);
-			}
-			continue;
-		}
-		if (m->peer == slot && !m->sent) {
-			m->orphan = true;
-			/* Nothing came: then what comes from now on, before its sender's mark or behind it, is ours alone. */
-			if (m->shipped == NULL)
-				m->marked = ~UINT64_C(0);
-		}
-		activate_if_marked(m);
+		if (m->peer == slot)
+			old_owner_died(m);
+		else if (m->session != NULL)
+			activate_if_marked(m);
 	}
 }

@@ -13,10 +13,11 @@
  *	CONNACK
  *
  * Per link, records and publishes keep their order: that is what makes a mark a mark. N dies before ACTIVE: O joins
- * what is aside to the queue and stays owner. O dies: N goes on with what it has, or begins again with O's successor.
+ * what is aside to the queue and stays owner. O dies before it has shipped all: N drops what it holds and begins again with
+ * O's successor, which has what is on the disk and gets what O had not kept.
  * A sender that dies counts as having marked; but what came to O before its mark may be lost then, so O names it in
- * SHIP_END, and N drops what it holds of it: nothing of that was acknowledged, as O has not kept it. One that is not linked with O yet marks when it has sent what it held for
- * it. */
+ * SHIP_END, and N drops what it holds of it: nothing of that was acknowledged, as O has not kept it. One that is not
+ * linked with O yet marks when it has sent what it held for it. */
 #ifndef WORKER_MOVE_H
 #define WORKER_MOVE_H
 

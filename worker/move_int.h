@@ -21,6 +21,7 @@ struct moves {
 	struct list leaving;            /* struct move going away */
 	struct list marks;              /* struct late_mark */
 	uint64_t up;                    /* slots that are linked */
+	uint64_t tries;                 /* moves that began here */
 };
 
 /* One incarnation of a neighbour. */
@@ -35,7 +36,7 @@ struct move {
 	struct open *open;              /* coming: the CONNECT that waits; NULL: going */
 	struct session *session;        /* coming: NULL before FROZEN */
 	struct flow *shipped;           /* coming: what O had */
-	uint64_t stamp;                 /* the new owner's: a mark of an earlier move is none of this one */
+	uint64_t stamp;                 /* the new owner's, and its try: a mark of an earlier move is none of this one */
 	uint64_t marked;                /* senders, by slot */
 	uint16_t peer;                  /* the other end's slot */
 	uint64_t taken;                 /* the old owner's */
@@ -45,9 +46,6 @@ struct move {
 	bool asked;                     /* coming: TAKE was sent */
 	bool storing;                   /* going: what it has is on its way to the disk, which stored waits for */
 	struct queue_wait stored;
-	bool orphan;                    /* coming: O died before it had shipped everything */
-	struct queue_get range;         /* then: what the disk has */
-	uint64_t first;                 /* its first place */
 };
 
 /* A TAKE that has to wait: the store's answer that made us the owner is still on its way to us, or a CONNECT here

@@ -160,6 +160,13 @@ check_order(struct actor *a, const struct entry *m, uint32_t n, uint8_t qos)
 		*last = n + 1;
 }
 
+/* Its identity ends with its publisher's session. */
+static bool
+twice_ok(const struct entry *m)
+{
+	return m->twice_ok || (m->again && m->state == MSG_LOST) || (sn.refuses && m->retain);
+}
+
 void
 ledger_receive(struct actor *a, const struct mqtt_publish *p)
 {
@@ -198,7 +205,7 @@ ledger_receive(struct actor *a, const struct mqtt_publish *p)
 		m->got_qos2[a->index]++;
 	if (m->got[a->index]++ == 0)
 		check_order(a, m, n, p->qos);
-	else if (p->qos == 2 && m->got_qos2[a->index] > 1 && n >= a->taint && !m->twice_ok && !(sn.refuses && m->retain))
+	else if (p->qos == 2 && m->got_qos2[a->index] > 1 && n >= a->taint && !twice_ok(m))
 		fail("%s: message %u twice at QoS 2", a->id, n);
 }
 
@@ -260,13 +267,19 @@ taint_groups(void)
 		sn.group_taint[g] = sn.msg_count;
 }
 
-/* What was not kept is routed again. Only publishes of durable sessions have an identity to know them by. */
+/* What was not kept is routed again. Only publishes of durable sessions have an identity to know them by, and only while that
+ * session lives. */
 static void
 routed_again(void)
 {
-	for (uint32_t n = 0; n < sn.msg_count; n++)
-		if (sn.msgs[n].state != MSG_ACKED && !sn.actors[sn.msgs[n].from].known)
-			sn.msgs[n].twice_ok = true;
+	for (uint32_t n = 0; n < sn.msg_count; n++) {
+		struct entry *m = &sn.msgs[n];
+
+		if (m->state == MSG_ACKED)
+			continue;
+		m->again = true;
+		m->twice_ok = m->twice_ok || !sn.actors[m->from].known;
+	}
 }
 
 bool

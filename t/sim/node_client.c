@@ -453,7 +453,8 @@ actor_publish(struct actor *a, unsigned topic, uint8_t qos, bool retain, bool em
 	*m = (struct entry){ .from = (uint8_t)a->index, .qos = qos, .topic = (uint8_t)topic, .retain = retain, .empty = empty,
 		.unsure = a->unsure && qos == 2, .calm = sn.calm, .conn_no = a->conn_no };
 	/* It has no identity: the successor of a worker that is dead now gets it, and the new owner of what moves from there. */
-	m->twice_ok = !a->known && check_any_dead();
+	m->again = check_any_dead();
+	m->twice_ok = !a->known && m->again;
 	if (topic_group((unsigned)topic) >= 0 && check_any_dead())
 		sn.group_taint[topic_group((unsigned)topic)] = n + 1;
 	sn.msg_count++;

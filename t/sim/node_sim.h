@@ -67,6 +67,7 @@ struct entry {
 	bool calm;                      /* no faults from its start on */
 	bool unsure;                    /* its id may be that of another QoS 2 message */
 	bool twice_ok;                  /* the publisher's side of it died with a worker */
+	bool again;                     /* it may have been routed again: a worker died before it was acknowledged */
 	enum entry_state state;
 	uint32_t conn_no, over_conn_no;
 	bool due[CLIENTS];

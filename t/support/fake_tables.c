@@ -276,7 +276,7 @@ ft_next_owner(struct owner *o)
 	if (c != NULL) {
 		o->slot = c->slot;
 		o->stamp = c->stamp;
-		o->held = true;
+		o->held = !c->dead;
 		ft_claim_free(c);
 		return false;
 	}
@@ -287,6 +287,33 @@ ft_next_owner(struct owner *o)
 	o->held = false;
 	o->stamp = 0;
 	return true;
+}
+
+void
+ft_claims_gone(struct owner *o, unsigned slot)
+{
+	LIST_EACH_SAFE(n, tmp, &o->claims) {
+		struct claim *c = container_of(n, struct claim, link);
+
+		if (c->slot != slot)
+			continue;
+		c->dead = o->durable && ft_claim_before(o, c->stamp) == NULL;
+		if (!c->dead)
+			ft_claim_free(c);
+	}
+}
+
+struct claim *
+ft_claim_dead(const struct owner *o, unsigned slot)
+{
+	struct claim *c = NULL;
+
+	LIST_EACH(n, &o->claims) {
+		c = container_of(n, struct claim, link);
+		if (c->slot == slot && c->dead)
+			return c;
+	}
+	return NULL;
 }
 
 bool

@@ -32,6 +32,7 @@ struct claim {                          /* of an owner before, who may still hav
 	struct list link;
 	uint64_t stamp;
 	unsigned slot;
+	bool dead;                      /* its successor is to get the row */
 };
 
 struct owner {
@@ -104,6 +105,9 @@ struct owner *ft_owner_add(struct fake_store_inner *in, struct slice id, struct 
 struct claim *ft_claim_before(const struct owner *o, uint64_t stamp);
 void ft_claim_put(struct owner *o, unsigned slot, uint64_t stamp);
 void ft_claim_free(struct claim *c);
+/* The process of the slot is dead: its claims go, but for that which had a durable session. */
+void ft_claims_gone(struct owner *o, unsigned slot);
+struct claim *ft_claim_dead(const struct owner *o, unsigned slot);      /* that one; NULL: none */
 void ft_owner_del(struct owner *o);
 struct row *ft_row_find(const struct fake_store_inner *in, struct slice id);
 void ft_sub_del(struct sub *s);
