@@ -199,7 +199,10 @@ session_forget(struct worker *w, struct session *s)
 void
 session_drop_queue(struct worker *w, const struct session *s)
 {
-	if ((s->flags & SESSION_DURABLE) != 0 && !queuec_idle(w->queue))
+	if ((s->flags & SESSION_DURABLE) == 0)
+		return;
+	keeps_put(w->keeps);    /* what of it is to go at the end of this turn: not behind that */
+	if (!queuec_idle(w->queue))
 		queuec_drop(w->queue, s->qid);
 }
 

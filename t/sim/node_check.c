@@ -395,12 +395,34 @@ check_delivered(void)
 	}
 }
 
+static void
+trace_rows(void)
+{
+	struct env *e = sn.node.proc[NODE_WORKERS].store->queue;
+	struct cursor *c;
+	int rc = cursor_open(e, NULL, TABLE_items, &c);
+
+	for (rc = cursor_seek(c, slice_of(NULL, 0)); rc == 0; rc = cursor_next(c)) {
+		struct slice key = cursor_key(c);
+		uint64_t qid = 0;
+		uint64_t n = 0;
+
+		for (unsigned i = 0; i < 8; i++) {
+			qid = qid << 8 | key.p[i];
+			n = n << 8 | key.p[8 + i];
+		}
+		trace("row %05x %" PRIu64, (unsigned)(qid & 0xfffff), n);
+	}
+	cursor_close(c);
+}
+
 /* Everybody has everything: no row waits. A session whose end was refused keeps what it has. */
 void
 check_rows(void)
 {
 	if (sn.refuses)
 		return;
+	trace_rows();
 	if (sim_disk_count(TABLE_items) + sim_disk_count(TABLE_bodies) + sim_disk_count(TABLE_refs) != 0)
 		fail("the queues on disk still have %zu items, %zu bodies, %zu counts", sim_disk_count(TABLE_items),
 		    sim_disk_count(TABLE_bodies), sim_disk_count(TABLE_refs));

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SIM_TRACE: what workers and the store say to each other of sessions, as it is read. Stamps by their low 20 bits. */
+ * SIM_TRACE: what workers and the store say to each other of sessions and queues, as it is read. Stamps and qids by their low 20 bits. */
+#include <string.h>
+
 #include "cluster/cluster.h"
 #include "common/ipc/codec.h"
+#include "common/ipc/qops.h"
 #include "t/sim/chan_sim.h"
 #include "t/sim/node_sim.h"
 #include "worker/move.h"
@@ -42,7 +45,7 @@ on_numbered(const struct loop *from, const struct loop *to, enum ipc_type type, 
 	struct ipc_done done;
 
 	if (type == IPC_SESSION_PUT && ipc_take_session_put(payload, &put) == 0)
-		SAY("%.*s seq=%u", ID(put), (unsigned)put.seq);
+		SAY("%.*s seq=%u qid=%05x", ID(put), (unsigned)put.seq, LOW(put.qid));
 	else if (type == IPC_SESSION_DEL && ipc_take_session_del(payload, &del) == 0)
 		SAY("%.*s seq=%u", ID(del), (unsigned)del.seq);
 	else if (type == IPC_SUB_PUT && ipc_take_sub_put(payload, &sub) == 0)
@@ -58,6 +61,35 @@ on_numbered(const struct loop *from, const struct loop *to, enum ipc_type type, 
 }
 
 static void
+say_put(const struct loop *from, const struct loop *to, const struct qop *op)
+{
+	struct slice items = op->items;
+	struct qitem it;
+	uint32_t n = 0;
+
+	if (op->msg.payload.len >= sizeof n)
+		memcpy(&n, op->msg.payload.p, sizeof n);
+	while (qitem_take(&items, &it) == 0)
+		trace("\t%s -> %s PUT %u to %05x %llu", name_of(from), name_of(to), n, LOW(it.qid), (unsigned long long)it.n);
+}
+
+/* Changes of queues. */
+static void
+watch_ops(const struct loop *from, const struct loop *to, struct slice ops)
+{
+	static const char *const names[] = { [QOP_DEL] = "DEL", [QOP_RELEASED] = "RELEASED", [QOP_TRIM] = "TRIM", [QOP_DROP] = "DROP" };
+	struct qop op;
+
+	while (qop_take(&ops, &op) == 0) {
+		if (op.type == QOP_PUT)
+			say_put(from, to, &op);
+		else if (op.type <= QOP_DROP)
+			trace("\t%s -> %s %s %05x %llu count %u", name_of(from), name_of(to), names[op.type], LOW(op.qid),
+			    (unsigned long long)op.n, op.count);
+	}
+}
+
+static void
 watch(const struct loop *from, const struct loop *to, enum ipc_type type, struct slice payload)
 {
 	struct ipc_open open;
@@ -65,6 +97,8 @@ watch(const struct loop *from, const struct loop *to, enum ipc_type type, struct
 	struct ipc_own own;
 	struct ipc_client client;
 	struct ipc_session_row row;
+	struct ipc_q_ops ops;
+	struct ipc_q_done done;
 
 	if (type == IPC_OPEN && ipc_take_open(payload, &open) == 0)
 		SAY("%.*s req=%u flags=%x stamp=%05x dead=%05x", ID(open), (unsigned)open.req, open.flags, LOW(open.stamp),
@@ -77,7 +111,11 @@ watch(const struct loop *from, const struct loop *to, enum ipc_type type, struct
 	else if ((type == IPC_GIVE_UP || type == IPC_DISOWN) && ipc_take_client(payload, &client) == 0)
 		SAY("%.*s stamp=%05x", ID(client), LOW(client.stamp));
 	else if (type == IPC_SESSION_ROW && ipc_take_session_row(payload, &row) == 0)
-		SAY("%.*s stamp=%05x", ID(row), LOW(row.stamp));
+		SAY("%.*s stamp=%05x qid=%05x", ID(row), LOW(row.stamp), LOW(row.qid));
+	else if (type == IPC_Q_OPS && ipc_take_q_ops(payload, &ops) == 0)
+		SAY("seq=%u", (unsigned)ops.seq), watch_ops(from, to, ops.ops);
+	else if (type == IPC_Q_DONE && ipc_take_q_done(payload, &done) == 0)
+		SAY("seq=%u code=%d skipped %zu", (unsigned)done.seq, -(int)done.code, done.skipped.len / 4);
 	else
 		on_numbered(from, to, type, payload);
 }

@@ -11,9 +11,11 @@
 #include "t/support/fake_cluster.h"
 #include "t/support/worker_fixture.h"
 #include "worker/backlog.h"
+#include "worker/deliver.h"
 #include "worker/flow.h"
 #include "worker/keep.h"
 #include "worker/session.h"
+#include "worker/worker.h"
 
 static struct fx fx;
 
@@ -494,9 +496,36 @@ START_TEST(a_session_that_ends)
 }
 END_TEST
 
+/* So does what came in the turn in which it ends, to a queue that is on the disk alone. */
+START_TEST(a_session_that_ends_at_once)
+{
+	const struct cluster_pub m = { .topic = SLICE_LIT("t"), .payload = SLICE_LIT("last"), .qos = 1, .disk = true };
+	struct worker *w;
+	struct fx_client *s, *p;
+	struct keep *keep;
+	uint64_t id;
+
+	fx_open(&fx, 1, &fake_net, "session.durability", "disk", NULL);
+	w = fx.w[0].worker;
+	s = durable(0, "s", "SUBSCRIBE 1 t 1");
+	fx_client_close(s);
+	id = qid(0, "s");
+	p = fx_connected(&fx, 0, "p", FX_CLEAN, false);
+	publish(p, 1, BACKLOG_HEAD_COUNT + 1, 1);
+	expect_acks(p, 1, BACKLOG_HEAD_COUNT + 1);
+	ck_assert_ptr_nonnull(fx_session(&fx, 0, "s")->flow->backlog);
+	(void)deliver(w, &m, w->slot, &keep);
+	session_end(w, fx_session(&fx, 0, "s"));
+	fx_run(&fx);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, id), 0);
+	fx_close(&fx);
+}
+END_TEST
+
 UNIT_MAIN("keep", an_absent_client_s_message_is_acknowledged_when_it_is_on_the_disk,
     what_a_client_acknowledges_first_is_never_written, a_client_that_is_late_does_not_hold_up_the_publisher,
     a_client_that_leaves, clean_sessions_wait_for_nothing, qos_2_goes_out_when_it_is_on_the_disk,
     after_a_crash_the_ids_are_the_same, a_long_queue_is_on_the_disk, a_long_queue_after_a_crash,
     a_full_queue_drops_the_oldest, a_session_that_moves, a_publisher_at_a_neighbour_waits_too, the_store_dies,
-    memory_messages_behind_a_backlog_keep_their_order, many_recipients, a_session_that_ends)
+    memory_messages_behind_a_backlog_keep_their_order, many_recipients, a_session_that_ends,
+    a_session_that_ends_at_once)
