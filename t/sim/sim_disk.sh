@@ -19,5 +19,6 @@ while read -r seed faults; do
 done <<END
 371 moves disk_errors
 1691 moves disk_errors
+109 moves kill_store kill_flush slow_store
 END
 rm -f sim_disk.out
