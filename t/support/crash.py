@@ -178,7 +178,7 @@ def check_gaps(load, events, end):
             continue
         for who, start, stop in load.gaps():
             if start < e.at + GAP_S and stop > e.at:
-                worst = max(worst, stop - start)
+                worst = max(worst, stop - max(start, e.at))     # what it waited for before is an earlier death's
     if worst > GAP_S:
         raise Wrong("no acknowledgement for %.2f s around a death of the store" % worst)
     return worst
