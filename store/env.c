@@ -21,9 +21,9 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "store/db_os.h"
 #include "store/env_db.h"
 #include "store/heal.h"
-#include "store/names.h"
 #include "store/restore.h"
 
 #define PAGE_BYTES        4096          /* what the system writes at once: a power cut must not tear a page */
@@ -311,10 +311,10 @@ open_all(struct env *e, const struct env_config *cfg)
 	if (rc == 0)
 		rc = heal_apply(home);
 	if (rc == 0)
-		rc = names_flush(e->dir);
+		rc = db_os_flush_folder(e->dir);
 	if (rc != 0)
 		return rc;
-	names_install();
+	db_os_install(broken);
 	rc = env_rc(db_env_create(&e->dbenv, 0), "create environment");
 	if (rc != 0) {
 		e->dbenv = NULL;
@@ -329,7 +329,7 @@ open_all(struct env *e, const struct env_config *cfg)
 			rc = open_table(e, t);
 	}
 	if (rc == 0)
-		rc = names_flush(home);
+		rc = db_os_flush_folder(home);
 	if (rc == FB_EIO)
 		heal_mark(home);
 	return rc;

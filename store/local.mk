@@ -10,13 +10,13 @@ libfbstore_a_SOURCES = \
 	store/change.c store/change.h \
 	store/check.c store/check.h store/check_record.c \
 	store/check_refs.c store/check_refs.h \
+	store/db_os.c store/db_os.h \
 	store/dump.c store/dump.h \
 	store/env.c store/env.h store/env_db.h store/heal.c store/heal.h \
 	store/export.c store/export.h \
 	store/files.c store/files.h \
 	store/import.c store/import.h \
 	store/manifest.c store/manifest.h \
-	store/names.c store/names.h \
 	store/numbers.c store/numbers.h \
 	store/open.c store/open.h \
 	store/opener.c store/opener.h \

@@ -106,6 +106,18 @@ class Disk:
             yield at, kind, ino, a, b, data[at + HEAD.size:at + HEAD.size + n], more
             at += HEAD.size + n
 
+    def tried_again(self):
+        """Files that a process flushed with success after a flush of it had failed: what that one lost stays lost."""
+        failed, again = set(), set()
+        for _, kind, ino, _, _, _, _ in self.records():
+            if kind == START:
+                failed.clear()
+            elif kind == FAILED:
+                failed.add(ino)
+            elif kind == SYNC and ino in failed:
+                again.add(ino)
+        return again
+
     def read(self):
         """Files by inode, and the names' changes that are not durable, in order."""
         files, names, durable, dirs = {}, [], 0, {}

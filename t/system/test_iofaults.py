@@ -84,9 +84,24 @@ class IoFaults(unittest.TestCase):
             self.assertEqual(load.acks(), last[-1], "acknowledged, though nothing can be kept")
         else:
             threading.Event().wait(seconds)
+            fubar.until("a fault", lambda: node.disk.get("faults") + node.disk.get("stalls") > 0)
 
     def test_flushes_fail(self):
         self.episode(sync_eio=1000000)
+
+    def test_a_flush_that_failed_is_not_tried_again(self):
+        # The system calls what it could not write written: another flush by the same process would say that all is well.
+        with powercut.CutNode("disk", workers=2) as node, crash.Load(node.port, seed=SEED, rate=200) as load:
+            load.up()
+            load.wait_acks(100)
+            node.disk.set(sync_eio=500000, seed=SEED)
+            fubar.until("flushes that fail", lambda: node.disk.get("faults") >= 3)
+            node.disk.heal()
+            load.wait_acks(100)
+            self.assertEqual(node.disk.tried_again(), set())
+            what = node.fault("power", random.Random(SEED))
+            r = load.result()
+        self.assertEqual(({w: r[w] for w in crash.WRONG if r[w]}, r["bad"][:5]), ({}, []), "seed %d, %s" % (SEED, what))
 
     def test_writes_fail(self):
         self.episode(write_eio=1000000)

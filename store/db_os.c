@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/names.h"
+#include "store/db_os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,8 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "store/env_db.h"
+
+static void (*failed)(const char *why);
 
 /* 0, or -1 and errno. */
 static int
@@ -78,15 +80,30 @@ rename_named(const char *from, const char *to)
 	return rename(from, to) != 0 ? -1 : flush_folder_of(to);
 }
 
-void
-names_install(void)
+static int
+flush_file(int fd)
 {
+	int rc;
+
+	do
+		rc = fdatasync(fd);
+	while (rc != 0 && errno == EINTR);
+	if (rc != 0)
+		failed(strerror(errno));
+	return rc;
+}
+
+void
+db_os_install(void (*on_failed)(const char *why))
+{
+	failed = on_failed;
 	(void)db_env_set_func_open(open_named);
 	(void)db_env_set_func_rename(rename_named);
+	(void)db_env_set_func_fsync(flush_file);
 }
 
 int
-names_flush(const char *folder)
+db_os_flush_folder(const char *folder)
 {
 	if (flush_folder(folder) == 0)
 		return 0;
