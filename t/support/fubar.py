@@ -424,15 +424,30 @@ class Broker:
         return got["rows"] + [r for rows in got["tables"].values() for r in rows]
 
     def sessions(self):
-        """{client id: row} of `session list`."""
+        """{client id: row} of `session list`; AdminError while a worker is not ready."""
         return {r["client"]: r for r in self.rows("session", "list") if "client" in r}
+
+    def all_sessions(self):
+        """The same, and it waits for each worker to be ready."""
+        def ask():
+            try:
+                return [self.sessions()]
+            except AdminError as e:
+                if "its part is missing" not in e.err:
+                    raise
+                return []
+        return until("every worker to answer", ask)[0]
+
+    def wait_offline(self, client_id):
+        """Until the broker has seen the end of its connection."""
+        until("%s to be away" % client_id, lambda: not self.all_sessions().get(client_id, {}).get("connected"))
 
     def counter(self, name):
         """A metric's sum over all processes."""
         return sum(r["total"] for r in self.rows("stats") if r["name"] == name)
 
     def worker_of(self, client_id):
-        return int(self.sessions()[client_id]["worker"])
+        return int(self.all_sessions()[client_id]["worker"])
 
     def client(self):
         """A fresh connection, no CONNECT yet."""
@@ -468,7 +483,7 @@ class Broker:
             for _ in range(4 * self.workers):
                 batch.append(self.connected("%s-%d" % (prefix, number), **kw))
                 number += 1
-            sessions = self.sessions()
+            sessions = self.all_sessions()
             for c in batch:
                 slot = int(sessions[c.client_id]["worker"])
                 if len(want[slot]) < count:
@@ -574,6 +589,12 @@ class TestCase(unittest.TestCase):
             client_id = self.name("c%d" % len(self._clients))
         c.connect(client_id, **kw)
         return c
+
+    def broken(self, c):
+        """Closes it as a broken network would; what is published from now on finds it away."""
+        c.close()
+        if not MOSQUITTO:
+            self.broker.wait_offline(c.client_id)
 
     def nothing_for(self, sub, pub, topic, qos=0):
         """Publishes a marker that sub is subscribed to, and returns what came before it."""

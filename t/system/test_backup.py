@@ -105,7 +105,8 @@ class Backup(unittest.TestCase):
         return b
 
     def test_everything_comes_back_on_another_node(self):
-        a = self.node(settings=DISK)
+        large = dict(DISK, **{"session.buffer_limit": "1000000", "session.buffer_bytes": "1GiB"})   # a backup takes its time
+        a = self.node(settings=large)
         fill(a)
         before = seen(a)
         copy = os.path.join(a.dir, "copy")
@@ -133,7 +134,7 @@ class Backup(unittest.TestCase):
             epoch = int(f.read())
         a.stop()
 
-        b = self.node(start=False, settings=DISK)
+        b = self.node(start=False, settings=large)
         r = subprocess.run(b.command() + ["--restore", copy], capture_output=True, text=True, check=False,
                            timeout=fubar.DEADLINE_S, env=fubar.sanitizer_env(b.dir))
         self.assertEqual(r.returncode, 0, r.stderr)

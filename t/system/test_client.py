@@ -287,7 +287,9 @@ class Bench(Case):
         p = subprocess.Popen(self.args("bench", "1to1", "--pairs", "2", "-d", "600", "--warmup", "0"), stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE)
         self.addCleanup(self.reap, p)
-        threading.Timer(SHORT, p.send_signal, (signal.SIGINT,)).start()
+        before = self.broker.counter("publish_in_qos0")
+        fubar.until("messages", lambda: self.broker.counter("publish_in_qos0") > before + 100)
+        p.send_signal(signal.SIGINT)
         code, out = self.result(p)
         self.assertEqual(code, 0)
         self.assertRegex(out.decode(), r"0 lost, 0 twice, 0 out of order")

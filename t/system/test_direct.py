@@ -110,6 +110,8 @@ class Direct(fubar.TestCase):
                 # With its client the name is a topic like any other again.
                 a.disconnect()
                 fubar.until("its session ended", lambda c=a: c.client_id not in self.broker.sessions())
+                # ... at the other worker too: behind the CONNACK of one who comes to its worker.
+                self._clients.append(self.broker.on_worker(slot_a, self.name("next" + tail)))
                 pub.publish(a.client_id, "public", 1)
                 self.assertEqual(spy.get_publish().topic, a.client_id)
                 for c in (spy, exact, member, pub, late):

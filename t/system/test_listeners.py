@@ -14,6 +14,16 @@ class Several(fubar.TestCase):
         "listeners.mqtt3.port": "-1", "listeners.mqtt3.bind": "127.0.0.2", "listeners.mqtt3.auth": "off",
         "listeners.mqtt3.max_connections": "2"}}
 
+    def rows(self):
+        return {r["listener"].split()[0]: r for r in self.broker.admin_json("state")["tables"]["listeners"]}
+
+    def until_connections(self, **want):
+        """The end of one is seen a moment later."""
+        def got():
+            rows = self.rows()
+            return {name: rows[name]["connections"] for name in want}
+        fubar.until("connections to be %s" % want, lambda: got() == want)
+
     def code(self, listener, host="127.0.0.1"):
         """What a new client is told there."""
         with m.Client(self.broker.read_port(listener), host=host) as c:
@@ -44,12 +54,13 @@ class Several(fubar.TestCase):
         finally:
             for c in clients:
                 c.close()
+            self.until_connections(mqtt3=0)
 
     def test_state_counts_by_listener(self):
         with m.Client(self.broker.read_port("mqtt2")) as c:
             c.connect(self.name("c"))
-            rows = {r["listener"].split()[0]: r for r in self.broker.admin_json("state")["tables"]["listeners"]}
-            self.assertEqual((rows["mqtt2"]["connections"], rows["mqtt"]["connections"]), (1, 0))
+            self.until_connections(mqtt2=1, mqtt=0)
+            rows = self.rows()
             self.assertEqual(rows["mqtt3"]["listener"], "mqtt3 127.0.0.2:%d" % rows["mqtt3"]["port"])
 
 

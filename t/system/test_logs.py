@@ -108,10 +108,14 @@ class Logs(unittest.TestCase):
         self.assertRegex(got[0], r"logs: lines lost count=\d+ file=\S+/console.log error=\"No space left on device\"")
         self.assertTrue([line for line in got if "reload: done" in line])
 
+    def written(self):
+        """Whole lines of a stat.log that is being written."""
+        return read(os.path.join(self.dir, "stat.log")).split("\n")[:-1]
+
     def rounds(self):
         """The whole rounds of stat.log, but for accounts: [{name: (time, {field: value})}, ...]."""
         out, now = [], {}
-        for line in self.lines("stat.log"):
+        for line in self.written():
             stamp, name, *fields = line.split(" ")
             if name == "account_clients":
                 continue
@@ -172,7 +176,7 @@ class Logs(unittest.TestCase):
 
         def both():
             rounds = {}
-            for line in self.lines("stat.log"):
+            for line in self.written():
                 if " account_clients " in line:
                     stamp, _, rest = line.split(" ", 2)
                     rounds.setdefault(stamp, []).append(rest)
@@ -202,7 +206,7 @@ class Logs(unittest.TestCase):
         since = b.log.mark()
         b.connected("d").disconnect()
         b.log.wait("client=d", since=since)
-        self.assertIn("client=d", read(os.path.join(self.dir, "console.log")))
+        fubar.until("the line", lambda: "client=d" in read(os.path.join(self.dir, "console.log")))
         r = b.admin_raw("settings", "set", "log.to", "syslog")
         self.assertEqual(r.returncode, 1)
         self.assertIn("stderr, files, both", r.stderr)

@@ -18,6 +18,7 @@ LIMIT_MIB = int(os.environ.get("MEMORY_MIB", "80"))
 SECONDS = float(os.environ.get("MEMORY_S", "4"))
 PUBLISHERS = 4
 BYTES = 10000
+ENOUGH = 6 * LIMIT_MIB * 2**20 // (BYTES * CLIENTS * PUBLISHERS) + 1        # of each, on a machine that is slow
 
 
 def private_mib(pid):
@@ -61,7 +62,7 @@ class Publisher(threading.Thread):
     def run(self):
         until = time.monotonic() + SECONDS
         try:
-            while time.monotonic() < until:
+            while time.monotonic() < until or self.sent < ENOUGH:
                 self.client.publish("t/%d" % (self.sent % 50), bytes([self.sent % 256]) * BYTES, qos=self.sent % 3)
                 self.sent += 1
         except (m.Closed, m.Timeout, OSError) as e:

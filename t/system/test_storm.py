@@ -80,7 +80,8 @@ class Storm(fubar.TestCase):
             t.start()
         end = time.monotonic() + SECONDS
         kills = 0
-        while time.monotonic() < end:
+        enough = lambda: kills > 3 and sum(t.connected for t in crowds) > 100
+        while time.monotonic() < end or (not enough() and time.monotonic() < end + 3 * fubar.DEADLINE_S):
             halt.wait(rnd.uniform(0.1, 1.0))        # when it strikes is chance, no event
             workers = list(self.broker.worker_pids().values())
             pid = self.broker.store_pid() if rnd.random() < 0.35 or not workers else rnd.choice(workers)

@@ -373,7 +373,7 @@ class Supervisor(unittest.TestCase):
         self.assertEqual((r.returncode, r.stderr), (1, "fubar-admin: no session of client nobody\n"))
 
     def test_child_that_does_not_answer(self):
-        n = self.node(env={"FAKE_MUTE": "1"})
+        n = self.node(env={"FAKE_MUTE": "1"}, settings={"supervisor.silence": "8s"})    # it is waited for as long
         p = subprocess.Popen([os.path.join(fubar.BUILD, "fubar-admin"), "--socket", os.path.join(n.run_dir, "admin.sock"),
                               "--json", "session", "list"], stdout=subprocess.PIPE, text=True)
         r = n.admin_raw("account", "all")

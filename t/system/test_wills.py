@@ -67,9 +67,9 @@ class Wills(fubar.TestCase):
         return sorted(p for p in got if p != "end")
 
     def kill_worker(self, slot):
-        pid = self.broker.worker_pids()[slot]
-        os.kill(pid, signal.SIGKILL)
-        fubar.until("a successor of worker %d" % slot, lambda: self.broker.worker_pids().get(slot, pid) != pid)
+        since = self.broker.log.mark()
+        os.kill(self.broker.worker_pids()[slot], signal.SIGKILL)
+        self.broker.log.wait(r"back process=worker slot=%d" % slot, since)
 
     def kill_store(self):
         pid = self.broker.store_pid()
