@@ -176,4 +176,4 @@ START_TEST(damage_is_found_or_harmless)
 END_TEST
 
 UNIT_MAIN("store_rec", records_come_back, retained_records_are_small, numbers_remember_failures,
-    a_session_of_the_first_release,     damage_is_found_or_harmless)
+    a_session_of_the_first_release, damage_is_found_or_harmless)
