@@ -37,6 +37,7 @@ enum {
 	CONN_DIRTY = 128,               /* has output to be written at the end of the turn */
 	CONN_HAS_OPS = 64,              /* a SUBSCRIBE or UNSUBSCRIBE waits for the store or the neighbours */
 	CONN_WAIT_OUT = 512,            /* does not read its answers: not parsed */
+	CONN_UNHEARD = 1024,            /* the peer takes nothing any more: read to its end, output is thrown away */
 	CONN_LATER = 256,               /* its share of this turn is used up: goes on in the next */
 };
 

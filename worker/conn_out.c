@@ -64,7 +64,7 @@ static void
 added(struct conn *c)
 {
 	conn_touch(c);
-	if (conn_pending(c) >= EARLY_BYTES && (c->flags & CONN_WANT_WRITE) == 0)
+	if (conn_pending(c) >= EARLY_BYTES && (c->flags & (CONN_WANT_WRITE | CONN_UNHEARD)) == 0)
 		(void)write_some(c);
 }
 
@@ -259,13 +259,40 @@ why_not(const struct conn *c)
 	return why[0] != '\0' ? why : strerror(errno);
 }
 
+static void
+discard(struct conn *c)
+{
+	drop_refs(c);
+	buf_clear(&c->out);
+	buf_shrink(&c->out);
+	if (c->flags & CONN_WAIT_OUT) {
+		c->flags = (uint16_t)(c->flags & ~CONN_WAIT_OUT);
+		conn_resume(c);
+	}
+}
+
+/* Nobody takes our output any more; but what the peer sent before it left is read still: messages, and a DISCONNECT, which
+ * decides about the will. The end of the input ends the connection then. [MQTT-3.14.4-3] */
+static void
+write_failed(struct conn *c)
+{
+	if (c->state != CONN_READY || c->stream != NULL) {
+		conn_kill(c, CONN_SIDE_NETWORK, why_not(c));
+		return;
+	}
+	c->flags |= CONN_UNHEARD;
+	discard(c);
+}
+
 void
 conn_flush(struct conn *c)
 {
 	if (c->state == CONN_DEAD || (c->flags & CONN_WANT_WRITE))
 		return;
-	if (write_some(c) != 0)
-		conn_kill(c, CONN_SIDE_NETWORK, why_not(c));
+	if (c->flags & CONN_UNHEARD)
+		discard(c);
+	else if (write_some(c) != 0)
+		write_failed(c);
 	else if (conn_pending(c) == 0 && (c->stream == NULL || (c->flags & CONN_WANT_WRITE) == 0))
 		out_empty(c);
 }

@@ -2,8 +2,12 @@
  * Wills on the disk, as a worker sees to them: their rows, and those of other workers' clients. */
 #include "t/support/unit.h"
 
+#include <unistd.h>
+
 #include "t/support/fake_cluster.h"
 #include "t/support/worker_fixture.h"
+#include "worker/conn.h"
+#include "worker/session.h"
 #include "worker/worker.h"
 
 static struct fx fx;
@@ -52,6 +56,33 @@ START_TEST(a_row_from_connect_to_disconnect)
 	/* Nobody may publish there, so nobody will. */
 	c = with_will(0, "CONNECT a clean will=$SYS/x,0,1,gone");
 	NO_WILL("a");
+	fx_close(&fx);
+}
+END_TEST
+
+/* Its DISCONNECT is there, unread, when a write to it fails since it has gone. */
+START_TEST(disconnect_is_read_though_a_write_fails)
+{
+	struct fx_client *c;
+	struct conn *conn;
+
+	open_disk();
+	c = with_will(0, "CONNECT a clean will=will/a,1,0,gone");
+	conn = fx_session(&fx, 0, "a")->conn;
+	ck_assert_int_eq(write(c->fd, "\xe0\0", 2), 2);
+	fx_client_close(c);
+	conn_put_encoded(conn, SLICE_LIT("\xd0\0"));
+	conn_flush(conn);
+	fx_expect(sub, "");
+	NO_WILL("a");
+	ck_assert_ptr_null(fx_session(&fx, 0, "a"));
+	/* Without one it is told. */
+	c = with_will(0, "CONNECT a clean will=will/a,0,0,gone");
+	conn = fx_session(&fx, 0, "a")->conn;
+	fx_client_close(c);
+	conn_put_encoded(conn, SLICE_LIT("\xd0\0"));
+	conn_flush(conn);
+	fx_expect(sub, "PUBLISH will/a gone");
 	fx_close(&fx);
 }
 END_TEST
@@ -207,4 +238,4 @@ END_TEST
 
 UNIT_MAIN("will", a_row_from_connect_to_disconnect, in_memory_there_is_none, a_topic_has_its_own_durability,
     the_row_goes_when_the_will_is_kept, a_neighbour_must_have_it, taken_over, a_dead_workers_will, a_new_store_is_told,
-    rights_hold_for_the_dead, a_graceful_stop_leaves_nothing)
+    rights_hold_for_the_dead, a_graceful_stop_leaves_nothing, disconnect_is_read_though_a_write_fails)
