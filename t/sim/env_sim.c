@@ -254,6 +254,21 @@ sim_disk_crash(struct env *e, bool power)
 }
 
 bool
+sim_disk_get(enum table t, struct slice key, struct slice *value)
+{
+	bool exact;
+	size_t at = lookup(t, key, &exact);
+
+	LIST_EACH(n, &journals[envs[t]].commits)
+		for (struct undo *u = container_of(n, struct commit, link)->undo; u != NULL; u = u->next)
+			if (u->table == t && slice_eq(u->old.key, key))
+				return false;
+	if (exact)
+		*value = disk[t].rows[at].value;
+	return exact;
+}
+
+bool
 sim_disk_unflushed(const struct env *e)
 {
 	return !list_empty(&journals[e->name].commits);

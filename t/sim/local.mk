@@ -20,7 +20,7 @@ t_sim_sim_node_SOURCES = t/sim/sim_node.c \
 	t/sim/chan_sim.c t/sim/chan_sim.h \
 	t/sim/env_sim.c \
 	t/sim/node.c t/sim/node.h \
-	t/sim/node_check.c t/sim/node_client.c t/sim/node_trace.c t/sim/node_sim.h \
+	t/sim/node_check.c t/sim/node_client.c t/sim/node_trace.c t/sim/node_wills.c t/sim/node_sim.h \
 	t/sim/sock_sim.c t/sim/sock_sim.h \
 	t/sim/store_sim.c t/sim/store_sim.h
 t_sim_sim_node_LDADD = libfbworker.a libfbstore.a libfbcluster.a libfbsim.a libfbadmin.a libfbconfig.a libfbipc.a \

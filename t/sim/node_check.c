@@ -176,6 +176,10 @@ ledger_receive(struct actor *a, const struct mqtt_publish *p)
 	if (p->payload.len < sizeof n)
 		return;         /* an empty one */
 	memcpy(&n, p->payload.p, sizeof n);
+	if ((n & WILL_BIT) != 0) {
+		wills_receive(a, n, p->qos);
+		return;
+	}
 	if (n >= sn.msg_count)
 		fail("%s: message %u, which nobody sent", a->id, n);
 	m = &sn.msgs[n];
@@ -291,13 +295,29 @@ check_any_dead(void)
 	return false;
 }
 
+bool
+check_any_connected(const struct actor *a)
+{
+	for (unsigned i = 0; i < sn.node.workers; i++) {
+		const struct worker *w = sn.node.proc[i].worker;
+		const struct session *s = w != NULL ? session_of(w, a) : NULL;
+
+		if ((s != NULL && s->conn != NULL) || (w != NULL && is_opening(w, a)))
+			return true;
+	}
+	return false;
+}
+
 void
 check_kill(unsigned slot)
 {
 	const struct worker *w = slot < NODE_WORKERS ? sn.node.proc[slot].worker : NULL;
 
+	wills_kill(slot);
 	if (w == NULL)
 		return;
+	if (!sn.disk && session_of(w, &sn.actors[WATCHER]) != NULL)
+		sn.actors[WATCHER].homeless = true;
 	taint_groups();
 	routed_again();
 	for (unsigned i = 0; i < CLIENTS; i++) {
@@ -313,6 +333,10 @@ void
 check_kill_all(void)
 {
 	taint_groups();
+	for (unsigned i = 0; i < NODE_WORKERS; i++)
+		wills_kill(i);
+	if (!sn.disk)
+		sn.actors[WATCHER].homeless = true;
 	for (unsigned i = 0; i < CLIENTS; i++)
 		dies(&sn.actors[i]);
 }
@@ -321,6 +345,8 @@ void
 check_running(void)
 {
 	check_groups();
+	if (sn.actors[WATCHER].homeless && !is_homeless(&sn.actors[WATCHER]))
+		wills_unheard();
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		unsigned online = 0;
 
@@ -542,6 +568,8 @@ check_empty(void)
 	if (sim_disk_count(TABLE_sessions) != 0 || sim_disk_count(TABLE_subscriptions) != 0)
 		fail("the store still has %zu sessions, %zu subscriptions", sim_disk_count(TABLE_sessions),
 		    sim_disk_count(TABLE_subscriptions));
+	if (sim_disk_count(TABLE_wills) != 0)
+		fail("the store still has %zu wills", sim_disk_count(TABLE_wills));
 	if (METRIC_GET(connections) != 0 || METRIC_GET(clients) != 0 || METRIC_GET(sessions) != 0 ||
 	    METRIC_GET(sessions_durable) != 0 || METRIC_GET(queued) != 0 || METRIC_GET(queued_bytes) != 0)
 		fail("counters: connections %d, clients %d, sessions %d, durable %d, queued %d, bytes %d",

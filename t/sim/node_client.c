@@ -11,9 +11,10 @@
 #define CONNECT_NS (30 * NS_PER_SEC)
 #define LATE_NS    (3 * NS_PER_SEC)
 
-const char *const filter_names[FILTERS] = {
+const char *const filter_names[ALL_FILTERS] = {
 	"a/b", "a/c", "a/+", "a/#", "d/e/f", "+/e/f", "d/#", "x", "#", "r/#", "r/+/0", "+",
 	"$share/g/$s/0", "$share/h/$s/1/#",
+	"w/+",
 };
 
 static const char *const plain[TOPICS] = { "a/b", "a/c", "a/d", "d/e/f", "d/e/g", "x", "y", "a/b/c" };
@@ -65,7 +66,7 @@ life_ends(struct actor *a)
 {
 	a->life++;
 	a->known = false;
-	for (unsigned i = 0; i < FILTERS; i++)
+	for (unsigned i = 0; i < ALL_FILTERS; i++)
 		a->wish[i].live = false;
 	memset(a->last, 0, sizeof a->last);
 	check_groups();
@@ -81,7 +82,7 @@ forget_ids(struct actor *a)
 static void
 forget_asked(struct actor *a)
 {
-	for (unsigned i = 0; i < FILTERS; i++) {
+	for (unsigned i = 0; i < ALL_FILTERS; i++) {
 		struct wish *w = &a->wish[i];
 
 		if (w->asked > 0)
@@ -222,6 +223,7 @@ on_in(void *arg)
 		never_answered(a, l->clean);
 		a->none = false;
 	}
+	wills_left(a, a->mqtt.state == CLIENT_UP, false);
 	went_down(a);
 	line_free(l, false);
 }
@@ -249,6 +251,7 @@ actor_connect(struct actor *a, unsigned slot, bool clean)
 		a->unsure = true;
 	}
 	trace("%s: connects to %u, clean %d, conn %u", a->id, slot, clean, a->conn_no);
+	wills_connect(a, slot, &p);
 	client_connect(&a->mqtt, &p, CONNECT_NS, sim_now());
 	from.fd = fd;
 	(void)conn_new(w, &from);
@@ -265,6 +268,7 @@ actor_leave(struct actor *a, enum leave how)
 		(void)client_disconnect(&a->mqtt, NULL);
 		flush(a);
 	}
+	wills_left(a, up, how == LEAVE_DISCONNECT);
 	/* Without a CONNACK the socket is kept, to see when the broker is through with it. */
 	leave_line(a, up, how == LEAVE_GHOST, how == LEAVE_RESET);
 }
@@ -310,6 +314,7 @@ on_connack(struct client *c, const struct mqtt_connack *p)
 		a->none = false;
 		return;
 	}
+	wills_connack(a);
 	/* Ids of QoS 2 messages that its dead worker had sent: one in some hundred would meet one of them, and take a new
 	 * message for a repeat. The broker begins at a random one, and can do no better without a disk. */
 	if (a->forgets)
@@ -318,7 +323,7 @@ on_connack(struct client *c, const struct mqtt_connack *p)
 	if (!p->session_present)
 		a->unsure = false;
 	if (!p->session_present && a->clean_ghosts + a->durable_ghosts == 0)
-		for (unsigned i = 0; i < FILTERS; i++)
+		for (unsigned i = 0; i < ALL_FILTERS; i++)
 			a->wish[i].ever = false;
 	if (a->clean) {
 		if (p->session_present)
@@ -363,7 +368,7 @@ static void
 on_suback(struct client *c, const struct mqtt_suback *p, uint64_t token)
 {
 	struct actor *a = c->arg;
-	struct wish *w = &a->wish[token % FILTERS];
+	struct wish *w = &a->wish[token % ALL_FILTERS];
 
 	w->asked--;
 	if (p->codes.len != 1 || p->codes.p[0] > 2) {
@@ -372,12 +377,12 @@ on_suback(struct client *c, const struct mqtt_suback *p, uint64_t token)
 		/* What there was before may have changed. */
 		w->live = false;
 		check_groups();
-		ledger_unwish(a, (unsigned)(token % FILTERS));
+		ledger_unwish(a, (unsigned)(token % ALL_FILTERS));
 		return;
 	}
 	w->qos = p->codes.p[0];
 	w->live = a->clean_ghosts == 0;
-	trace("%s: SUBACK %s %u live %d", a->id, filter_names[token % FILTERS], w->qos, w->live);
+	trace("%s: SUBACK %s %u live %d", a->id, filter_names[token % ALL_FILTERS], w->qos, w->live);
 }
 
 static void
@@ -385,8 +390,8 @@ on_unsuback(struct client *c, const struct mqtt_suback *p, uint64_t token)
 {
 	struct actor *a = c->arg;
 
-	a->wish[token % FILTERS].asked--;
-	trace("%s: UNSUBACK %s", a->id, filter_names[token % FILTERS]);
+	a->wish[token % ALL_FILTERS].asked--;
+	trace("%s: UNSUBACK %s", a->id, filter_names[token % ALL_FILTERS]);
 }
 
 static const struct client_ops ops = {
@@ -406,7 +411,7 @@ actor_subscribe(struct actor *a, unsigned filter, uint8_t qos)
 	struct wish *w = &a->wish[filter];
 	uint16_t id;
 
-	if (filter >= FILTERS - GROUPS)
+	if (filter >= FILTERS - GROUPS && filter < FILTERS)
 		f.qos = qos = 1;
 	if (w->asked > 0 || client_subscribe(&a->mqtt, &f, 1, slice_of(NULL, 0), filter, &id) != 0)
 		return;
@@ -473,7 +478,7 @@ actor_quiet(const struct actor *a)
 {
 	if (a->line == NULL || a->mqtt.state != CLIENT_UP || a->mqtt.in_flight > 0)
 		return false;
-	for (unsigned i = 0; i < FILTERS; i++)
+	for (unsigned i = 0; i < ALL_FILTERS; i++)
 		if (a->wish[i].asked > 0)
 			return false;
 	return true;

@@ -12,13 +12,19 @@
 #include "t/sim/node.h"
 
 #define CLIENTS  8u
-#define PROBES   1u                     /* behind them: asks for the retained messages at the end */
-#define ALL_CLIENTS (CLIENTS + PROBES)
+#define PROBE    CLIENTS                /* asks for the retained messages at the end */
+#define WATCHER  (CLIENTS + 1)          /* listens to wills */
+#define ALL_CLIENTS (CLIENTS + 2)
 #define TOPICS   8u                     /* then two retained ones a client, then the clients' ids, then a group's each */
 #define GROUPS   2u
 #define TOPIC_COUNT (TOPICS + 3 * CLIENTS + GROUPS)
 #define FILTERS  (12u + GROUPS)         /* the last ones are shared, at QoS 1 */
+#define ALL_FILTERS (FILTERS + 1)        /* and the watcher's */
 #define MSGS_MAX 20000u
+
+/* Of the number in a payload: it is a will's. */
+#define WILL_BIT (UINT32_C(1) << 31)
+#define WILL_GRACE_S 1
 
 struct line {                           /* a connection */
 	struct list link;               /* of all */
@@ -42,6 +48,7 @@ struct actor {
 	struct line *line;              /* NULL: down */
 	struct buf in;
 	uint32_t conn_no;               /* connections so far */
+	uint32_t will;                  /* of the line: number plus 1; 0: none */
 	uint64_t life;
 	bool known;                     /* its life is one of a durable session */
 	bool none;                      /* there is no session */
@@ -54,7 +61,7 @@ struct actor {
 	bool homeless;                  /* its worker died */
 	bool forgets;                   /* the same: nobody knows any more what the ids that it remembers mean */
 	uint32_t taint;                 /* messages before this one may be lost, or come twice */
-	struct wish wish[FILTERS];
+	struct wish wish[ALL_FILTERS];
 	uint32_t last[CLIENTS][TOPIC_COUNT][2]; /* by QoS 0 or above: the newest message seen, plus 1 */
 	struct sim_event wake;          /* reads again */
 };
@@ -81,7 +88,8 @@ struct entry {
 
 #define FAULTS(F) \
 	F(kill_worker, 2) F(kill_store, 2) F(kill_flush, 3) F(kill_all, 4) F(power_cut, 3) F(freeze, 2) F(pipes, 3) F(ghosts, 3) \
-	F(slow_store, 3) F(slow_flush, 4) F(full_disk, 3) F(disk_errors, 4) F(pause, 3) F(moves, 8) F(resets, 3)
+	F(slow_store, 3) F(slow_flush, 4) F(full_disk, 3) F(disk_errors, 4) F(pause, 3) F(moves, 8) F(resets, 3) \
+	F(wills, 2)
 
 /* Which may happen in a run. */
 struct faults {
@@ -107,10 +115,11 @@ extern struct sim_node {
 	bool calm;
 	bool trace, log, failed;
 	bool disk;                      /* session.durability */
+	bool wills;                     /* clients have some */
 	bool refuses;                   /* the disk does, or did, in this run */
 	struct faults faults;           /* none, when it is calm */
 	struct fault_counts happened;
-	uint64_t delivered, acked, moves;
+	uint64_t delivered, acked, moves, wills_told;
 	uint32_t group_taint[GROUPS];   /* messages before this one: there may have been no member */
 	uint32_t retained[2 * CLIENTS]; /* what the probe was given: message plus 1 */
 } sn;
@@ -121,7 +130,7 @@ void trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void trace_start(void);                         /* node_trace.c */
 
 /* node_client.c */
-extern const char *const filter_names[FILTERS];
+extern const char *const filter_names[ALL_FILTERS];
 const char *topic_name(unsigned topic);
 bool topic_is_direct(unsigned topic);
 int topic_group(unsigned topic);        /* whose topic it is, or -1 */
@@ -142,8 +151,9 @@ void ledger_publish(struct entry *m);             /* whom it is due to */
 void ledger_receive(struct actor *a, const struct mqtt_publish *p);
 void ledger_unwish(const struct actor *a, unsigned filter);     /* what it brought is not due any more */
 void check_groups(void);                        /* a member may be one no more */
-void check_kill(unsigned slot);
-bool check_any_dead(void);              /* a worker */                 /* before it happens */
+void check_kill(unsigned slot);          /* before it happens */
+bool check_any_dead(void);              /* a worker */
+bool check_any_connected(const struct actor *a);        /* for a worker it still is */
 void check_kill_all(void);
 void check_running(void);                       /* whenever */
 void check_delivered(void);                     /* at rest */
@@ -151,5 +161,17 @@ void check_rows(void);
 void check_owners(void);
 void check_retained(void);
 void check_empty(void);                         /* after the last client has ended its session */
+
+/* node_wills.c */
+void wills_open(void);
+void wills_connect(struct actor *a, unsigned slot, struct mqtt_connect *p);     /* may put one into it */
+void wills_connack(struct actor *a);
+void wills_left(struct actor *a, bool was_up, bool disconnect);
+bool wills_away(const struct actor *a);         /* stays away until its will is told */
+void wills_kill(unsigned slot);                 /* before it happens; the store, too */
+void wills_unheard(void);                       /* who listens had no session: what was told until now is not known */
+void wills_receive(const struct actor *a, uint32_t number, uint8_t qos);
+bool wills_told(void);                          /* all that are owed */
+void wills_check(void);
 
 #endif

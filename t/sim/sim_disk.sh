@@ -7,8 +7,8 @@ set -eu
 sim=${SIM_NODE:-t/sim/sim_node}
 seeds=${1:-200}
 first=1
-for faults in "kill_worker" "moves kill_worker" "kill_all power_cut resets" "moves full_disk slow_flush" \
-    "pipes ghosts resets freeze moves"; do
+for faults in "kill_worker wills" "moves kill_worker" "kill_all power_cut resets wills" "moves full_disk slow_flush wills" \
+    "pipes ghosts resets freeze moves wills"; do
 	SIM_DURABILITY=disk SIM_FAULTS="$faults" "$sim" "$seeds" "$first" 2>&1 | sed -n '/^sim_node: /p;/^again: /p' >sim_disk.out
 	cat sim_disk.out
 	grep -q "^sim_node: $seeds seeds" sim_disk.out

@@ -12,6 +12,8 @@
  *   - of a group's members at least one gets it, while there are any; exactly one, when nothing fails;
  *   - a durable session and its subscriptions survive everything, a clean CONNECT ends it;
  *   - the retained messages are the newest that were acknowledged, or newer;
+ *   - a will is told when its connection ends without DISCONNECT, and only then; also when its worker dies and the client
+ *     does not come back;
  *   - when the last session has ended, nothing is left anywhere. */
 #include <inttypes.h>
 #include <signal.h>
@@ -99,7 +101,7 @@ connect_somewhere(struct actor *a, bool clean)
 {
 	unsigned slot;
 
-	if (some_worker(&slot))
+	if (!wills_away(a) && some_worker(&slot))
 		actor_connect(a, slot, clean);
 }
 
@@ -202,6 +204,7 @@ static void
 kill_store(uint64_t *counter)
 {
 	trace("the store is killed");
+	check_kill(NODE_WORKERS);
 	++*counter;
 	node_kill(&sn.node, NODE_WORKERS);
 }
@@ -333,11 +336,32 @@ no_ghosts(void)
 	return true;
 }
 
+/* The one who listens to wills is in. */
+static bool
+watching(void)
+{
+	struct actor *a = &sn.actors[WATCHER];
+
+	if (!sn.wills)
+		return true;
+	if (a->line == NULL)
+		connect_somewhere(a, false);
+	else if (a->mqtt.state == CLIENT_UP && !a->wish[FILTERS].live)
+		actor_subscribe(a, FILTERS, 2);
+	return actor_quiet(a) && a->wish[FILTERS].live;
+}
+
+static bool
+all_wills_told(void)
+{
+	return watching() && wills_told();
+}
+
 /* Everybody in, and nothing waited for. */
 static bool
 all_quiet(void)
 {
-	bool quiet = true;
+	bool quiet = watching();
 
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		struct actor *a = &sn.actors[i];
@@ -364,15 +388,17 @@ calm_down(void)
 			sim_freeze(sn.node.proc[i].loop, false);
 	until(all_ready, "all processes ready");
 	until(no_ghosts, "the end of connections left behind");
+	until(all_wills_told, "a will that is owed");
 	until(all_quiet, "all clients in, and acknowledged");
 	sim_run_for(10 * NS_PER_SEC);
 	until(all_quiet, "all clients in, and acknowledged");
+	wills_check();
 }
 
 static bool
 probe_in(void)
 {
-	struct actor *a = &sn.actors[CLIENTS];
+	struct actor *a = &sn.actors[PROBE];
 
 	if (a->line == NULL)
 		connect_somewhere(a, true);
@@ -383,7 +409,7 @@ probe_in(void)
 static void
 probe(void)
 {
-	struct actor *a = &sn.actors[CLIENTS];
+	struct actor *a = &sn.actors[PROBE];
 
 	memset(sn.retained, 0, sizeof sn.retained);
 	until(probe_in, "a new client in");
@@ -414,26 +440,38 @@ calm_round(void)
 }
 
 static bool
+has_ended(struct actor *a)
+{
+	if (a->line != NULL && (!a->clean || a->mqtt.state == CLIENT_UP))
+		actor_leave(a, LEAVE_DISCONNECT);
+	if (a->line == NULL && !a->none)
+		connect_somewhere(a, true);
+	return a->line == NULL;
+}
+
+static bool
 all_ended(void)
 {
 	bool ended = true;
 
-	for (unsigned i = 0; i < CLIENTS; i++) {
-		struct actor *a = &sn.actors[i];
-
-		if (a->line != NULL && (!a->clean || a->mqtt.state == CLIENT_UP))
-			actor_leave(a, LEAVE_DISCONNECT);
-		if (a->line == NULL && !a->none)
-			connect_somewhere(a, true);
-		ended = ended && a->line == NULL;
-	}
+	for (unsigned i = 0; i < CLIENTS; i++)
+		if (!has_ended(&sn.actors[i]))
+			ended = false;
 	return ended;
+}
+
+static bool
+watcher_ended(void)
+{
+	return has_ended(&sn.actors[WATCHER]);
 }
 
 static void
 end_all(void)
 {
 	until(all_ended, "the end of all sessions");
+	sim_run_for(5 * NS_PER_SEC);
+	until(watcher_ended, "the end of the session that listens to wills");
 	until(no_lines, "the end of all connections");
 	sim_run_for(5 * NS_PER_SEC);
 	check_empty();
@@ -449,6 +487,8 @@ set_faults(const char *only)
 	FAULTS(F)
 #undef F
 	sn.disk = getenv("SIM_DURABILITY") != NULL && strcmp(getenv("SIM_DURABILITY"), "disk") == 0;
+	sn.wills = f->wills;
+	sn.happened.wills += f->wills;
 	sn.refuses = f->full_disk || f->disk_errors;
 	sn.happened.pipes += f->pipes;
 	sn.happened.slow_store += f->slow_store;
@@ -466,7 +506,7 @@ static void
 run_seed(uint64_t seed, const char *only)
 {
 	static const char *settings[] = { "auth.enabled", "false", "log.level", "error", "session.max_inflight", "5",
-		"session.durability", "memory", NULL };
+		"session.durability", "memory", "session.will_grace", "1s", NULL };
 	unsigned acts;
 
 	sn.seed = seed;
@@ -476,6 +516,7 @@ run_seed(uint64_t seed, const char *only)
 	list_init(&sn.lines);
 	sim_open(seed);
 	sim_pipe_overflows = 0;
+	wills_open();
 	set_faults(only);
 	for (unsigned i = 0; i < ALL_CLIENTS; i++)
 		actor_init(&sn.actors[i], i);
@@ -485,9 +526,11 @@ run_seed(uint64_t seed, const char *only)
 	trace("durability %s", settings[7]);
 	node_open(&sn.node, 2 + (unsigned)sim_below(NODE_WORKERS - 1), settings);
 	until(all_ready, "the start");
+	until(watching, "who listens to wills");
 	acts = 100 + (unsigned)sim_below(500);
 	while (acts-- > 0) {
 		one_act();
+		(void)watching();
 		if (sim_one_in(40))
 			one_fault();
 		sim_run_for(sim_between(0, sim_one_in(30) ? NS_PER_SEC : 4 * NS_PER_MS));
@@ -531,8 +574,8 @@ main(int argc, char **argv)
 	sn.msgs = mem_zalloc(MSGS_MAX * sizeof *sn.msgs);
 	for (uint64_t seed = first; seed < first + seeds; seed++)
 		run_seed(seed, faults);
-	printf("sim_node: %" PRIu64 " seeds, %" PRIu64 " messages acknowledged, %" PRIu64 " delivered, %d sessions moved\n", seeds,
-	    sn.acked, sn.delivered, (int)METRIC_GET(moves_in));
+	printf("sim_node: %" PRIu64 " seeds, %" PRIu64 " messages acknowledged, %" PRIu64 " delivered, %d sessions moved, %" PRIu64 " wills\n", seeds,
+	    sn.acked, sn.delivered, (int)METRIC_GET(moves_in), sn.wills_told);
 	printf("commits %" PRIu64 ", flushes %" PRIu64 ", failed %" PRIu64 ", lost %" PRIu64 " by %" PRIu64 " crashes\nfaults:",
 	    sim_disk_counts.commits, sim_disk_counts.flushes, sim_disk_counts.errors, sim_disk_counts.lost,
 	    sim_disk_counts.lossy);

@@ -9,6 +9,8 @@
 
 void sim_disk_clear(void);
 size_t sim_disk_count(enum table t);
+/* The row as it is, if no crash can take it back any more. */
+bool sim_disk_get(enum table t, struct slice key, struct slice *value);
 
 /* What env_flush() was asked for is on the disk now. sim_disk_lazy: env_flush() returns at once, somebody calls this
  * later; else it does so itself. */
