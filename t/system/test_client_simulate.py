@@ -21,6 +21,15 @@ def simulate(port, *args):
     return r.returncode, json.loads(r.stdout), r.stderr.decode()
 
 
+def simulate_until(enough, port, *args, seconds=1.0):
+    """For so long, or on a machine that is slow longer, until the report has enough in it."""
+    while True:
+        code, report, err = simulate(port, "-d", "%.1f" % seconds, *args)
+        if enough(report) or seconds > 30:
+            return code, report, err
+        seconds *= 4
+
+
 def reap(p):
     p.kill()
     p.wait()
@@ -30,8 +39,10 @@ def reap(p):
 class Crowd(fubar.TestCase):
     def test_nothing_is_wrong(self):
         for level in ("31", "311"):
-            code, report, err = simulate(self.broker.port, "-V", level, "-d", "2", "--ids", "3-32", "--reconnect", "0.5",
-                                         "--away", "0.1", "--publish", "0.05", "--seed", "7")
+            code, report, err = simulate_until(
+                lambda r: r["connected"]["count"] > 60 and min(r["published"][n] for n in ("direct", "qos1", "qos2")) > 50,
+                self.broker.port, "-V", level, "--ids", "3-32", "--reconnect", "0.5", "--away", "0.1", "--publish", "0.05",
+                "--seed", "7", seconds=2)
             self.assertEqual((code, report["ok"], err), (0, True, ""), report)
             self.assertEqual((report["clients"], report["seed"]), (30, 7))
             self.assertGreater(report["connected"]["count"], 60)
@@ -41,8 +52,9 @@ class Crowd(fubar.TestCase):
                 self.assertEqual(report["published"][qos], report["arrived"][qos])
 
     def test_clean_sessions_and_the_mix(self):
-        code, report, _ = simulate(self.broker.port, "-d", "1", "--clean", "--reconnect", "0.3", "--publish", "0.05",
-                                   "--mix", "topic=1,qos1=3", "--drop", "100", "-r", "1000", "--ids", "1-20")
+        code, report, _ = simulate_until(lambda r: r["ended"]["dropped"] > 10, self.broker.port, "--clean", "--reconnect", "0.3",
+                                         "--publish", "0.05", "--mix", "topic=1,qos1=3", "--drop", "100", "-r", "1000",
+                                         "--ids", "1-20")
         self.assertEqual(code, 0, report)
         self.assertEqual((report["published"]["qos0"], report["published"]["qos2"], report["published"]["direct"]), (0, 0, 0))
         self.assertEqual(report["ended"]["disconnect"], 0)
@@ -76,11 +88,15 @@ class Crowd(fubar.TestCase):
 class Trouble(unittest.TestCase):
     def test_a_worker_that_dies(self):
         with fubar.Broker(workers=2) as b:
-            p = subprocess.Popen([CLIENT, "simulate", "-h", "127.0.0.1", "-p", str(b.port), "--json", "-d", "3", "--away", "0.2",
+            p = subprocess.Popen([CLIENT, "simulate", "-h", "127.0.0.1", "-p", str(b.port), "--json", "-d", "0", "--away", "0.2",
                                   "--reconnect", "0", "--publish", "0.1", "--mix", "qos0=1"], stdout=subprocess.PIPE)
             self.addCleanup(reap, p)
             fubar.until("a crowd", lambda: len(b.sessions()) > 60)
+            since = b.log.mark()
             os.kill(b.worker_pids()[0], signal.SIGKILL)
+            b.log.wait("back process=worker slot=0", since)
+            fubar.until("the crowd again", lambda: len(b.all_sessions()) > 60)
+            p.send_signal(signal.SIGINT)
             report = json.loads(p.communicate(timeout=60)[0])
             self.assertEqual(p.returncode, 1)
             self.assertGreater(report["wrong"]["connections_lost"], 10)
@@ -88,7 +104,8 @@ class Trouble(unittest.TestCase):
 
     def test_refused(self):
         with fubar.Broker(workers=1, auth=True) as b:
-            code, report, _ = simulate(b.port, "-d", "0.5", "--ids", "1-5", "-u", "joe", "-P", "no", "--settle", "0.2")
+            code, report, _ = simulate_until(lambda r: r["wrong"]["refused"] > 4, b.port, "--ids", "1-5", "-u", "joe", "-P", "no",
+                                             "--settle", "0.2", seconds=0.5)
             self.assertEqual(code, 1)
             self.assertGreater(report["wrong"]["refused"], 4)
             self.assertEqual(report["wrong"]["not_back"], 5)
@@ -141,7 +158,8 @@ class BadServers(unittest.TestCase):
         self.assertGreater(report["wrong"]["messages_strange"], 0)
 
     def test_nobody_there(self):
-        code, report, _ = simulate(fubar.free_port(), "-d", "0.2", "--ids", "1-3", "--settle", "0")
+        code, report, _ = simulate_until(lambda r: r["wrong"]["no_server"] > 2, fubar.free_port(), "--ids", "1-3", "--settle", "0",
+                                         seconds=0.2)
         self.assertEqual(code, 1)
         self.assertGreater(report["wrong"]["no_server"], 2)
         self.assertIn("refused", report["last_error"])

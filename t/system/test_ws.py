@@ -41,7 +41,7 @@ class Base(fubar.TestCase):
 
 class Request(Base):
     broker_options = {"transport": "ws", "workers": 1, "settings": {
-        "listeners.ws.path": "/mqtt", "listeners.ws.origins": "https://page.example", "server.timeout": "1s"}}
+        "listeners.ws.path": "/mqtt", "listeners.ws.origins": "https://page.example"}}
 
     def test_protocols(self):
         self.assertEqual([self.status(protocol=p) for p in ("mqtt", "mqttv3.1", "chat, mqttv3.1, mqtt", "chat", None)],
@@ -67,6 +67,8 @@ class Request(Base):
             self.assertTrue(got.endswith(b"\r\n\r\n"), got)
 
     def test_a_request_must_come_in_time(self):
+        self.broker.admin("settings", "set", "server.timeout", "1s")
+        self.addCleanup(self.broker.admin, "settings", "unset", "server.timeout")
         s = self.raw()
         s.sendall(b"GET /mqtt HT")
         self.assertEqual(s.recv(100), b"")
