@@ -127,7 +127,7 @@ comes_back(struct slot *t, const struct owner *w, const struct ipc_open *p)
 {
 	struct store *s = t->store;
 	const struct owner_claim *c;
-	unsigned number = w->slot;
+	unsigned number = owners_row_slot(&s->owners, w);
 
 	if ((w->flags & OWNER_HELD) != 0) {
 		if ((p->flags & OPEN_RELOAD) == 0)

@@ -23,6 +23,8 @@ owners_init(struct owners *o)
 	hmap_init(&o->ids);
 	hmap_init(&o->accounts);
 	hmap_init(&o->claims);
+	buf_init(&o->takers);
+	o->fresh = 0;
 	/* In 16 us: no store changes owners as often for long. 48 bits are enough for 146 years from 1970. */
 	o->last_stamp = (uint64_t)clock_wall().ns >> 14;
 }
@@ -123,7 +125,7 @@ set_owner(struct owner *w, unsigned slot, uint64_t stamp, bool here)
 {
 	w->slot = (uint16_t)slot;
 	w->stamp = stamp & ((UINT64_C(1) << 48) - 1);
-	w->flags = (uint8_t)((w->flags & ~(OWNER_HERE | OWNER_CAME)) | OWNER_HELD | (here ? OWNER_HERE : 0));
+	w->flags = (uint8_t)((w->flags & ~(OWNER_HERE | OWNER_CAME | OWNER_GUESS)) | OWNER_HELD | (here ? OWNER_HERE : 0));
 }
 
 void
@@ -134,6 +136,16 @@ owners_give(struct owners *o, struct owner *w, unsigned slot)
 	set_owner(w, slot, ++o->last_stamp, false);
 }
 
+/* Its process was late, and is none that had died. */
+static void
+claim_dead_del(struct owners *o, struct owner *w, unsigned slot)
+{
+	struct owner_claim *c = owners_claim_dead(o, w, slot);
+
+	if (c != NULL)
+		owners_claim_del(o, w, c->stamp);
+}
+
 bool
 owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp, bool here)
 {
@@ -141,6 +153,8 @@ owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp, bo
 
 	if (stamp > o->last_stamp)
 		o->last_stamp = stamp;
+	if (here)
+		claim_dead_del(o, w, slot);
 	if (held && stamp < w->stamp) {
 		if (w->slot != slot)
 			claim_put(o, w, slot, stamp, here);
@@ -150,6 +164,71 @@ owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp, bo
 		claim_put(o, w, w->slot, w->stamp, (w->flags & OWNER_HERE) != 0);
 	set_owner(w, slot, stamp, here);
 	return true;
+}
+
+/* It is that of the row, or any of those that died. */
+unsigned
+owners_row_slot(const struct owners *o, const struct owner *w)
+{
+	uint64_t left = o->fresh;
+
+	if ((w->flags & OWNER_GUESS) == 0 || left == 0 || (left >> w->slot & 1) != 0)
+		return w->slot;
+	for (uint64_t n = w->node.hash % (uint64_t)__builtin_popcountll(left); n > 0; n--)
+		left &= left - 1;
+	return (unsigned)__builtin_ctzll(left);
+}
+
+struct taker {
+	uint64_t stamp, prev_stamp;
+	uint16_t prev_slot;
+};
+
+void
+owners_taker(struct owners *o, const struct owner *w, uint64_t stamp, unsigned prev_slot, uint64_t prev_stamp)
+{
+	const struct taker t = { .stamp = stamp, .prev_stamp = prev_stamp, .prev_slot = (uint16_t)prev_slot };
+
+	buf_put(&o->takers, &t, sizeof t);
+	buf_put_le32_bytes(&o->takers, owner_id(w));
+}
+
+/* The first of those that are about to take it; from whom it does is dead, if nobody has it. */
+static void
+name_dead(struct owners *o, struct owner *w, const struct taker *t)
+{
+	const struct owner_claim *c;
+	uint64_t first = w->stamp;
+
+	if ((w->flags & (OWNER_DURABLE | OWNER_HELD | OWNER_HERE)) != (OWNER_DURABLE | OWNER_HELD))
+		return;
+	for (; (c = owners_claim_before(o, w, first)) != NULL; first = c->stamp)
+		if (c->here)
+			return;
+	if (t->stamp != first || t->prev_slot >= 64 || (o->fresh >> t->prev_slot & 1) == 0)
+		return;
+	claim_put(o, w, t->prev_slot, t->prev_stamp, true);
+	owners_claim_get(o, w, t->prev_stamp)->dead = true;
+}
+
+void
+owners_named(struct owners *o, uint64_t fresh)
+{
+	struct slice left = buf_slice(&o->takers);
+	struct slice id;
+
+	o->fresh = fresh;
+	while (left.len > 0) {
+		struct owner *w;
+		struct taker t;
+
+		memcpy(&t, left.p, sizeof t);
+		left = slice_of(left.p + sizeof t, left.len - sizeof t);
+		w = slice_take_le32_bytes(&left, &id) == 0 ? owners_find(o, id) : NULL;
+		if (w != NULL)
+			name_dead(o, w, &t);
+	}
+	buf_fini(&o->takers);
 }
 
 struct owner_claim *
@@ -211,6 +290,7 @@ owners_fini(struct owners *o)
 	hmap_fini(&o->ids);
 	hmap_fini(&o->accounts);
 	hmap_fini(&o->claims);
+	buf_fini(&o->takers);
 }
 
 static struct owner_account *

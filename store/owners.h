@@ -7,13 +7,17 @@
  * that it let go, it has a claim: when the owner dies before it took anything, the newest claim makes the owner.
  *
  * The oldest claim has the session. If its process dies, the row of a durable one is its successor's, by the same number:
- * what the neighbours hold for that slot comes there, and whoever waits takes it from there. */
+ * what the neighbours hold for that slot comes there, and whoever waits takes it from there.
+ *
+ * A store that starts is told by the workers which sessions they have. Who had the others is dead, and so is known if
+ * one worker is: owners_named(). The slot in a row is only where the session began, or of its last write. */
 #ifndef STORE_OWNERS_H
 #define STORE_OWNERS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/buf.h"
 #include "common/base/hmap.h"
 #include "common/base/slice.h"
 
@@ -24,6 +28,7 @@ enum {
 	OWNER_CAME = 16,        /* by a CONNECT, not by its row */
 	OWNER_AGED = 32,        /* its row says since when its client is away */
 	OWNER_HERE = 8,         /* named by the slot as a session that it has */
+	OWNER_GUESS = 64,       /* the slot is the one in its row: owners_row_slot() knows better */
 };
 
 struct owner_account;           /* a name shared by its entries */
@@ -52,6 +57,8 @@ struct owners {
 	struct hmap accounts;
 	struct hmap claims;             /* few: by id */
 	uint64_t last_stamp;
+	struct buf takers;              /* as owners_taker() was told */
+	uint64_t fresh;                 /* slots whose process had not loaded its rows when all had named theirs */
 };
 
 /* Makes the slot the owner, by a new number, larger than all before, also those of stores before this one. Another slot
@@ -60,6 +67,13 @@ void owners_give(struct owners *o, struct owner *w, unsigned slot);
 /* The same by a number that was given earlier: as a worker names it. true: the slot is the owner now; false: it is an
  * earlier one and has a claim. here: it has the session; or it is about to take it. */
 bool owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp, bool here);
+/* All have named theirs but these slots, whose process is dead or new. A durable session that nobody has had died there:
+ * its row is for the successor, as after owners_slot_gone(). */
+void owners_named(struct owners *o, uint64_t fresh);
+/* Whose an entry is that is only a row: whom it is given to first. */
+unsigned owners_row_slot(const struct owners *o, const struct owner *w);
+/* While they name theirs: by stamp it is to take the session, from the slot that got it by prev_stamp. */
+void owners_taker(struct owners *o, const struct owner *w, uint64_t stamp, unsigned prev_slot, uint64_t prev_stamp);
 /* A claim that is over, since the session is where a later one is; NULL: none. it: as hmap_each() has it; deleting the
  * claim is allowed. */
 struct owner_claim *owners_claim_over(const struct owners *o, struct hmap_iter *it);

@@ -32,6 +32,8 @@ end_claim(struct store *s, struct owner *w, uint64_t stamp, const struct slot *b
 	if (of != NULL && of != by && of->chan != NULL && !c->dead)
 		CHAN_SEND(of->chan, DISOWN, client, .stamp = stamp, .client_id = owner_id(w));
 	owners_claim_del(&s->owners, w, stamp);
+	if (of != NULL && (w->flags & (OWNER_DURABLE | OWNER_HELD | OWNER_CLAIMED)) == (OWNER_DURABLE | OWNER_HELD))
+		sessions_has_moved(s, w);
 }
 
 /* Who moved a session while there was no store to be told: it has let it go, or its successor has its row and must not. */
@@ -45,10 +47,26 @@ end_claims_over(struct store *s)
 		end_claim(s, c->owner, c->stamp, NULL);
 }
 
+/* The slots whose process has nothing that it could name. */
+static uint64_t
+fresh_slots(const struct store *s)
+{
+	uint64_t fresh = 0;
+
+	for (unsigned i = 0; i < s->slot_count; i++) {
+		const struct slot *t = &s->slots.slot[i];
+
+		if (t->chan == NULL || !t->was_loaded)
+			fresh |= UINT64_C(1) << i;
+	}
+	return fresh;
+}
+
 static void
 all_named(struct store *s)
 {
 	s->slots.all_named = true;
+	owners_named(&s->owners, fresh_slots(s));
 	end_claims_over(s);
 	will_rows_start(s);
 	loop_timer_cancel(s->loop, &s->slots.grace);
@@ -138,7 +156,7 @@ slot_check_over(struct slot *t)
 	if (t->epoch > t->gone_epoch)
 		t->gone_epoch = t->epoch;
 	t->epoch = 0;
-	t->hello = t->named = t->loaded = t->gone = false;
+	t->hello = t->named = t->loaded = t->was_loaded = t->gone = false;
 	owners_slot_gone(&s->owners, t->number);
 	will_rows_slot_gone(s, t->number);
 	retained_check_waiting(s);
@@ -222,6 +240,7 @@ do_hello(struct slot *t, struct slice payload)
 	}
 	numbers_answered(&t->writes, p.answered);
 	t->hello = true;
+	t->was_loaded = p.loaded != 0;
 	sessions_forget_numbers(t);
 	retained_check_waiting(t->store);
 }
@@ -240,6 +259,8 @@ do_own(struct slot *t, struct slice payload)
 	w = owners_find(&s->owners, p.client_id);
 	if (w == NULL)
 		w = owners_add(&s->owners, p.client_id, p.account, t->number, 0);
+	if ((p.flags & OWN_HERE) == 0 && !s->slots.all_named)
+		owners_taker(&s->owners, w, p.stamp, p.prev_slot, p.prev_stamp);
 	if (!owners_name(&s->owners, w, t->number, p.stamp, (p.flags & OWN_HERE) != 0))
 		return;
 	if ((p.flags & OWN_ONLINE) != 0 || (p.flags & OWN_HERE) == 0)
@@ -350,7 +371,7 @@ slot_adopt(struct slot *t)
 	struct store *s = t->store;
 
 	t->epoch = t->next_epoch;
-	t->hello = t->named = t->loaded = false;
+	t->hello = t->named = t->loaded = t->was_loaded = false;
 	t->gone = t->epoch <= t->gone_epoch;
 	numbers_reset(&t->writes);
 	numbers_reset(&t->queue);

@@ -24,6 +24,7 @@ struct slot {
 	uint64_t epoch;                 /* 0: no incarnation */
 	struct chan *chan;              /* NULL: not there, or read to its end */
 	bool hello, named, loaded, gone;
+	bool was_loaded;                /* by a store before this one */
 	struct numbers writes;          /* SESSION_PUT and its like */
 	struct numbers queue;           /* Q_OPS */
 	uint64_t gone_epoch;            /* highest epoch known to be over */

@@ -133,8 +133,9 @@ since_ms(const struct store *s, uint64_t offline_ms)
 	return offline_ms < now ? now - offline_ms : 1;
 }
 
+/* Writes the row again, if it is there and edit says that it differs. */
 static int
-run_client_back(struct batch_op *op, struct txn *x, struct rec_counts *counts)
+edit_row(struct batch_op *op, struct txn *x, bool (*edit)(const struct change *c, struct rec_session *r))
 {
 	const struct change *c = container_of(op, struct change, op);
 	struct rec_session r;
@@ -145,14 +146,28 @@ run_client_back(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 	buf_init(&new);
 	rc = table_get(txn_env(x), x, TABLE_sessions, c->key, &old);
 	/* What cannot be read the readers complain of. */
-	if (rc == 0 && rec_take_session(buf_slice(&old), &r) == 0 && r.offline_since_ms != 0) {
-		r.offline_since_ms = 0;
+	if (rc == 0 && rec_take_session(buf_slice(&old), &r) == 0 && edit(c, &r)) {
 		rec_put_session(&new, &r);
 		rc = table_put(x, TABLE_sessions, c->key, buf_slice(&new));
 	}
 	buf_fini(&old);
 	buf_fini(&new);
 	return rc == FB_ENOENT ? 0 : rc;
+}
+
+static bool
+ages_no_more(const struct change *c, struct rec_session *r)
+{
+	bool aged = r->offline_since_ms != 0;
+
+	r->offline_since_ms = 0;
+	return aged;
+}
+
+static int
+run_client_back(struct batch_op *op, struct txn *x, struct rec_counts *counts)
+{
+	return edit_row(op, x, ages_no_more);
 }
 
 void
@@ -164,6 +179,31 @@ sessions_client_back(struct store *s, struct owner *w)
 		return;
 	w->flags &= (uint8_t)~OWNER_AGED;
 	c = change_new(s, TABLE_sessions, owner_id(w), slice_of(NULL, 0), run_client_back);
+	c->op.need = ENV_SHRINKS;
+	change_put(c);
+}
+
+static bool
+is_elsewhere(const struct change *c, struct rec_session *r)
+{
+	bool other = r->slot != c->id;
+
+	r->slot = c->id & UINT16_MAX;
+	return other;
+}
+
+static int
+run_moved(struct batch_op *op, struct txn *x, struct rec_counts *counts)
+{
+	return edit_row(op, x, is_elsewhere);
+}
+
+void
+sessions_has_moved(struct store *s, const struct owner *w)
+{
+	struct change *c = change_new(s, TABLE_sessions, owner_id(w), slice_of(NULL, 0), run_moved);
+
+	c->id = w->slot;
 	c->op.need = ENV_SHRINKS;
 	change_put(c);
 }
@@ -372,7 +412,7 @@ fill_owners(struct env *e, struct owners *o, unsigned slots, struct buf *qids)
 			continue;
 		}
 		slot = slot_of(id, r.slot, slots);
-		owners_add(o, id, r.account, slot, OWNER_DURABLE | (r.offline_since_ms != 0 ? OWNER_AGED : 0));
+		owners_add(o, id, r.account, slot, OWNER_DURABLE | OWNER_GUESS | (r.offline_since_ms != 0 ? OWNER_AGED : 0));
 		if (r.qid != 0)
 			buf_put(qids, &r.qid, sizeof r.qid);
 	}

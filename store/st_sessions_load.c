@@ -72,10 +72,12 @@ static struct owner *
 nobodys(struct store *s, struct slice id)
 {
 	struct owner *w = owners_find(&s->owners, id);
+	const struct slot *t;
 
 	if (w == NULL || (w->flags & (OWNER_DURABLE | OWNER_HELD)) != OWNER_DURABLE || w->slot >= s->slot_count)
 		return NULL;
-	return slot_live(&s->slots.slot[w->slot]) && s->slots.slot[w->slot].loaded ? w : NULL;
+	t = &s->slots.slot[owners_row_slot(&s->owners, w)];
+	return slot_live(t) && t->loaded ? w : NULL;
 }
 
 /* Which ones, first; with the cursor open nothing else is read. */
@@ -104,7 +106,7 @@ sessions_hand_some(struct store *s, struct buf *at)
 		struct owner *w = nobodys(s, id);
 
 		if (w != NULL)
-			sessions_hand_row(&s->slots.slot[w->slot], w);
+			sessions_hand_row(&s->slots.slot[owners_row_slot(&s->owners, w)], w);
 	}
 	buf_fini(&ids);
 	return rc;
@@ -115,7 +117,8 @@ send_row_if_its(struct slot *t, struct owner *w, struct slice value)
 {
 	struct owner_claim *claim;
 
-	if (w->slot == t->number && (w->flags & (OWNER_DURABLE | OWNER_HELD)) == OWNER_DURABLE)
+	if ((w->flags & (OWNER_DURABLE | OWNER_HELD)) == OWNER_DURABLE &&
+	    owners_row_slot(&t->store->owners, w) == t->number)
 		send_row(t, w, NULL, value);
 	else if ((claim = owners_claim_dead(&t->store->owners, w, t->number)) != NULL)
 		send_row(t, w, claim, value);
@@ -124,7 +127,7 @@ send_row_if_its(struct slot *t, struct owner *w, struct slice value)
 static bool
 is_its(const struct slot *t, const struct owner *w)
 {
-	return w->slot == t->number || owners_claim_dead(&t->store->owners, w, t->number) != NULL;
+	return owners_row_slot(&t->store->owners, w) == t->number || owners_claim_dead(&t->store->owners, w, t->number) != NULL;
 }
 
 /* The ids of the rows of a slice, behind after. 0; FB_ENOENT: those are the last. */

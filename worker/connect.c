@@ -94,7 +94,8 @@ connect_name(struct worker *w)
 		const struct open *o = container_of(n, struct open, node);
 
 		if (o->stamp != 0 && o->session == NULL)
-			storec_own(w->store, o->ask.client_id, connect_account(o), o->stamp, 0);
+			storec_own(w->store, &(struct ipc_own){ .client_id = o->ask.client_id, .account = connect_account(o),
+			    .stamp = o->stamp, .prev_slot = o->prev_slot, .prev_stamp = o->prev_stamp });
 	}
 }
 

@@ -127,9 +127,10 @@ send_write(struct storec *s, const struct write *wr)
 }
 
 void
-storec_own(struct storec *s, struct slice client_id, struct slice account, uint64_t stamp, uint8_t flags)
+storec_own(struct storec *s, const struct ipc_own *own)
 {
-	CHAN_SEND(s->chan, OWN, own, .flags = flags, .stamp = stamp, .client_id = client_id, .account = account);
+	ipc_put_own(chan_begin(s->chan, IPC_OWN), own);
+	chan_end(s->chan);
 }
 
 static uint64_t
@@ -145,15 +146,15 @@ send_sessions(struct storec *s)
 	struct hmap_node *n;
 
 	CHAN_SEND(s->chan, W_HELLO, hello, .slot = (uint16_t)s->worker->slot, .epoch = s->worker->epoch,
-	    .answered = first_unanswered(s) - 1);
+	    .answered = first_unanswered(s) - 1, .loaded = s->worker->loaded);
 	while ((n = hmap_each(&s->worker->sessions.map, &it)) != NULL) {
 		const struct session *se = container_of(n, struct session, node);
 
 		/* One that is on its way here is named by its CONNECT. */
 		if ((se->flags & (SESSION_ASSIGNED | SESSION_DISOWNED)) == 0 && move_coming(se->move) == NULL)
-			storec_own(s, session_id(se), session_account(se), se->stamp,
-			    (uint8_t)(OWN_HERE | (se->flags & SESSION_DURABLE ? OWN_DURABLE : 0) |
-			    (se->conn != NULL ? OWN_ONLINE : 0)));
+			storec_own(s, &(struct ipc_own){ .client_id = session_id(se), .account = session_account(se),
+			    .stamp = se->stamp, .flags = (uint8_t)(OWN_HERE | (se->flags & SESSION_DURABLE ? OWN_DURABLE : 0) |
+			    (se->conn != NULL ? OWN_ONLINE : 0)) });
 	}
 	connect_name(s->worker);
 	wills_name(s->worker, s->chan);

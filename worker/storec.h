@@ -40,7 +40,7 @@ void storec_give_up(struct storec *s, struct slice client_id, uint64_t stamp);
 void storec_let_go(struct storec *s, struct slice client_id, uint64_t stamp);
 
 /* Tells a new store of a session that is here, or that a CONNECT of ours is about to take. flags: OWN_... of chan.h. */
-void storec_own(struct storec *s, struct slice client_id, struct slice account, uint64_t stamp, uint8_t flags);
+void storec_own(struct storec *s, const struct ipc_own *own);
 
 /* Durable writes: each returns its number. done may be NULL; it is called with 0 or FB_E... when committed or
  * refused. */

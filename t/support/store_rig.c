@@ -149,7 +149,7 @@ rig_worker(struct rig *r, unsigned slot, uint64_t epoch, bool end)
 		buf_fini(&b);
 	}
 	close(fd[1]);
-	CHAN_SEND(w->chan, W_HELLO, hello, .slot = (uint16_t)slot, .epoch = w->epoch);
+	CHAN_SEND(w->chan, W_HELLO, hello, .slot = (uint16_t)slot, .epoch = w->epoch, .loaded = epoch != 0);
 	if (end)
 		chan_send(w->chan, IPC_OWN_END);
 }

@@ -49,7 +49,7 @@ struct rig {
 void rig_init(struct rig *r, unsigned slots);
 void rig_start(struct rig *r, const char *const *settings);
 void rig_wait_ready(struct rig *r);
-/* A channel for the slot; epoch 0: a new incarnation. Says hello, and OWN_END if end. */
+/* A channel for the slot; epoch 0: a new incarnation; else one that was loaded by an older store. Says hello, and OWN_END if end. */
 void rig_worker(struct rig *r, unsigned slot, uint64_t epoch, bool end);
 void rig_worker_gone(struct rig *r, unsigned slot);     /* closes its channel and tells the store */
 void rig_kill(struct rig *r);                           /* -9, reaped; the channels are closed */

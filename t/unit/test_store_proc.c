@@ -39,7 +39,7 @@ give_up(struct rig *r, unsigned slot, const char *id, uint64_t stamp)
 static void
 own(struct rig *r, unsigned slot, const char *id, bool durable, uint64_t stamp)
 {
-	CHAN_SEND(r->worker[slot].chan, OWN, own, .flags = durable ? OWN_DURABLE : 0, .stamp = stamp,
+	CHAN_SEND(r->worker[slot].chan, OWN, own, .flags = OWN_HERE | (durable ? OWN_DURABLE : 0), .stamp = stamp,
 	    .client_id = slice_str(id), .account = SLICE_LIT(""));
 }
 
@@ -410,6 +410,88 @@ START_TEST(a_living_worker_keeps_what_it_names)
 }
 END_TEST
 
+static void
+again_without(struct rig *r, uint64_t e0)
+{
+	rig_kill(r);
+	rig_start(r, NULL);
+	rig_wait_ready(r);
+	rig_worker(r, 0, e0, false);
+}
+
+static uint64_t
+row_stamp(struct rig *r, unsigned slot)
+{
+	struct ipc_session_row row;
+	struct rig_msg *m = rig_wait(&r->worker[slot], IPC_SESSION_ROW);
+
+	ck_assert_int_eq(ipc_take_session_row(m->payload, &row), 0);
+	mem_free(m);
+	return row.stamp;
+}
+
+/* It had moved to a worker that died with the store, whatever the row says: what the neighbours hold goes there. */
+START_TEST(who_had_it_died_with_the_store)
+{
+	struct rig_opened o;
+	struct rig_msg *m;
+	struct ipc_opened p;
+	struct rig r;
+	uint64_t e0, stamp;
+
+	start(&r, 2);
+	e0 = r.worker[0].epoch;
+	(void)rig_open(&r, 0, 0, "moved", NULL, NULL);
+	session_put(&r, 0, 1, "moved");
+	ck_assert_int_eq(rig_wait_done(&r, 0, 1), 0);
+	o = rig_open(&r, 1, 0, "moved", NULL, NULL);
+	ck_assert_uint_eq(o.prev_slot, 0);
+	again_without(&r, e0);
+	chan_send(r.worker[0].chan, IPC_OWN_END);
+	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
+	CHAN_SEND(r.worker[0].chan, OPEN, open, .req = 7, .client_id = SLICE_LIT("moved"));
+	rig_worker(&r, 1, 0, true);
+	stamp = row_stamp(&r, 1);
+	m = rig_wait(&r.worker[0], IPC_OPENED);
+	ck_assert_int_eq(ipc_take_opened(m->payload, &p), 0);
+	ck_assert(p.prev_slot == 1 && p.prev_stamp == stamp);
+	mem_free(m);
+	rig_fini(&r);
+}
+END_TEST
+
+/* The same while it moves: its successor gets the row by the number that the taker knows, and the taker waits. */
+START_TEST(who_it_was_taken_from_died_with_the_store)
+{
+	struct rig_opened first, second;
+	struct rig_msg *m;
+	struct ipc_opened p;
+	struct rig r;
+	uint64_t e0;
+
+	start(&r, 2);
+	e0 = r.worker[0].epoch;
+	first = rig_open(&r, 1, 0, "moves", NULL, NULL);
+	session_put(&r, 1, 1, "moves");
+	ck_assert_int_eq(rig_wait_done(&r, 1, 1), 0);
+	second = rig_open(&r, 0, 0, "moves", NULL, NULL);
+	again_without(&r, e0);
+	CHAN_SEND(r.worker[0].chan, OWN, own, .stamp = second.stamp, .prev_slot = 1, .prev_stamp = first.stamp,
+	    .client_id = SLICE_LIT("moves"));
+	chan_send(r.worker[0].chan, IPC_OWN_END);
+	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
+	CHAN_SEND(r.worker[0].chan, OPEN, open, .req = 7, .flags = OPEN_RELOAD, .stamp = second.stamp,
+	    .client_id = SLICE_LIT("moves"));
+	rig_worker(&r, 1, 0, true);
+	ck_assert_uint_eq(row_stamp(&r, 1), first.stamp);
+	m = rig_wait(&r.worker[0], IPC_OPENED);
+	ck_assert_int_eq(ipc_take_opened(m->payload, &p), 0);
+	ck_assert(p.prev_slot == 1 && p.prev_stamp == first.stamp && p.stamp == second.stamp);
+	mem_free(m);
+	rig_fini(&r);
+}
+END_TEST
+
 /* The owner is who got it last; the one before has a claim until it gives up. */
 START_TEST(a_dead_owner_leaves_it_to_who_had_it_before)
 {
@@ -516,6 +598,7 @@ END_TEST
 
 UNIT_MAIN("store_proc", starts_and_stops, ids_have_one_owner, rows_of_a_dead_worker_go_to_its_successor,
     a_clean_owner_deletes_the_row, writes_are_applied_once_over_a_kill, a_refusal_outlives_the_store,
-    a_living_worker_keeps_what_it_names, a_dead_owner_leaves_it_to_who_had_it_before,
+    a_living_worker_keeps_what_it_names, who_had_it_died_with_the_store, who_it_was_taken_from_died_with_the_store,
+    a_dead_owner_leaves_it_to_who_had_it_before,
     several_names_of_one_session_stand_in_line, a_move_that_broke_begins_again_at_the_successor,
     assigned_ids_are_not_recorded, sessions_age_while_the_node_is_up, reads_wait_for_the_writes_they_name, a_long_read_stalls_nobody)
