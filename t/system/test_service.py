@@ -63,7 +63,7 @@ class Notify(unittest.TestCase):
         return b, m
 
     def test_ready_status_stop(self):
-        b, m = self.start()
+        b, m = self.start(settings={"supervisor.stop_timeout": "10s"})
         c = b.connected("x")            # who is ready serves at once
         i = m.wait(READY="^1$")
         self.assertEqual(m.got[i]["STATUS"], "2 of 2 workers serve 0 clients")
