@@ -276,7 +276,7 @@ discard(struct conn *c)
 static void
 write_failed(struct conn *c)
 {
-	if (c->state != CONN_READY || c->stream != NULL) {
+	if (c->state != CONN_READY) {
 		conn_kill(c, CONN_SIDE_NETWORK, why_not(c));
 		return;
 	}

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """MQTT 3.1.1 and 3.1: CONNECT, CONNACK, keep-alive, wills, client ids."""
 
+import threading
 import time
 import unittest
 
@@ -275,6 +276,31 @@ class Wills(fubar.TestCase):
         # [MQTT-3.1.2-10] [MQTT-3.14.4-3]
         for level in (3, 4):
             self.with_will("never", level=level).disconnect()
+        self.assertEqual(self.nothing_for(self.watcher, self.watcher, self.topic), [])
+
+    def test_not_on_disconnect_under_a_flood(self):
+        # [MQTT-3.14.4-3]: also if a write fails, since the client has gone, before its DISCONNECT is read
+        if fubar.MOSQUITTO:
+            self.skipTest("needs to know who is connected")
+        flood, enough = self.name("flood"), threading.Event()
+        pub = self.connected(self.name("pub"))
+
+        def publish():
+            while not enough.is_set():
+                pub.send(m.publish_packet(flood, b"x" * 200) * 50)
+        thread = threading.Thread(target=publish)
+        thread.start()
+        try:
+            for i in range(20):
+                c = self.connected(self.name("c%d" % i), will=Will(self.topic, "never", 1))
+                c.subscribe(flood)
+                c.get_publish()
+                c.send(m.packet(m.DISCONNECT, 0))
+                (c.close if i % 2 else c.reset)()
+        finally:
+            enough.set()
+            thread.join()
+        fubar.until("they are gone", lambda: not any(self.name("c%d" % i) in self.broker.sessions() for i in range(20)))
         self.assertEqual(self.nothing_for(self.watcher, self.watcher, self.topic), [])
 
     def test_on_protocol_error(self):
