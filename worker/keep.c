@@ -377,12 +377,10 @@ keep_all(struct worker *w, struct session *s)
 	}
 	for (uint32_t pos = f->queue_head; pos != f->queue_tail; pos++) {
 		struct queued *q = &f->queue[pos & (f->queue_room - 1)];
-		struct qitem item = { .flags = (uint8_t)(q->qos | (q->retain ? QITEM_RETAIN : 0)), .direct = q->direct };
+		struct qitem item = { .n = q->n, .flags = (uint8_t)(q->qos | (q->retain ? QITEM_RETAIN : 0)),
+			.direct = q->direct };
 
-		if (q->aside)
-			q->n = f->next_n++;
-		q->aside = false;
-		item.n = q->n;
+		FB_ASSERT(!q->aside);
 		if (q->stored == STORED_NO)
 			store_one(w, s, q->msg, item);
 		if (q->stored == STORED_NO)

@@ -53,6 +53,8 @@ void
 move_free(struct move *m)
 {
 	list_del(&m->link);
+	if (m->worker->stopping)
+		worker_stop_step(m->worker);
 	queuec_wait_cancel(&m->stored);
 	if (m->session != NULL)
 		m->session->move = NULL;
@@ -245,19 +247,28 @@ move_take(struct worker *w, struct open *o, unsigned from_slot)
 	connect_reload(o, false);
 }
 
+/* Behind all else: what comes from a sender before its mark may come after what another sent behind its own. */
 void
 move_join_aside(struct worker *w, struct session *s)
 {
 	struct flow *f = s->flow;
+	struct buf aside;
+	struct slice rest;
+	struct queued q;
 
+	buf_init(&aside);
 	for (uint32_t n = flow_queued(f); n > 0; n--) {
-		struct queued q = flow_pop(f);
-
+		q = flow_pop(f);
 		if (q.aside)
-			deliver_join(w, s, &q);
+			buf_put(&aside, &q, sizeof q);
 		else
 			flow_push_queued(f, &q);
 	}
+	for (rest = buf_slice(&aside); rest.len > 0; rest.p += sizeof q, rest.len -= sizeof q) {
+		memcpy(&q, rest.p, sizeof q);
+		deliver_join(w, s, &q);
+	}
+	buf_fini(&aside);
 }
 
 /* What is held of senders whose earlier publishes died with them: their clients send it again, in order. */
@@ -310,6 +321,8 @@ activate(struct move *m)
 	storec_give_up(w->store, session_id(s), m->taken);
 	METRIC_ADD(moves_in, 1);
 	move_free(m);
+	if (w->queues_kept)
+		worker_keep_queue(w, s);
 	connect_taken(o, s);
 }
 

@@ -94,15 +94,61 @@ on_next_turn(struct task *t)
 	}
 }
 
+struct parts {
+	const struct session *session;
+	uint32_t count;
+};
+
+static void
+keep_part(void *arg, struct slice part)
+{
+	struct parts *p = arg;
+
+	storec_queue_put(p->session->flow->worker->store, session_id(p->session), p->count++, part);
+}
+
+void
+worker_keep_queue(struct worker *w, struct session *s)
+{
+	struct parts p = { .session = s };
+
+	if ((s->flags & SESSION_DURABLE) == 0 || s->flow == NULL)
+		return;
+	keep_all(w, s);
+	if (s->flow->received.used > 0)
+		ship_received(s->flow, keep_part, &p);
+}
+
+/* One that is on its way here is its old owner's to keep. */
+static void
+keep_queues(struct worker *w)
+{
+	struct hmap_iter it = { 0 };
+	struct hmap_node *n;
+
+	if (w->queues_kept)
+		return;
+	w->queues_kept = true;
+	while ((n = hmap_each(&w->sessions.map, &it)) != NULL) {
+		struct session *s = container_of(n, struct session, node);
+
+		if (move_coming(s->move) != NULL)
+			continue;
+		if (s->move != NULL)
+			move_stay(s);
+		worker_keep_queue(w, s);
+	}
+}
+
 static void
 stop_step(struct worker *w)
 {
 	bool late = loop_now(w->loop).ns >= w->keep_by.ns;
 
-	if (late)
-		worker_keep_queues(w);
+	if (late || (w->queues_due && moves_idle(w->moves)))
+		keep_queues(w);
 	if ((w->conn_count == 0 && w->queues_kept && storec_idle(w->store) && queuec_idle(w->queue) &&
-	    (late || shared_stop_heard(w))) ||
+	    (late || moves_idle(w->moves)) && (late || shared_stop_heard(w))) ||
 	    loop_now(w->loop).ns >= w->stop_by.ns)
 		loop_stop(w->loop);
 }
@@ -171,39 +217,17 @@ worker_new(struct loop *l, int sup_fd)
 	return w;
 }
 
-struct parts {
-	const struct session *session;
-	uint32_t count;
-};
-
-static void
-keep_part(void *arg, struct slice part)
-{
-	struct parts *p = arg;
-
-	storec_queue_put(p->session->flow->worker->store, session_id(p->session), p->count++, part);
-}
-
 void
 worker_keep_queues(struct worker *w)
 {
-	struct hmap_iter it = { 0 };
-	struct hmap_node *n;
+	w->queues_due = true;
+	worker_stop_step(w);
+}
 
-	if (w->queues_kept)
-		return;
-	w->queues_kept = true;
-	while ((n = hmap_each(&w->sessions.map, &it)) != NULL) {
-		struct session *s = container_of(n, struct session, node);
-
-		struct parts p = { .session = s };
-
-		if ((s->flags & SESSION_DURABLE) == 0 || s->flow == NULL)
-			continue;
-		keep_all(w, s);
-		if (s->flow->received.used > 0)
-			ship_received(s->flow, keep_part, &p);
-	}
+void
+worker_stop_step(struct worker *w)
+{
+	loop_timer_in(w->loop, &w->tick, 0);
 }
 
 static void

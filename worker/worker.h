@@ -54,7 +54,8 @@ struct worker {
 	struct mono stop_by;
 	struct mono keep_by;            /* neighbours or not, the queues go to the store */
 	bool takes_none;                /* for the stop: nothing is taken into sessions any more */
-	bool queues_kept;               /* and what they have went to the store */
+	bool queues_due;                /* and what they have goes to the store as soon as none moves */
+	bool queues_kept;               /* it went there */
 	bool tracing;                   /* something is traced */
 	uint32_t disk_listeners;        /* bits by CONFIG_L_...: what comes in there goes to the disk, but for: */
 	struct durability *disk_topics; /* topics with a durability of their own; NULL: none */
@@ -126,8 +127,12 @@ struct worker *worker_new(struct loop *l, int sup_fd);
 void worker_free(struct worker *w);
 /* Graceful: no new clients, the connected ones are closed, writes are waited for, then the loop stops. */
 void worker_stop(struct worker *w);
-/* A step of it: what waits in durable sessions goes to the store. Once. */
+/* A step of it: what waits in durable sessions goes to the store. Once, when no session moves any more. */
 void worker_keep_queues(struct worker *w);
+/* The same for one that came later. */
+void worker_keep_queue(struct worker *w, struct session *s);
+/* While it stops: something that it waits for has happened. */
+void worker_stop_step(struct worker *w);
 
 static inline struct wall
 worker_wall(const struct worker *w)

@@ -290,6 +290,91 @@ START_TEST(the_new_owner_dies)
 }
 END_TEST
 
+static void
+step_all(unsigned from, unsigned to)
+{
+	while (fake_net_step_link(from, to))
+		fx_run(&fx);
+}
+
+/* Session "s" is at worker 0 and on its way to worker 1. What worker 2 sends comes behind its mark, what worker 0 has itself
+ * not: "aside", then "own". The store is silent. */
+static void
+half_moved(struct fx_client **p0, struct fx_client **p2)
+{
+	fx_client_close(subscribed());
+	*p0 = fx_connected(&fx, 0, "p0", FX_CLEAN, false);
+	*p2 = fx_connected(&fx, 2, "p2", FX_CLEAN, false);
+	fake_net_hold_all(true);
+	(void)fx_connect(&fx, 1, "s", 0);
+	fx_run(&fx);
+	step_all(1, 0);
+	step_all(0, 1);
+	step_all(1, 2);
+	step_all(2, 0);
+	fx.store.hold_queue = true;
+	publish(*p2, 1, 1, "aside");
+	fx_run(&fx);
+	step_all(2, 0);
+	step_all(2, 1);
+	publish(*p0, 1, 1, "own");
+	fx_run(&fx);
+}
+
+/* The new owner dies, and what came behind one mark and before another is joined. */
+START_TEST(what_is_aside_comes_last)
+{
+	struct fx_client *s, *p0, *p2;
+
+	fx_open(&fx, 3, &fake_net, "session.durability", "disk", NULL);
+	half_moved(&p0, &p2);
+	fx_worker_die(&fx, 1);
+	fake_net_lose(1);
+	fx_worker_reaped(&fx, 1);
+	fake_net_hold_all(false);
+	fx_run(&fx);
+	fx.store.hold_queue = false;
+	fx_worker_start(&fx, 1);
+	fx_expect(p0, "PUBACK 1");
+	fx_expect(p2, "PUBACK 1");
+	s = fx_connected(&fx, 2, "s", 0, true);
+	expect_acked(s, "own");
+	expect_acked(s, "aside");
+	fx_expect(s, "");
+	fx_close(&fx);
+}
+END_TEST
+
+/* All stop meanwhile, in time or so late that the move does not end: what is in memory goes to the disk, once. */
+START_TEST(a_stop_meanwhile)
+{
+	for (unsigned late = 0; late < 2; late++) {
+		struct fx_client *s, *p0, *p2;
+
+		fx_open(&fx, 3, &fake_net, NULL);
+		half_moved(&p0, &p2);
+		fx_expect(p0, "PUBACK 1");
+		for (unsigned slot = 0; slot < 3; slot++)
+			fx_sup_stop(&fx, slot);
+		fx_run(&fx);
+		fx.store.hold_queue = false;
+		fake_net_hold_all(late != 0);
+		fx_pass_ms(&fx, 20000);
+		for (unsigned slot = 0; slot < 3; slot++)
+			fx_worker_kill(&fx, slot);
+		fake_net_hold_all(false);
+		for (unsigned slot = 0; slot < 3; slot++)
+			fx_worker_start(&fx, slot);
+		fx_run(&fx);
+		s = fx_connected(&fx, 2, "s", 0, true);
+		expect_acked(s, "own");
+		expect_acked(s, "aside");
+		fx_expect(s, "");
+		fx_close(&fx);
+	}
+}
+END_TEST
+
 /* The old owner dies before it has shipped: the subscriptions are kept, and what is on the disk, and what was on its way. */
 START_TEST(the_old_owner_dies)
 {
@@ -608,5 +693,6 @@ START_TEST(a_wanderer_among_publishers)
 END_TEST
 
 UNIT_MAIN("move", the_queue_goes_along, the_window_goes_along, a_long_queue, a_mark_that_is_late_at_the_new_owner,
-    a_mark_that_is_late_at_the_old_owner, from_one_to_the_next, the_new_owner_dies, the_old_owner_dies, a_sender_dies,
-    a_sender_dies_with_the_first_of_two, one_who_asked_is_dead, two_takes_in_a_row, a_wanderer_among_publishers)
+    a_mark_that_is_late_at_the_old_owner, from_one_to_the_next, the_new_owner_dies, what_is_aside_comes_last,
+    a_stop_meanwhile, the_old_owner_dies, a_sender_dies, a_sender_dies_with_the_first_of_two, one_who_asked_is_dead,
+    two_takes_in_a_row, a_wanderer_among_publishers)
