@@ -122,14 +122,13 @@ backup_env(struct env *e, const char *target, int64_t keep_free, struct files_jo
 
 	d->app_private = &c;
 	rc = d->set_backup_callbacks(d, on_open, on_write, on_close);
-	rc = rc ? rc : d->log_set_config(d, DB_LOG_AUTO_REMOVE, 0);
+	env_keep_logs(e, true);
 	rc = rc ? rc : d->txn_checkpoint(d, 0, 0, DB_FORCE);
 	rc = rc ? rc : d->backup(d, target, 0);
 	if (c.open != NULL)
 		close_file(&c);
 	d->app_private = NULL;
-	if (d->log_set_config(d, DB_LOG_AUTO_REMOVE, 1) != 0)
-		log_error("store", "old logs of the database are kept now", " ");
+	env_keep_logs(e, false);
 	if (c.rc != 0)
 		return c.rc;
 	rc = env_rc(rc, "backup");

@@ -2,10 +2,7 @@
  *
  * A commit does not wait for the disk (DB_TXN_NOSYNC): its locks are held for as long as the changes take in memory, and
  * a reader on the loop thread never waits for a flush. What is answered as durable waits for env_flush(). A flush
- * that fails cannot be taken back, so the process ends and recovery decides what was written.
- *
- * The checkpointer sleeps until something was written, then until a reason: 30 s, 100,000 updates, or 128 MiB of log,
- * which Berkeley DB counts itself. Two checkpoints are at least 5 s apart. */
+ * that fails cannot be taken back, so the process ends and recovery decides what was written. */
 #include "store/env.h"
 
 #include <db.h>
@@ -24,13 +21,10 @@
 #include "store/db_os.h"
 #include "store/env_db.h"
 #include "store/heal.h"
+#include "store/pace.h"
 #include "store/restore.h"
 
 #define PAGE_BYTES        4096          /* what the system writes at once: a power cut must not tear a page */
-#define CHECK_EACH_S      5
-#define CHECK_AFTER_S     30
-#define CHECK_UPDATES     100000
-#define CHECK_LOG_KBYTES  (128u * 1024)
 #define LOG_BUFFER_BYTES  (256u * 1024)
 #define LOG_FILE_BYTES    (16u << 20)
 #define LOCKS_MAX         20000         /* pages in one transaction */
@@ -74,8 +68,8 @@ env_folder(enum env_name name)
 static char folders[ENV_COUNT][4096];   /* of the environments that were opened */
 
 /* It may have been a flush, Berkeley DB does not say. */
-_Noreturn static void
-broken(const char *why)
+_Noreturn void
+env_broken(const char *why)
 {
 	for (int i = 0; i < ENV_COUNT; i++) {
 		if (folders[i][0] != '\0')
@@ -102,7 +96,7 @@ env_rc(int rc, const char *what)
 	case DB_REP_LOCKOUT:
 		return FB_EAGAIN;
 	case DB_RUNRECOVERY:
-		broken(what);
+		env_broken(what);
 	case ENOSPC:
 	case EDQUOT:
 	case EFBIG:
@@ -145,7 +139,7 @@ on_event(DB_ENV *dbenv, u_int32_t event, void *info)
 	(void)dbenv;
 	(void)info;
 	if (event == DB_EVENT_PANIC)
-		broken("panic");
+		env_broken("panic");
 }
 
 /* ---- room on the disk ---- */
@@ -204,8 +198,8 @@ ballast_release(struct env *e)
 		    (long long)free_bytes(e->dir));
 }
 
-static void
-ballast_make(struct env *e)
+void
+env_make_ballast(struct env *e)
 {
 	char path[4096];
 	int64_t need = atomic_load(&e->min_free_bytes) + e->ballast_bytes;
@@ -279,7 +273,6 @@ configure(struct env *e, int64_t cache_bytes)
 	rc = rc ? rc : d->set_lk_tablesize(d, LOCKS_FIRST);
 	rc = rc ? rc : d->set_memory_init(d, DB_MEM_LOCK, LOCKS_FIRST);
 	rc = rc ? rc : d->set_memory_init(d, DB_MEM_LOCKOBJECT, LOCKS_FIRST);
-	rc = rc ? rc : d->log_set_config(d, DB_LOG_AUTO_REMOVE, 1);
 	return env_rc(rc, "configure");
 }
 
@@ -314,7 +307,8 @@ open_all(struct env *e, const struct env_config *cfg)
 		rc = db_os_flush_folder(e->dir);
 	if (rc != 0)
 		return rc;
-	db_os_install(broken);
+	db_os_install(env_broken);
+	pace_install(env_broken);
 	rc = env_rc(db_env_create(&e->dbenv, 0), "create environment");
 	if (rc != 0) {
 		e->dbenv = NULL;
@@ -333,112 +327,6 @@ open_all(struct env *e, const struct env_config *cfg)
 	if (rc == FB_EIO)
 		heal_mark(home);
 	return rc;
-}
-
-/* ---- checkpoints ---- */
-
-static bool
-wait_until(struct env *e, int64_t seconds)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += seconds;
-	while (!e->stopping && pthread_cond_timedwait(&e->cond, &e->lock, &ts) == 0)
-		;
-	return !e->stopping;
-}
-
-static void
-checkpoint(struct env *e, bool due)
-{
-	uint64_t before = atomic_load(&e->updates);
-	DB_LSN was;
-	DB_TXN_STAT *st = NULL;
-	int rc;
-
-	memset(&was, 0, sizeof was);
-	if (!due) {
-		if (e->dbenv->txn_stat(e->dbenv, &st, 0) == 0)
-			was = st->st_last_ckp;
-		free(st);
-	}
-	rc = env_rc(e->dbenv->txn_checkpoint(e->dbenv, due ? 0 : CHECK_LOG_KBYTES, 0, 0), "checkpoint");
-	if (rc == FB_EIO)
-		broken("checkpoint");           /* the next one would take what was not flushed for flushed */
-	if (rc != 0)
-		return;
-	if (!due) {
-		st = NULL;
-		if (e->dbenv->txn_stat(e->dbenv, &st, 0) == 0)
-			due = memcmp(&was, &st->st_last_ckp, sizeof was) != 0;
-		free(st);
-	}
-	if (due) {
-		e->checked_updates = before;
-		e->checked_at = clock_mono();
-		atomic_fetch_add(&e->checkpoints, 1);
-		ballast_make(e);
-	}
-}
-
-static void *
-checkpointer(void *arg)
-{
-	struct env *e = arg;
-
-	pthread_mutex_lock(&e->lock);
-	while (!e->stopping) {
-		uint64_t since = atomic_load(&e->updates) - e->checked_updates;
-
-		if (since == 0) {
-			pthread_cond_wait(&e->cond, &e->lock);
-			continue;
-		}
-		if (!wait_until(e, CHECK_EACH_S))
-			break;
-		since = atomic_load(&e->updates) - e->checked_updates;
-		pthread_mutex_unlock(&e->lock);
-		checkpoint(e, since >= CHECK_UPDATES ||
-		    mono_diff(clock_mono(), e->checked_at) >= CHECK_AFTER_S * NS_PER_SEC);
-		pthread_mutex_lock(&e->lock);
-	}
-	pthread_mutex_unlock(&e->lock);
-	return NULL;
-}
-
-void
-env_count_updates(struct env *e, uint64_t n)
-{
-	uint64_t before = atomic_fetch_add(&e->updates, n);
-
-	/* The first since the last checkpoint wakes the thread; it looks at the rest by itself. */
-	if (before == e->checked_updates) {
-		pthread_mutex_lock(&e->lock);
-		pthread_cond_signal(&e->cond);
-		pthread_mutex_unlock(&e->lock);
-	}
-}
-
-uint64_t
-env_checkpoints(const struct env *e)
-{
-	return atomic_load(&e->checkpoints);
-}
-
-static void
-start_checkpointer(struct env *e)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&e->cond, &attr);
-	pthread_condattr_destroy(&attr);
-	pthread_mutex_init(&e->lock, NULL);
-	e->checked_at = clock_mono();
-	FB_ASSERT(pthread_create(&e->thread, NULL, checkpointer, e) == 0);
-	e->has_thread = true;
 }
 
 /* ---- life ---- */
@@ -467,8 +355,8 @@ env_open(const struct env_config *cfg, struct env **out)
 		env_close(e);
 		return rc;
 	}
-	ballast_make(e);
-	start_checkpointer(e);
+	env_make_ballast(e);
+	checkpoint_start(e);
 	*out = e;
 	return 0;
 }
@@ -478,16 +366,7 @@ env_close(struct env *e)
 {
 	if (e == NULL)
 		return;
-	if (e->has_thread) {
-		pthread_mutex_lock(&e->lock);
-		e->stopping = true;
-		pthread_cond_signal(&e->cond);
-		pthread_mutex_unlock(&e->lock);
-		pthread_join(e->thread, NULL);
-		pthread_cond_destroy(&e->cond);
-		pthread_mutex_destroy(&e->lock);
-		(void)env_rc(e->dbenv->txn_checkpoint(e->dbenv, 0, 0, 0), "checkpoint");
-	}
+	checkpoint_stop(e);
 	for (enum table t = 0; t < TABLE_COUNT; t++) {
 		if (e->db[t] != NULL)
 			(void)env_rc(e->db[t]->close(e->db[t], 0), "close table");
@@ -538,7 +417,7 @@ env_flush(struct env *e)
 	int rc = e->dbenv->log_flush(e->dbenv, NULL);
 
 	if (rc != 0)
-		broken(db_strerror(rc));
+		env_broken(db_strerror(rc));
 }
 
 struct env *

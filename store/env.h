@@ -50,5 +50,7 @@ bool env_has_room(struct env *e, enum env_need need);
 /* For the checkpointer: n updates were committed. */
 void env_count_updates(struct env *e, uint64_t n);
 uint64_t env_checkpoints(const struct env *e);
+/* No log is removed until it is said again, with false: somebody copies them. */
+void env_keep_logs(struct env *e, bool keep);
 
 #endif

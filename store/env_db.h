@@ -19,7 +19,7 @@ struct env {
 	_Atomic int64_t min_free_bytes;
 	int64_t ballast_bytes;
 
-	/* The checkpointer's. */
+	/* The checkpointer's (checkpoint.c). */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
@@ -29,6 +29,10 @@ struct env {
 	_Atomic uint64_t checked_updates;       /* updates at the last checkpoint */
 	_Atomic uint64_t checkpoints;
 	struct mono checked_at;
+	struct mono check_at, write_at;         /* not before */
+	bool old_logs;                          /* there may be */
+	pthread_mutex_t logs_lock;
+	bool keep_logs;                         /* under logs_lock */
 };
 
 struct txn {
@@ -38,6 +42,14 @@ struct txn {
 
 /* Berkeley DB's result as one of ours; a broken environment does not return. what: for the log. */
 int env_rc(int rc, const char *what);
+_Noreturn void env_broken(const char *why);
+/* If there is none, and room for it. */
+void env_make_ballast(struct env *e);
+
+/* The checkpointer of an environment that is open; at its end there is a last checkpoint, if it was started. */
+void checkpoint_start(struct env *e);
+void checkpoint_stop(struct env *e);
+
 /* The one place for trying again: as long as fn says FB_EAGAIN. */
 int env_retry(int (*fn)(void *arg), void *arg);
 

@@ -8,6 +8,7 @@ libfbstore_a_SOURCES = \
 	store/batch.c store/batch.h \
 	store/batch_stream.c store/batch_stream.h \
 	store/change.c store/change.h \
+	store/checkpoint.c \
 	store/check.c store/check.h store/check_record.c \
 	store/check_refs.c store/check_refs.h \
 	store/db_os.c store/db_os.h \
@@ -21,6 +22,7 @@ libfbstore_a_SOURCES = \
 	store/open.c store/open.h \
 	store/opener.c store/opener.h \
 	store/owners.c store/owners.h \
+	store/pace.c store/pace.h \
 	store/qmark.c store/qmark.h \
 	store/qstage.c store/qstage.h \
 	store/rec.c store/rec.h \
