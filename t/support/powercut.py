@@ -78,7 +78,7 @@ class Disk:
         self.report = {}
 
     def env(self):
-        return {"LD_PRELOAD": fubar.program("t/support/powercut.so"), "POWERCUT_DIR": self.data_dir, "POWERCUT_SIDE": self.side}
+        return {"LD_PRELOAD": fubar.preloaded(fubar.program("t/support/powercut.so")), "POWERCUT_DIR": self.data_dir, "POWERCUT_SIDE": self.side}
 
     def set(self, **kw):
         with open(self.control, "r+b", buffering=0) as f:

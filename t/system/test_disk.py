@@ -56,7 +56,6 @@ class Disk(unittest.TestCase):
                 self.assertEqual([c.get(m.PUBLISH).payload for _ in range(2)], [b"before", b"meanwhile"])
             p.close()
 
-    @unittest.skipIf(fubar.SANITIZED, "the sanitizer wants to be loaded first")
     def test_slow(self):
         with powercut.CutNode("disk", workers=2) as b:
             p = self.publisher(b)

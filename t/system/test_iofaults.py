@@ -51,7 +51,6 @@ class Pinger(threading.Thread):
             self.error = e
 
 
-@unittest.skipIf(fubar.SANITIZED, "the sanitizer wants to be loaded first")
 class IoFaults(unittest.TestCase):
     def episode(self, silent=True, seconds=QUIET_S, settings=None, **fault):
         rnd = random.Random(SEED)
@@ -88,6 +87,7 @@ class IoFaults(unittest.TestCase):
             threading.Event().wait(seconds)
             fubar.until("a fault", lambda: node.disk.get("faults") + node.disk.get("stalls") > 0)
 
+    @fubar.long_test
     def test_flushes_fail(self):
         self.episode(sync_eio=1000000)
 
@@ -105,15 +105,18 @@ class IoFaults(unittest.TestCase):
             r = load.result()
         self.assertEqual(({w: r[w] for w in crash.WRONG if r[w]}, r["bad"][:5]), ({}, []), "seed %d, %s" % (SEED, what))
 
+    @fubar.long_test
     def test_writes_fail(self):
         self.episode(write_eio=1000000)
 
     def test_some_fail(self):
         self.episode(silent=False, seconds=2, sync_eio=50000, write_eio=10000)
 
+    @fubar.long_test
     def test_full(self):
         self.episode(enospc=1)
 
+    @fubar.long_test
     def test_slow(self):
         # Longer than supervisor.silence: the store's loop does not wait for its disk.
         self.episode(silent=False, seconds=4, settings={"supervisor.silence": "3s"}, stall_ms=3500)
