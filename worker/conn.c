@@ -176,6 +176,8 @@ conn_free(struct conn *c)
 void
 conn_each(struct worker *w, void (*fn)(struct conn *c, void *arg), void *arg)
 {
+	LIST_EACH_SAFE(n, tmp, &w->stop.closing)
+		fn(container_of(n, struct conn, link), arg);
 	LIST_EACH_SAFE(n, tmp, &w->conns)
 		fn(container_of(n, struct conn, link), arg);
 	LIST_EACH_SAFE(n, tmp, &w->resumed)

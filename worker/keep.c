@@ -16,6 +16,8 @@
 #include "worker/queuec.h"
 #include "worker/worker.h"
 
+#define STORES 64u              /* between two looks at the clock */
+
 enum entry_state {
 	ENTRY_HELD,
 	ENTRY_ASIDE,                    /* held, and has no place */
@@ -357,12 +359,13 @@ store_one(struct worker *w, const struct session *s, const struct msg *m, struct
 	queuec_put(w->queue, &p, &item, 1, NULL, NULL);
 }
 
-void
+bool
 keep_all(struct worker *w, struct session *s)
 {
 	struct flow *f = s->flow;
 	struct inflight *slot;
 	uint64_t seq = f->window_head;
+	unsigned count = 0;
 
 	while ((slot = flow_next(f, &seq, NULL)) != NULL) {
 		struct qitem item = { .n = seq - 1, .flags = (uint8_t)(slot->qos | (slot->retain ? QITEM_RETAIN : 0)) };
@@ -374,6 +377,8 @@ keep_all(struct worker *w, struct session *s)
 		else
 			queuec_released(w->queue, s->qid, seq - 1, NULL, NULL);
 		slot->stored = STORED_ON;
+		if (++count % STORES == 0 && worker_check_turn(w))
+			return false;
 	}
 	for (uint32_t pos = f->queue_head; pos != f->queue_tail; pos++) {
 		struct queued *q = &f->queue[pos & (f->queue_room - 1)];
@@ -381,12 +386,15 @@ keep_all(struct worker *w, struct session *s)
 			.direct = q->direct };
 
 		FB_ASSERT(!q->aside);
-		if (q->stored == STORED_NO)
-			store_one(w, s, q->msg, item);
-		if (q->stored == STORED_NO)
-			q->stored = STORED_ON;
+		if (q->stored != STORED_NO)
+			continue;
+		store_one(w, s, q->msg, item);
+		q->stored = STORED_ON;
+		if (++count % STORES == 0 && worker_check_turn(w))
+			return false;
 	}
 	keep_flow_now(f);
+	return true;
 }
 
 void

@@ -51,8 +51,8 @@ void keep_now(struct keep *k, uint32_t at, uint64_t n, bool in_memory);
 /* All of a session that are held back. */
 void keep_flow_now(struct flow *f);
 
-/* A graceful stop: what is in memory alone goes to the disk too. */
-void keep_all(struct worker *w, struct session *s);
+/* A graceful stop: what is in memory alone goes to the disk too. False: not all of it, the turn is over; once more. */
+bool keep_all(struct worker *w, struct session *s);
 
 /* What is in the window or was taken off the queue needs its row no more. */
 void keep_slot_gone(struct worker *w, struct session *s, struct inflight *slot, uint64_t n);

@@ -36,6 +36,7 @@ libfbworker_a_SOURCES = \
 	worker/shared.c worker/shared.h worker/shared_group.h worker/shared_disk.c worker/shared_home.c worker/shared_lease.c worker/shared_stop.c \
 	worker/shapes.c worker/shapes.h \
 	worker/ship.c worker/ship.h \
+	worker/stop.c worker/stop.h \
 	worker/storec.c worker/storec.h \
 	worker/stream.h worker/tcp.c \
 	worker/subs.c worker/subs.h \

@@ -54,7 +54,7 @@ move_free(struct move *m)
 {
 	list_del(&m->link);
 	if (m->worker->stopping)
-		worker_stop_step(m->worker);
+		stop_go_on(m->worker);
 	queuec_wait_cancel(&m->stored);
 	if (m->session != NULL)
 		m->session->move = NULL;
@@ -321,8 +321,8 @@ activate(struct move *m)
 	storec_give_up(w->store, session_id(s), m->taken);
 	METRIC_ADD(moves_in, 1);
 	move_free(m);
-	if (w->queues_kept)
-		worker_keep_queue(w, s);
+	if (w->stopping)
+		stop_keep_more(w);
 	connect_taken(o, s);
 }
 

@@ -90,6 +90,7 @@ struct flow {
 	struct timer expiry;            /* while offline; connected: worker/retry.c's */
 	struct mono offline_at;         /* while offline: since when, without the time that the node was down */
 	bool age_kept;                  /* while offline: its row says so */
+	bool queue_kept;                /* a graceful stop gave everything to the store */
 	uint64_t retry_head;            /* the window when that was set */
 	uint64_t retry_tail;
 	uint32_t retries;               /* without an acknowledgement between */

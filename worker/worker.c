@@ -24,7 +24,6 @@
 #include "worker/rights.h"
 #include "worker/seen.h"
 #include "worker/shared.h"
-#include "worker/ship.h"
 #include "worker/storec.h"
 #include "worker/sys.h"
 #include "worker/tls.h"
@@ -33,6 +32,7 @@
 
 #define TICK_NS      (250 * NS_PER_MS)
 #define FLUSHES      32u                /* between two looks at the clock */
+#define RESUMES      8u                 /* the same; each may have a large packet */
 
 /* A write may lead to more output: the list grows while it is worked off. What a turn that has taken long enough leaves
  * stays in the list, in order. */
@@ -59,6 +59,7 @@ static void
 on_turn_end(struct task *t)
 {
 	struct worker *w = container_of(t, struct worker, turn_end);
+	unsigned resumed = 0;
 
 	for (;;) {
 		struct conn *c;
@@ -68,8 +69,11 @@ on_turn_end(struct task *t)
 		barriers_start(w);
 		if (list_empty(&w->resumed) && w->dirty_count == 0)
 			break;
-		while (!worker_is_over(w) && (c = LIST_FIRST(&w->resumed, struct conn, link)) != NULL)
+		while (!worker_is_over(w) && (c = LIST_FIRST(&w->resumed, struct conn, link)) != NULL) {
 			conn_resume_now(c);
+			if (++resumed % RESUMES == 0)
+				(void)worker_check_turn(w);
+		}
 		flush_dirty(w);
 		if (worker_is_over(w) && (!list_empty(&w->resumed) || w->dirty_count > 0)) {
 			loop_next(w->loop, &w->turn_end);
@@ -94,65 +98,6 @@ on_next_turn(struct task *t)
 	}
 }
 
-struct parts {
-	const struct session *session;
-	uint32_t count;
-};
-
-static void
-keep_part(void *arg, struct slice part)
-{
-	struct parts *p = arg;
-
-	storec_queue_put(p->session->flow->worker->store, session_id(p->session), p->count++, part);
-}
-
-void
-worker_keep_queue(struct worker *w, struct session *s)
-{
-	struct parts p = { .session = s };
-
-	if ((s->flags & SESSION_DURABLE) == 0 || s->flow == NULL)
-		return;
-	keep_all(w, s);
-	if (s->flow->received.used > 0)
-		ship_received(s->flow, keep_part, &p);
-}
-
-/* One that is on its way here is its old owner's to keep. */
-static void
-keep_queues(struct worker *w)
-{
-	struct hmap_iter it = { 0 };
-	struct hmap_node *n;
-
-	if (w->queues_kept)
-		return;
-	w->queues_kept = true;
-	while ((n = hmap_each(&w->sessions.map, &it)) != NULL) {
-		struct session *s = container_of(n, struct session, node);
-
-		if (move_coming(s->move) != NULL)
-			continue;
-		if (s->move != NULL)
-			move_stay(s);
-		worker_keep_queue(w, s);
-	}
-}
-
-static void
-stop_step(struct worker *w)
-{
-	bool late = loop_now(w->loop).ns >= w->keep_by.ns;
-
-	if (late || (w->queues_due && moves_idle(w->moves)))
-		keep_queues(w);
-	if ((w->conn_count == 0 && w->queues_kept && storec_idle(w->store) && queuec_idle(w->queue) &&
-	    (late || moves_idle(w->moves)) && (late || shared_stop_heard(w))) ||
-	    loop_now(w->loop).ns >= w->stop_by.ns)
-		loop_stop(w->loop);
-}
-
 static void
 on_tick(struct timer *t)
 {
@@ -164,7 +109,7 @@ on_tick(struct timer *t)
 	if (w->gates_open)
 		listeners_retry(w->listeners);
 	if (w->stopping)
-		stop_step(w);
+		stop_check(w);
 	loop_timer_in(w->loop, t, TICK_NS);
 }
 
@@ -189,6 +134,7 @@ worker_new(struct loop *l, int sup_fd)
 	list_init(&w->resumed);
 	list_init(&w->later);
 	list_init(&w->dead);
+	stop_init(&w->stop);
 	list_init(&w->follows);
 	arena_init(&w->arena);
 	for (int i = 0; i < 4; i++)
@@ -217,48 +163,11 @@ worker_new(struct loop *l, int sup_fd)
 	return w;
 }
 
-void
-worker_keep_queues(struct worker *w)
-{
-	w->queues_due = true;
-	worker_stop_step(w);
-}
-
-void
-worker_stop_step(struct worker *w)
-{
-	loop_timer_in(w->loop, &w->tick, 0);
-}
-
-static void
-close_one(struct conn *c, void *arg)
-{
-	(void)arg;
-	conn_close(c, "the server is stopping");
-}
-
 static void
 kill_one(struct conn *c, void *arg)
 {
 	(void)arg;
 	conn_kill(c, CONN_SIDE_SERVER, "the server is stopping");
-}
-
-void
-worker_stop(struct worker *w)
-{
-	if (w->stopping)
-		return;
-	w->stopping = true;
-	/* A store that is down must not make the supervisor kill us. */
-	w->stop_by = mono_add(loop_now(w->loop), w->config.stop_timeout * NS_PER_SEC / 2);
-	w->keep_by = mono_add(loop_now(w->loop), w->config.stop_timeout * NS_PER_SEC / 4);
-	w->gates_open = false;
-	listeners_close(w->listeners);
-	conn_each(w, close_one, NULL);
-	w->takes_none = true;           /* so what comes is not acknowledged */
-	shared_stop(w);
-	loop_timer_in(w->loop, &w->tick, 0);
 }
 
 void
@@ -278,6 +187,7 @@ worker_free(struct worker *w)
 	while ((n = hmap_each(&w->sessions.map, &it)) != NULL)
 		session_forget(w, container_of(n, struct session, node));
 	shared_puts_drop(w);
+	stop_fini(w);
 	task_cancel(&w->turn_end);
 	task_cancel(&w->next_turn);
 	loop_timer_cancel(w->loop, &w->tick);

@@ -12,6 +12,7 @@
 #include "common/config/config.h"
 #include "worker/budget.h"
 #include "worker/session.h"
+#include "worker/stop.h"
 #include "worker/trie.h"
 #include "worker/will.h"
 
@@ -51,11 +52,8 @@ struct worker {
 	bool gates_open;                /* accept clients */
 	bool stopping;
 	bool overloaded;                /* the node, so says the supervisor */
-	struct mono stop_by;
-	struct mono keep_by;            /* neighbours or not, the queues go to the store */
 	bool takes_none;                /* for the stop: nothing is taken into sessions any more */
-	bool queues_due;                /* and what they have goes to the store as soon as none moves */
-	bool queues_kept;               /* it went there */
+	struct stop stop;
 	bool tracing;                   /* something is traced */
 	uint32_t disk_listeners;        /* bits by CONFIG_L_...: what comes in there goes to the disk, but for: */
 	struct durability *disk_topics; /* topics with a durability of their own; NULL: none */
@@ -125,15 +123,6 @@ struct worker {
 /* sup_fd: the channel to the supervisor, taken; everything else comes over it. */
 struct worker *worker_new(struct loop *l, int sup_fd);
 void worker_free(struct worker *w);
-/* Graceful: no new clients, the connected ones are closed, writes are waited for, then the loop stops. */
-void worker_stop(struct worker *w);
-/* A step of it: what waits in durable sessions goes to the store. Once, when no session moves any more. */
-void worker_keep_queues(struct worker *w);
-/* The same for one that came later. */
-void worker_keep_queue(struct worker *w, struct session *s);
-/* While it stops: something that it waits for has happened. */
-void worker_stop_step(struct worker *w);
-
 static inline struct wall
 worker_wall(const struct worker *w)
 {

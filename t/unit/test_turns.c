@@ -11,6 +11,8 @@
 #include "worker/worker.h"
 
 #define CLIENTS 150u
+#define ABSENT  20u
+#define EACH    150u
 
 static struct fx fx;
 static struct fx_client *c[CLIENTS];
@@ -27,7 +29,8 @@ begin(unsigned every)
 		fx_send(c[i], "SUBSCRIBE 1 t 0");
 		fx_expect(c[i], "SUBACK 1 0");
 	}
-	sim_long_turns(fx.w[0].loop, every);
+	if (every > 0)
+		sim_long_turns(fx.w[0].loop, every);
 }
 
 static void
@@ -106,5 +109,48 @@ START_TEST(the_end_with_output_left)
 }
 END_TEST
 
+/* Connections are closed a few at a time, and queues go to the store so: all of them. */
+START_TEST(a_stop_takes_many_turns)
+{
+	const struct worker *w;
+	unsigned closing = 0, keeping = 0;
+	struct fx_client *p;
+	char text[64];
+
+	begin(0);
+	w = fx.w[0].worker;
+	for (unsigned i = 0; i < ABSENT; i++) {
+		snprintf(text, sizeof text, "d%u", i);
+		p = fx_connected(&fx, 0, text, 0, false);
+		fx_send(p, "SUBSCRIBE 1 t 1");
+		fx_expect(p, "SUBACK 1 1");
+		fx_client_close(p);
+	}
+	p = fx_connected(&fx, 0, "p", FX_CLEAN, false);
+	for (unsigned i = 1; i <= EACH; i++) {
+		snprintf(text, sizeof text, "PUBLISH t %u qos=1,%u", i, i);
+		fx_send(p, text);
+	}
+	for (unsigned i = 1; i <= EACH; i++) {
+		snprintf(text, sizeof text, "PUBACK %u", i);
+		fx_expect(p, text);
+	}
+	sim_long_turns(fx.w[0].loop, 1);
+	fx_sup_stop(&fx, 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		loop_turn(fx.loop, false);
+		loop_turn(fx.w[0].loop, false);
+		closing += !list_empty(&w->stop.closing);
+		keeping += w->stop.keeping && !w->stop.kept;
+	}
+	ck_assert_uint_ge(closing, CLIENTS / 8 - 1);
+	ck_assert_uint_ge(keeping, ABSENT * (EACH / 64));
+	fx_expect(p, "END");
+	fx_run(&fx);
+	ck_assert_uint_eq(fake_queue_count(&fx.store, 0), ABSENT * EACH);
+	fx_close(&fx);
+}
+END_TEST
+
 UNIT_MAIN("turns", all_get_in_order_when_each_turn_is_long, all_get_in_order_when_some_turns_are, who_ends_with_output_left,
-    the_end_with_output_left)
+    the_end_with_output_left, a_stop_takes_many_turns)
