@@ -22,7 +22,7 @@
 #include "worker/worker.h"
 
 #define ROOM_SMALL 64u          /* of a queue: it may grow whatever the memory */
-#define MANY       64u          /* recipients: worth a look at the clock */
+#define MUCH       8u           /* work: worth a look at the clock */
 
 /* The publish in hand: its message, made when first needed, and its encoded forms, made when first needed. */
 struct hand {
@@ -502,6 +502,7 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from, struct kee
 	struct cluster_pub traced;
 	uint64_t homes = 0;
 	uint32_t homes_here = groups && p->disk ? shared_homes(w) : 0;
+	size_t work = w->rcpt_count / 8 + (w->trie.visits - visits) / 4;
 
 	if (trace_has(p)) {
 		traced = *p;
@@ -511,7 +512,7 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from, struct kee
 	if (rights_apply(w, RIGHT_RECEIVE))
 		rights_receive(w, p->topic);
 	h.many = w->rcpt_count > 1;
-	worker_charge(w, w->rcpt_count / 8 + (w->trie.visits - visits) / 4);
+	worker_charge(w, work);
 	for (uint32_t i = 0; i < w->rcpt_count; i++) {
 		struct session *s = w->rcpts[i].session;
 		uint8_t qos = w->rcpts[i].qos < p->qos ? w->rcpts[i].qos : p->qos;
@@ -531,9 +532,11 @@ deliver(struct worker *w, const struct cluster_pub *p, unsigned from, struct kee
 		if (aside && qos > 0)
 			move_note_sender(s, from);
 	}
-	for (int i = 0; h.many && i < 4; i++)
-		buf_clear(&w->scratch[i]);
-	if ((w->rcpt_count >= MANY || w->trie.visits - visits >= MANY * 8) && worker_check_turn(w))
+	if (h.many) {
+		for (int i = 0; i < 4; i++)
+			buf_clear(&w->scratch[i]);
+	}
+	if (work >= MUCH && worker_check_turn(w))
 		w->share = 0;
 	if (again)
 		METRIC_ADD(publish_repeated, 1);

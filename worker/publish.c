@@ -16,6 +16,18 @@ on_retained(void *arg, int err)
 	publish_leg_closed(arg, err != 0);
 }
 
+static void
+retain(struct worker *w, const struct cluster_pub *p, struct waiting *wait)
+{
+	if (wait == NULL && storec_full(w->store)) {
+		METRIC_ADD(dropped_store_full, 1);
+		return;
+	}
+	if (wait != NULL)
+		wait->legs++;
+	storec_retain(w->store, p, wait != NULL ? on_retained : NULL, wait);
+}
+
 void
 publish(struct worker *w, const struct cluster_pub *p, struct waiting *wait)
 {
@@ -23,23 +35,19 @@ publish(struct worker *w, const struct cluster_pub *p, struct waiting *wait)
 	unsigned legs = 0;
 	struct keep *keep;
 
-	if (p->retain && w->config.retained && wait == NULL && storec_full(w->store)) {
-		METRIC_ADD(dropped_store_full, 1);
-	} else if (p->retain && w->config.retained) {
-		if (wait != NULL)
-			wait->legs++;
-		storec_retain(w->store, p, wait != NULL ? on_retained : NULL, wait);
-	}
+	if (p->retain && w->config.retained)
+		retain(w, p, wait);
 	homes = deliver(w, p, w->slot, &keep);
 	if (keep != NULL && wait != NULL) {
 		wait->legs++;
 		keep_tell_wait(keep, wait);
 	}
-	if (w->cluster != NULL)
+	if (w->cluster != NULL) {
 		legs = cluster_publish_also(w->cluster, p, (uint64_t)(uintptr_t)wait, homes);
-	/* The cluster closes all its legs with one on_kept(). */
-	if (legs > 0 && wait != NULL)
-		wait->legs++;
+		/* The cluster closes all its legs with one on_kept(). */
+		if (legs > 0 && wait != NULL)
+			wait->legs++;
+	}
 	if (trace_has(p) && w->rcpt_count == 0 && legs == 0 && w->trie.found_count == 0)
 		trace_nobody(w, p);
 }
