@@ -353,7 +353,13 @@ class Broker:
         self.log.thread.join(DEADLINE_S)
         self.proc = None
         self.long_turns += [line for line in self.log.find(r"(worker \d+|store) loop: a turn took long")
-                            if int(re.search(r"cpu_ms=(\d+)", line).group(1)) > self.turn_ms]
+                            if self._too_long(line)]
+
+    def _too_long(self, line):
+        """Whoever waits for a processor comes back to cold caches, and the kernel does others' work in its time: an eighth of
+        what it waited is not counted. On a machine that is not busy there is none."""
+        ms, cpu = (int(re.search(r"\b%s=(\d+)" % name, line).group(1)) for name in ("ms", "cpu_ms"))
+        return cpu > self.turn_ms + max(0, ms - cpu) // 8
 
     def restart(self):
         self.stop()
