@@ -20,6 +20,7 @@
 #include "worker/count.h"
 #include "worker/dispatch.h"
 #include "worker/session.h"
+#include "worker/storec.h"
 #include "worker/will.h"
 #include "worker/worker.h"
 
@@ -106,6 +107,13 @@ waiting_free(struct waiting *w)
 }
 
 void
+waiting_hurry(struct worker *worker, struct waiting *w)
+{
+	if (w->retain != NULL)
+		storec_retain_impatient(worker->store, w->retain);
+}
+
+void
 conn_add_waiting(struct conn *c, struct waiting *w)
 {
 	if (c->waiting == NULL) {
@@ -144,8 +152,11 @@ drop_waiting(struct conn *c, struct session *s)
 		} else if (s != NULL && w->qos == 2) {
 			w->orphan_of = s;
 			list_put_last(&session_flow(c->worker, s)->orphans, &w->link);
+			if (storec_full(c->worker->store))
+				waiting_hurry(c->worker, w);
 		} else {
 			list_put_last(&c->worker->unkept, &w->link);
+			waiting_hurry(c->worker, w);
 		}
 	}
 	mem_free(c->waiting);

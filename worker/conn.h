@@ -18,6 +18,7 @@ struct session;
 struct worker;
 struct open;
 struct will;
+struct write;
 
 enum conn_state {
 	CONN_NEW,                       /* no CONNECT yet */
@@ -63,6 +64,7 @@ struct waiting {
 	struct list link;               /* in conn->waiting, flow->orphans or worker->unkept */
 	struct conn *conn;              /* NULL: it is gone */
 	struct session *orphan_of;      /* set while in flow->orphans */
+	struct write *retain;           /* at worker/storec.h; NULL: none, or answered */
 	uint32_t legs;                  /* still open */
 	uint32_t real_size;             /* of this block, for mem_slab_put() */
 	uint16_t packet_id;
@@ -120,6 +122,8 @@ void conn_free(struct conn *c);         /* the end of the turn's */
 void conn_each(struct worker *w, void (*fn)(struct conn *c, void *arg), void *arg);
 void conn_out_free(struct conn *c);     /* the output that nobody will read */
 void waiting_free(struct waiting *w);
+/* Its client is gone, or at another worker soon: a retained message that waits for room is given up, and w maybe freed. */
+void waiting_hurry(struct worker *worker, struct waiting *w);
 /* An orphan's client is back and has sent it again: its acknowledgement will go to c. */
 void conn_adopt(struct conn *c, struct waiting *orphan);
 void conn_add_waiting(struct conn *c, struct waiting *w);

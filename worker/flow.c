@@ -53,9 +53,12 @@ flow_free(struct flow *f)
 	backlog_free(f);
 	releases_cancel(f);
 	LIST_EACH_SAFE(n, tmp, &f->orphans) {
-		container_of(n, struct waiting, link)->orphan_of = NULL;
+		struct waiting *w = container_of(n, struct waiting, link);
+
+		w->orphan_of = NULL;
 		list_del(n);
 		list_put_last(&f->worker->unkept, n);
+		waiting_hurry(f->worker, w);
 	}
 	mem_free(f->window);
 	mem_free(f->queue);

@@ -43,12 +43,22 @@ move_reply_gone(struct worker *w, unsigned to, struct slice id, uint64_t taken, 
 	buf_fini(&b);
 }
 
+/* Its client goes on elsewhere. */
+static void
+hurry_orphans(struct worker *w, struct flow *f)
+{
+	LIST_EACH_SAFE(n, tmp, &f->orphans)
+		waiting_hurry(w, container_of(n, struct waiting, link));
+}
+
 static void
 freeze(struct worker *w, struct session *s, unsigned to, uint64_t taken, uint64_t stamp)
 {
 	struct move *m = mem_zalloc(sizeof *m);
 	struct buf b;
 
+	if (s->flow != NULL)
+		hurry_orphans(w, s->flow);
 	m->worker = w;
 	m->session = s;
 	m->peer = (uint16_t)to;

@@ -13,7 +13,10 @@
 static void
 on_retained(void *arg, int err)
 {
-	publish_leg_closed(arg, err != 0);
+	struct waiting *wait = arg;
+
+	wait->retain = NULL;
+	publish_leg_closed(wait, err != 0);
 }
 
 static void
@@ -23,9 +26,12 @@ retain(struct worker *w, const struct cluster_pub *p, struct waiting *wait)
 		METRIC_ADD(dropped_store_full, 1);
 		return;
 	}
-	if (wait != NULL)
-		wait->legs++;
-	storec_retain(w->store, p, wait != NULL ? on_retained : NULL, wait);
+	if (wait == NULL) {
+		(void)storec_retain(w->store, p, false, NULL, NULL);
+		return;
+	}
+	wait->legs++;
+	wait->retain = storec_retain(w->store, p, wait->conn != NULL, on_retained, wait);
 }
 
 void

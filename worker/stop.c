@@ -41,6 +41,7 @@ close_some(struct worker *w)
 		}
 	}
 	conn_each(w, close_one, NULL);  /* who was parsed on meanwhile; the closed ones stay closed */
+	storec_stop(w->store);
 	w->takes_none = true;           /* so what comes is not acknowledged */
 	shared_stop(w);
 	stop_go_on(w);

@@ -2,10 +2,13 @@
 #include "worker/storec.h"
 
 #include "cluster/cluster.h"
+#include "common/base/err.h"
+#include "common/base/heap.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/ipc/chan.h"
+#include "common/metrics/page.h"
 #include "worker/connect.h"
 #include "worker/ctl.h"
 #include "worker/move.h"
@@ -16,14 +19,21 @@
 #define FULL_BYTES (32 * 1024 * 1024)
 #define GET_BYTES (64 * 1024)
 
+#define RETRY_NS NS_PER_SEC
+
 /* A durable write that was not answered yet: its bytes, to be sent again. */
 struct write {
-	struct list link;
+	struct list link;               /* in ->writes */
+	/* Of a retained message: its key is its place among all of them; in the heap and the map only while it is held. */
+	struct heap_node held;
+	struct hmap_node topic;
+	uint64_t after;                 /* held: not sent before all up to this number are answered */
 	uint64_t seq;
 	store_done_fn *done;
 	void *arg;
 	size_t real_size;
 	uint16_t type;
+	bool patient;                   /* held if it is refused */
 	uint32_t len;
 	uint8_t bytes[];
 };
@@ -43,7 +53,15 @@ struct storec {
 	struct list opens;              /* struct store_open, in order */
 	struct list gets;               /* struct store_get */
 	struct list writes;             /* struct write, by seq */
-	size_t write_bytes;             /* of writes */
+	struct heap held;               /* struct write, retained messages that wait for room: no number, not sent */
+	struct hmap topics;             /* the same */
+	struct timer retry;
+	bool room;                      /* nothing was refused since one was kept: what is held may go */
+	bool probe;                     /* the first of it may */
+	int64_t last_place;
+	int64_t refused_to;             /* until the one at this place is kept */
+	bool refusing;                  /* it was said */
+	size_t write_bytes;             /* of writes, and what is held */
 	struct list let_gos;            /* struct let_go, by seq */
 	uint64_t next_req;
 	uint64_t next_seq;
@@ -52,6 +70,7 @@ struct storec {
 
 static void on_msg(void *arg, enum ipc_type type, struct slice payload, int fd);
 static void on_closed(void *arg);
+static void on_retry(struct timer *t);
 
 static const struct chan_ops ops = { .on_msg = on_msg, .on_closed = on_closed };
 
@@ -65,6 +84,9 @@ storec_new(struct worker *w)
 	list_init(&s->gets);
 	list_init(&s->writes);
 	list_init(&s->let_gos);
+	heap_init(&s->held);
+	hmap_init(&s->topics);
+	timer_init(&s->retry, on_retry);
 	s->next_req = 1;
 	s->next_seq = 1;
 	return s;
@@ -88,6 +110,10 @@ storec_free(struct storec *s)
 
 		mem_slab_put(wr, wr->real_size);
 	}
+	loop_timer_cancel(s->worker->loop, &s->retry);
+	FB_ASSERT(s->held.count == 0);
+	heap_fini(&s->held);
+	hmap_fini(&s->topics);
 	buf_fini(&s->scratch);
 	chan_free(s->chan);
 	mem_free(s);
@@ -175,6 +201,7 @@ storec_attach(struct storec *s, int fd)
 		send_open(s, container_of(n, struct store_open, link));
 	LIST_EACH(n, &s->gets)
 		send_get(s, container_of(n, struct store_get, link));
+	on_retry(&s->retry);
 }
 
 void
@@ -223,22 +250,48 @@ let_gos_send(struct storec *s, uint64_t answered)
 	}
 }
 
-static uint64_t
-put_write(struct storec *s, enum ipc_type type, store_done_fn *done, void *arg)
+/* Of what is in scratch. */
+static struct write *
+write_new(struct storec *s, enum ipc_type type, store_done_fn *done, void *arg)
 {
 	size_t real;
 	struct slice bytes = buf_slice(&s->scratch);
 	struct write *wr = mem_slab_get(sizeof *wr + bytes.len, &real);
 
-	*wr = (struct write){ .seq = s->next_seq++, .done = done, .arg = arg, .real_size = real,
-		.type = (uint16_t)type, .len = (uint32_t)bytes.len };
+	*wr = (struct write){ .held.index = SIZE_MAX, .done = done, .arg = arg, .real_size = real, .type = (uint16_t)type,
+		.len = (uint32_t)bytes.len };
 	memcpy(wr->bytes, bytes.p, bytes.len);
 	buf_clear(&s->scratch);
-	list_put_last(&s->writes, &wr->link);
 	s->write_bytes += real;
+	return wr;
+}
+
+/* Its bytes have that number already. */
+static void
+number_and_send(struct storec *s, struct write *wr)
+{
+	wr->seq = s->next_seq++;
+	list_put_last(&s->writes, &wr->link);
 	if (s->chan != NULL)
 		send_write(s, wr);
+}
+
+static uint64_t
+put_write(struct storec *s, enum ipc_type type, store_done_fn *done, void *arg)
+{
+	struct write *wr = write_new(s, type, done, arg);
+
+	number_and_send(s, wr);
 	return wr->seq;
+}
+
+static void
+write_over(struct storec *s, struct write *wr, int err)
+{
+	if (wr->done != NULL)
+		wr->done(wr->arg, err);
+	s->write_bytes -= wr->real_size;
+	mem_slab_put(wr, wr->real_size);
 }
 
 static uint64_t
@@ -292,14 +345,185 @@ storec_sub_del(struct storec *s, struct slice client_id, struct slice filter, st
 	return put_write(s, IPC_SUB_DEL, done, arg);
 }
 
-uint64_t
-storec_retain(struct storec *s, const struct cluster_pub *m, store_done_fn *done, void *arg)
+/* ---- retained messages that are refused ----
+ * One that somebody waits for is held when the store refuses it, and those that come then as well: each second the first
+ * is sent again, by a new number; when one is kept there is room, and all go. Deletions need none, and are not held back.
+ *
+ * The newest of a topic must be the last that is kept. So what comes for a topic of which something is held stays behind
+ * it, and what is held is not sent while something is unanswered that was sent behind it. If that is kept, the older one
+ * is over too. */
+
+static struct ipc_retain
+retain_of(const struct write *wr)
+{
+	struct ipc_retain p;
+
+	FB_ASSERT(wr->type == IPC_RETAIN && ipc_take_retain(slice_of(wr->bytes, wr->len), &p) == 0);
+	return p;
+}
+
+static bool
+is_held(const struct write *wr)
+{
+	return wr->held.index != SIZE_MAX;
+}
+
+static struct write *
+held_of(const struct storec *s, struct slice topic, int64_t before)
+{
+	uint64_t hash = rand_hash(topic.p, topic.len);
+
+	for (struct hmap_node *n = hmap_first(&s->topics, hash); n != NULL; n = hmap_next(n, hash)) {
+		struct write *wr = container_of(n, struct write, topic);
+
+		if (wr->held.key < before && slice_eq(retain_of(wr).topic, topic))
+			return wr;
+	}
+	return NULL;
+}
+
+static void
+hold(struct storec *s, struct write *wr, uint64_t after)
+{
+	struct slice topic = retain_of(wr).topic;
+
+	wr->after = after;
+	if (wr->held.key > s->refused_to)
+		s->refused_to = wr->held.key;
+	heap_put(&s->held, &wr->held, wr->held.key);
+	hmap_put(&s->topics, &wr->topic, rand_hash(topic.p, topic.len));
+}
+
+static void
+unhold(struct storec *s, struct write *wr)
+{
+	heap_del(&s->held, &wr->held);
+	hmap_del(&s->topics, &wr->topic);
+}
+
+/* What may go goes. */
+static void
+send_held(struct storec *s)
+{
+	while (s->chan != NULL && s->held.count > 0 && (s->room || s->probe)) {
+		struct write *wr = container_of(heap_first(&s->held), struct write, held);
+
+		if (wr->after >= first_unanswered(s))
+			return;
+		unhold(s, wr);
+		for (unsigned i = 0; i < 8; i++)
+			wr->bytes[i] = (uint8_t)(s->next_seq >> 8 * i);
+		number_and_send(s, wr);
+		s->probe = false;
+	}
+}
+
+static void
+on_retry(struct timer *t)
+{
+	struct storec *s = container_of(t, struct storec, retry);
+
+	s->probe = true;
+	send_held(s);
+}
+
+static void
+refused(struct storec *s, struct write *wr, int err)
+{
+	METRIC_ADD(retained_refused, 1);
+	hold(s, wr, s->next_seq - 1);
+	if (s->refusing)
+		return;
+	s->refusing = true;
+	log_error("storec", "the store does not take retained messages", "reason=%s; tried again each second, nothing is acknowledged",
+	    err_text(err));
+}
+
+static void
+kept(struct storec *s, const struct write *wr)
+{
+	const struct ipc_retain p = retain_of(wr);
+	struct write *older;
+
+	while (s->held.count > 0 && (older = held_of(s, p.topic, wr->held.key)) != NULL) {
+		unhold(s, older);
+		write_over(s, older, 0);
+	}
+	s->room = s->room || p.payload.len > 0;
+	if (s->room && s->refusing && wr->held.key >= s->refused_to) {
+		s->refusing = false;
+		log_notice("storec", "the store takes retained messages again", "%s", "all that waited are kept");
+	}
+}
+
+/* false: it is held. */
+static bool
+retain_answered(struct storec *s, struct write *wr, int err)
+{
+	if (err == 0) {
+		if (s->refusing || s->held.count > 0)
+			kept(s, wr);
+		return true;
+	}
+	s->room = s->probe = false;
+	if (wr->patient)
+		refused(s, wr, err);
+	else if (wr->done == NULL)
+		METRIC_ADD(dropped_store_full, 1);
+	return !wr->patient;
+}
+
+/* After an answer. */
+static void
+go_on(struct storec *s)
+{
+	send_held(s);
+	if (s->held.count > 0 && !timer_is_set(&s->retry))
+		loop_timer_in(s->worker->loop, &s->retry, RETRY_NS);
+}
+
+struct write *
+storec_retain(struct storec *s, const struct cluster_pub *m, bool patient, store_done_fn *done, void *arg)
 {
 	const struct ipc_retain p = { .seq = s->next_seq, .qos = m->qos, .expires_s = m->expires_s, .topic = m->topic,
 		.props = m->props, .payload = m->payload };
+	bool behind = s->held.count > 0 && held_of(s, m->topic, INT64_MAX) != NULL;
+	struct write *wr;
 
 	ipc_put_retain(&s->scratch, &p);
-	return put_write(s, IPC_RETAIN, done, arg);
+	wr = write_new(s, IPC_RETAIN, done, arg);
+	wr->held.key = ++s->last_place;
+	wr->patient = patient;
+	if (!patient && behind) {
+		if (done == NULL)
+			METRIC_ADD(dropped_store_full, 1);
+		write_over(s, wr, FB_EDISK);
+		return NULL;
+	}
+	if (behind || (patient && s->held.count > 0 && m->payload.len > 0))
+		hold(s, wr, 0);
+	else
+		number_and_send(s, wr);
+	return wr;
+}
+
+void
+storec_retain_impatient(struct storec *s, struct write *wr)
+{
+	wr->patient = false;
+	if (!is_held(wr))
+		return;
+	unhold(s, wr);
+	write_over(s, wr, FB_EDISK);
+}
+
+void
+storec_stop(struct storec *s)
+{
+	while (s->held.count > 0)
+		storec_retain_impatient(s, container_of(heap_first(&s->held), struct write, held));
+	LIST_EACH(n, &s->writes)
+		container_of(n, struct write, link)->patient = false;
 }
 
 uint64_t
@@ -318,17 +542,6 @@ storec_queue_del(struct storec *s, struct slice client_id)
 
 	ipc_put_session_del(&s->scratch, &p);
 	return put_write(s, IPC_QUEUE_DEL, NULL, NULL);
-}
-
-void
-storec_forget(struct storec *s, const void *arg)
-{
-	LIST_EACH(n, &s->writes) {
-		struct write *wr = container_of(n, struct write, link);
-
-		if (wr->arg == arg)
-			wr->done = NULL;
-	}
 }
 
 uint64_t
@@ -365,13 +578,14 @@ on_done(struct storec *s, uint64_t seq, int err)
 	struct write *wr;
 
 	while ((wr = LIST_FIRST(&s->writes, struct write, link)) != NULL && wr->seq <= seq) {
+		int its = wr->seq == seq ? err : 0;
+
 		list_del(&wr->link);
-		if (wr->done != NULL)
-			wr->done(wr->arg, wr->seq == seq ? err : 0);
-		s->write_bytes -= wr->real_size;
-		mem_slab_put(wr, wr->real_size);
+		if (wr->type != IPC_RETAIN || retain_answered(s, wr, its))
+			write_over(s, wr, its);
 	}
 	let_gos_send(s, seq);
+	go_on(s);
 }
 
 static void

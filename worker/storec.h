@@ -52,11 +52,17 @@ uint64_t storec_session_del(struct storec *s, struct slice client_id, store_done
 uint64_t storec_sub_put(struct storec *s, struct slice client_id, struct slice filter, uint8_t qos, uint8_t options,
     store_done_fn *done, void *arg);
 uint64_t storec_sub_del(struct storec *s, struct slice client_id, struct slice filter, store_done_fn *done, void *arg);
-uint64_t storec_retain(struct storec *s, const struct cluster_pub *p, store_done_fn *done, void *arg);
 uint64_t storec_queue_put(struct storec *s, struct slice client_id, uint32_t part, struct slice items);
 uint64_t storec_queue_del(struct storec *s, struct slice client_id);
-/* All done callbacks with this arg are forgotten. */
-void storec_forget(struct storec *s, const void *arg);
+/* A retained message. Patient: refused for want of room or by an error of the disk it is tried again, each second, until
+ * it is kept, or replaced by a newer one of its topic. Else it is dropped then, and counted. What is returned is valid
+ * until done is called; NULL: it was. */
+struct write;
+struct write *storec_retain(struct storec *s, const struct cluster_pub *p, bool patient, store_done_fn *done, void *arg);
+/* No longer patient: done is called with an error, at once if it was refused already. Who published it is gone, and it must
+ * not be kept behind what he publishes elsewhere. */
+void storec_retain_impatient(struct storec *s, struct write *wr);
+void storec_stop(struct storec *s);     /* nothing is held any more */
 uint64_t storec_last_seq(const struct storec *s);
 uint64_t storec_last_unanswered(const struct storec *s);       /* 0: none */
 

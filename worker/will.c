@@ -180,6 +180,8 @@ publish_it(struct worker *w, const struct will *will, struct waiting *wait)
 void
 will_kept(struct waiting *wait)
 {
+	if (wait->failed)
+		METRIC_ADD(dropped_store_full, 1);
 	part(container_of(wait, struct parting, wait));
 }
 

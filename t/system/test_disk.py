@@ -56,6 +56,36 @@ class Disk(unittest.TestCase):
                 self.assertEqual([c.get(m.PUBLISH).payload for _ in range(2)], [b"before", b"meanwhile"])
             p.close()
 
+    def test_full_retained(self):
+        """At any durability: a retained message waits for room, the newest of a topic stays, and QoS 0 is dropped."""
+        with fubar.Broker(settings={"store.min_free": None}, config="store:\n  min_free: 1MiB\n") as b:
+            p, q = b.connected("p"), b.connected("q", clean=False)
+            p.publish("r/0", "before", qos=1, retain=True)
+            b.admin("settings", "set", "store.min_free", "1TiB")
+            b.log.wait("error store store: disk nearly full, durable writes are refused")
+            for i in range(20):
+                p.publish("r/%d" % (i % 3), "p%d" % i, qos=1, retain=True, wait=False)
+                q.publish("s/%d" % (i % 3), "q%d" % i, qos=2, retain=True, wait=False)
+            p.publish("zero", "0", retain=True)
+            b.log.wait("storec: the store does not take retained messages reason=the disk is full; tried again each second")
+            fubar.until("acknowledgements that wait", lambda: b.counter("acks_waiting") == 40)
+            fubar.until("one that is dropped", lambda: b.counter("dropped_store_full") == 1)
+            self.check_qos0(b)
+            with b.connected("early") as c:
+                c.subscribe("r/#")
+                self.assertEqual(c.get(m.PUBLISH).payload, b"before")
+            b.admin("settings", "unset", "store.min_free")
+            self.assertEqual([p.get(m.PUBACK).kind for _ in range(20)], [m.PUBACK] * 20)
+            self.assertEqual([q.get(m.PUBREC).kind for _ in range(20)], [m.PUBREC] * 20)
+            b.log.wait("storec: the store takes retained messages again")
+            self.assertEqual(b.log.find("process died"), [])
+            p.close()
+            q.close()
+            with b.connected("late") as c:
+                c.subscribe("#")
+                got = sorted(c.get(m.PUBLISH).payload for _ in range(6))
+            self.assertEqual(got, sorted([b"p17", b"p18", b"p19", b"q17", b"q18", b"q19"]))
+
     def test_slow(self):
         with powercut.CutNode("disk", workers=2) as b:
             p = self.publisher(b)

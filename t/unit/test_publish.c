@@ -11,6 +11,7 @@
 #include "worker/conn.h"
 #include "worker/durability.h"
 #include "worker/flow.h"
+#include "worker/storec.h"
 #include "worker/worker.h"
 
 static struct fx fx;
@@ -200,8 +201,8 @@ START_TEST(retained_waits_for_the_store)
 }
 END_TEST
 
-/* Nothing is acknowledged that is not kept: the connection ends there. */
-START_TEST(a_failed_leg)
+/* A newer one of its topic is kept in its stead. */
+START_TEST(refused_and_replaced)
 {
 	struct fx_client *p;
 
@@ -219,12 +220,122 @@ START_TEST(a_failed_leg)
 	fx_run(&fx);
 	fx.store.hold_commits = false;
 	fx_expect(p, "PUBACK 1");
-	fx_expect(p, "END");
-	/* The client sends again what was not acknowledged: it is a new one. */
-	p = fx_connected(&fx, 0, "p", 0, true);
-	fx_send(p, "PUBLISH t b qos=2,2 dup retain");
 	fx_expect(p, "PUBREC 2");
+	fx_expect(p, "PUBACK 3");
+	fx_expect(p, "PUBACK 4");
+	fx_pass_ms(&fx, 2500);
+	ck_assert_str_eq(fake_store_retained(&fx.store, "t"), "c");
+	fx_close(&fx);
+}
+END_TEST
+
+/* Nothing is acknowledged that is not kept: it waits for room, in its order, and QoS 0 is dropped. */
+START_TEST(a_full_disk)
+{
+	struct fx_client *p, *s;
+	unsigned writes;
+
+	fx_open(&fx, 1, &fake_net, NULL);
+	s = fx_connected(&fx, 0, "s", FX_CLEAN, false);
+	fx_send(s, "SUBSCRIBE 1 t 2");
+	fx_expect(s, "SUBACK 1 2");
+	p = fx_connected(&fx, 0, "p", 0, false);
+	fx.store.fail_writes = FB_EDISK;
+	fx_send(p, "PUBLISH t a qos=1,1 retain");
+	fx_expect(p, "");
+	writes = fx.store.writes;
+	fx_send(p, "PUBLISH t b qos=2,2 retain");
+	fx_send(p, "PUBLISH u c qos=1,3 retain");
+	fx_send(p, "PUBLISH u d qos=1,4");
+	fx_expect(p, "");
+	fx_expect(s, "PUBLISH t a qos=1,1");
+	fx_expect(s, "PUBLISH t b qos=2,2");
+	ck_assert_uint_eq(fx.store.writes, writes);
+	fx_send(p, "PUBLISH v e retain");
+	fx_run(&fx);
+	ck_assert_uint_eq(METRIC_GET(dropped_store_full), 1);
+	fx_pass_ms(&fx, 2500);
+	ck_assert_uint_eq(fx.store.writes, writes + 3); /* each second the first */
+	fx.store.fail_writes = 0;
+	fx_expect(p, "");
+	fx_pass_ms(&fx, 1100);
+	fx_expect(p, "PUBACK 1");
+	fx_expect(p, "PUBREC 2");
+	fx_expect(p, "PUBACK 3");
+	fx_expect(p, "PUBACK 4");
 	ck_assert_str_eq(fake_store_retained(&fx.store, "t"), "b");
+	ck_assert_str_eq(fake_store_retained(&fx.store, "u"), "c");
+	ck_assert_ptr_null(fake_store_retained(&fx.store, "v"));
+	ck_assert(storec_idle(fx.w[0].worker->store));
+	fx_close(&fx);
+}
+END_TEST
+
+/* A new store is asked at once. */
+START_TEST(a_full_disk_and_another_store)
+{
+	struct fx_client *p;
+
+	fx_open(&fx, 1, &fake_net, NULL);
+	p = fx_connected(&fx, 0, "p", FX_CLEAN, false);
+	fx.store.fail_writes = FB_EIO;
+	fx_send(p, "PUBLISH t a qos=1,1 retain");
+	fx_send(p, "PUBLISH u b qos=1,2 retain");
+	fx_expect(p, "");
+	fx_store_kill(&fx);
+	fx_pass_ms(&fx, 1500);
+	fx.store.fail_writes = 0;
+	fx_store_start(&fx);
+	fx_expect(p, "PUBACK 1");
+	fx_expect(p, "PUBACK 2");
+	ck_assert_str_eq(fake_store_retained(&fx.store, "u"), "b");
+	fx_close(&fx);
+}
+END_TEST
+
+/* Who gives up is not kept: he may publish something newer elsewhere. QoS 2 waits for the session to come back here. */
+START_TEST(a_full_disk_and_gone)
+{
+	struct fx_client *p, *s;
+
+	fx_open(&fx, 2, &fake_net, NULL);
+	s = fx_connected(&fx, 0, "s", FX_CLEAN, false);
+	fx_send(s, "SUBSCRIBE 1 # 2");
+	fx_expect(s, "SUBACK 1 2");
+	p = fx_connected(&fx, 0, "p", 0, false);
+	fx.store.fail_writes = FB_EDISK;
+	fx_send(p, "PUBLISH t a qos=1,1 retain");
+	fx_send(p, "PUBLISH u b qos=2,2 retain");
+	fx_send(p, "PUBLISH v c qos=2,3 retain");
+	fx_expect(p, "");
+	fx_client_close(p);
+	fx_pass_ms(&fx, 1500);
+	p = fx_connected(&fx, 0, "p", 0, true);
+	fx_send(p, "PUBLISH u b qos=2,2 dup retain");
+	fx_expect(p, "");
+	fx.store.fail_writes = 0;
+	fx_pass_ms(&fx, 1100);
+	fx_expect(p, "PUBREC 2");
+	fx_expect(s, "PUBLISH t a qos=1,1");
+	fx_expect(s, "PUBLISH u b qos=2,2");
+	fx_expect(s, "PUBLISH v c qos=2,3");
+	fx_expect(s, "");
+	ck_assert_ptr_null(fake_store_retained(&fx.store, "t"));
+	ck_assert_str_eq(fake_store_retained(&fx.store, "u"), "b");
+	/* It goes on at another worker: nothing of it is kept from here. */
+	fx.store.fail_writes = FB_EDISK;
+	fx_send(p, "PUBLISH w d qos=2,4 retain");
+	fx_expect(p, "");
+	fx_client_close(p);
+	fx_run(&fx);
+	p = fx_connected(&fx, 1, "p", 0, true);
+	fx.store.fail_writes = 0;
+	fx_pass_ms(&fx, 1500);
+	ck_assert_ptr_null(fake_store_retained(&fx.store, "w"));
+	fx_send(p, "PUBLISH w d qos=2,4 dup retain");
+	fx_expect(p, "PUBREC 4");
+	ck_assert_str_eq(fake_store_retained(&fx.store, "w"), "d");
+	ck_assert(list_empty(&fx.w[0].worker->unkept));
 	fx_close(&fx);
 }
 END_TEST
@@ -400,5 +511,6 @@ END_TEST
 
 UNIT_MAIN("publish", where_it_is_to_be_kept, each_worker_knows_where, nobody_wants_it,
     acknowledgements_wait_and_keep_their_order, a_neighbour_dies_with_it,
-    retained_waits_for_the_store, a_failed_leg, the_store_dies, qos_2_repeats, qos_2_outlives_its_connection,
+    retained_waits_for_the_store, refused_and_replaced, a_full_disk,
+    a_full_disk_and_another_store, a_full_disk_and_gone, the_store_dies, qos_2_repeats, qos_2_outlives_its_connection,
     gone_before_the_acknowledgement, too_many_at_a_time, topics_and_sizes)

@@ -2,11 +2,13 @@
  * Asking the store: what is answered and what not, in which order, and what its successor gets. */
 #include "worker/storec.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "cluster/cluster.h"
 #include "common/base/err.h"
 #include "common/ipc/chan.h"
+#include "common/metrics/page.h"
 #include "t/support/fake_cluster.h"
 #include "t/support/unit.h"
 #include "t/support/worker_fixture.h"
@@ -42,7 +44,8 @@ retain(struct storec *s, const char *topic, const char *payload, int *arg)
 {
 	const struct cluster_pub p = { .topic = slice_str(topic), .payload = slice_str(payload), .qos = 1, .retain = true };
 
-	return storec_retain(s, &p, arg != NULL ? on_done : NULL, arg);
+	(void)storec_retain(s, &p, false, arg != NULL ? on_done : NULL, arg);
+	return storec_last_seq(s);
 }
 
 /* One DONE for many; each is told once, in order. */
@@ -95,19 +98,113 @@ START_TEST(failures_are_of_one)
 }
 END_TEST
 
-START_TEST(forgotten_callbacks)
+static struct write *
+retain_patiently(struct storec *s, const char *topic, const char *payload, int *arg)
+{
+	const struct cluster_pub p = { .topic = slice_str(topic), .payload = slice_str(payload), .qos = 1, .retain = true };
+
+	return storec_retain(s, &p, true, on_done, arg);
+}
+
+/* What is refused waits, and what comes for its topic as well; another deletion needs no room and goes at once. */
+START_TEST(refused_and_deleted)
+{
+	struct storec *s = start();
+	struct cluster_pub q0 = { .topic = SLICE_LIT("a"), .payload = SLICE_LIT("q0"), .retain = true };
+
+	fake_store_retain(&fx.store, "b", "old", 1);
+	fx.store.fail_writes = FB_EDISK;
+	(void)retain_patiently(s, "a", "1", &one);
+	fx_run(&fx);
+	fx.store.fail_writes = 0;
+	ck_assert_uint_eq(done.count, 0);
+	(void)retain_patiently(s, "b", "", &two);
+	(void)retain_patiently(s, "a", "", &three);
+	ck_assert_ptr_null(storec_retain(s, &q0, false, NULL, NULL));
+	ck_assert_uint_eq(METRIC_GET(dropped_store_full), 1);
+	fx_run(&fx);
+	ck_assert(done.count == 1 && done.which[0] == 2 && done.err[0] == 0);
+	ck_assert_ptr_null(fake_store_retained(&fx.store, "b"));
+	fx_pass_ms(&fx, 1100);
+	ck_assert(done.count == 3 && done.which[1] == 1 && done.which[2] == 3);
+	ck_assert_int_eq(done.err[1] | done.err[2], 0);
+	ck_assert_ptr_null(fake_store_retained(&fx.store, "a"));
+	fx_close(&fx);
+}
+END_TEST
+
+/* One that was sent behind the refused one is still to be answered: until then that one is not sent again. */
+START_TEST(refused_and_overtaken)
 {
 	struct storec *s = start();
 
+	fx.store.fail_writes = FB_EDISK;
+	(void)retain_patiently(s, "a", "1", &one);
+	(void)loop_turn(fx.w[0].loop, false);
+	(void)loop_turn(fx.loop, false);
+	fx.store.fail_writes = 0;
 	fx.store.hold_commits = true;
-	retain(s, "a", "1", &one);
-	retain(s, "b", "2", &two);
-	retain(s, "c", "3", &one);
-	storec_forget(s, &one);
+	(void)retain_patiently(s, "c", "2", &two);
+	(void)retain_patiently(s, "a", "", &three);
+	fx_run(&fx);
 	fx.store.hold_commits = false;
 	fx_run(&fx);
-	ck_assert_uint_eq(done.count, 1);
-	ck_assert_int_eq(done.which[0], 2);
+	fx_pass_ms(&fx, 1100);
+	ck_assert_uint_eq(done.count, 3);
+	ck_assert_ptr_null(fake_store_retained(&fx.store, "a"));
+	fx_close(&fx);
+}
+END_TEST
+
+/* Somebody goes while his waits, on its way or refused; and a worker stops. */
+START_TEST(refused_and_given_up)
+{
+	struct storec *s = start();
+	struct write *wr;
+
+	fx.store.fail_writes = FB_EDISK;
+	wr = retain_patiently(s, "a", "1", &one);
+	storec_retain_impatient(s, wr);
+	ck_assert_uint_eq(done.count, 0);
+	fx_run(&fx);
+	ck_assert(done.count == 1 && done.which[0] == 1 && done.err[0] == FB_EDISK);
+	wr = retain_patiently(s, "b", "2", &two);
+	(void)retain_patiently(s, "c", "3", &three);
+	fx_run(&fx);
+	storec_retain_impatient(s, wr);
+	ck_assert(done.count == 2 && done.which[1] == 2 && done.err[1] != 0);
+	storec_stop(s);
+	ck_assert(done.count == 3 && done.which[2] == 3 && done.err[2] != 0);
+	ck_assert(storec_idle(s));
+	fx.store.fail_writes = 0;
+	fx_pass_ms(&fx, 1100);
+	ck_assert_ptr_null(fake_store_retained(&fx.store, "c"));
+	fx_close(&fx);
+}
+END_TEST
+
+/* Many, of which some are refused and some not: the newest of each topic stays. */
+START_TEST(refused_now_and_then)
+{
+	struct storec *s = start();
+	char topic[2] = "a";
+	char payload[8];
+
+	for (unsigned i = 0; i < 60; i++) {
+		topic[0] = (char)('a' + i % 3);
+		snprintf(payload, sizeof payload, "%u", i);
+		fx.store.fail_writes = i % 7 < 4 ? FB_EIO : 0;
+		(void)retain_patiently(s, topic, payload, &one);
+		fx_run(&fx);
+	}
+	fx.store.fail_writes = 0;
+	fx_pass_ms(&fx, 1100);
+	ck_assert_uint_eq(done.count, 60);
+	for (unsigned i = 0; i < 60; i++)
+		ck_assert_int_eq(done.err[i], 0);
+	ck_assert_str_eq(fake_store_retained(&fx.store, "a"), "57");
+	ck_assert_str_eq(fake_store_retained(&fx.store, "b"), "58");
+	ck_assert_str_eq(fake_store_retained(&fx.store, "c"), "59");
 	fx_close(&fx);
 }
 END_TEST
@@ -282,5 +379,6 @@ START_TEST(told_when_applied)
 }
 END_TEST
 
-UNIT_MAIN("storec", cumulative, failures_are_of_one, forgotten_callbacks, sent_again, applied_once, gets_and_cancels,
+UNIT_MAIN("storec", cumulative, failures_are_of_one, refused_and_deleted, refused_and_overtaken, refused_and_given_up,
+    refused_now_and_then, sent_again, applied_once, gets_and_cancels,
     before_there_is_a_store, an_id_goes_behind_the_writes, told_when_applied)
