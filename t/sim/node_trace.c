@@ -34,6 +34,17 @@ name_of(const struct loop *l)
 #define SAY(fmt, ...) trace("\t%s -> %s %s " fmt, name_of(from), name_of(to), ipc_name(type), __VA_ARGS__)
 #define ID(msg) (int)(msg).client_id.len, (const char *)(msg).client_id.p
 
+/* The message's, of its ledger. */
+static uint32_t
+number_in(struct slice payload)
+{
+	uint32_t n = 0;
+
+	if (payload.len >= sizeof n)
+		memcpy(&n, payload.p, sizeof n);
+	return n;
+}
+
 static void
 on_numbered(const struct loop *from, const struct loop *to, enum ipc_type type, struct slice payload)
 {
@@ -53,7 +64,8 @@ on_numbered(const struct loop *from, const struct loop *to, enum ipc_type type, 
 	else if (type == IPC_SUB_DEL && ipc_take_sub_del(payload, &unsub) == 0)
 		SAY("%.*s %.*s seq=%u", ID(unsub), (int)unsub.filter.len, (const char *)unsub.filter.p, (unsigned)unsub.seq);
 	else if (type == IPC_RETAIN && ipc_take_retain(payload, &retain) == 0)
-		SAY("%.*s seq=%u", (int)retain.topic.len, (const char *)retain.topic.p, (unsigned)retain.seq);
+		SAY("%.*s seq=%u message %u", (int)retain.topic.len, (const char *)retain.topic.p, (unsigned)retain.seq,
+		    number_in(retain.payload));
 	else if (type == IPC_DONE && ipc_take_done(payload, &done) == 0)
 		SAY("seq=%u code=%d", (unsigned)done.seq, -(int)done.code);
 	else if (type == IPC_OWN_END || type == IPC_LOADED)
@@ -65,10 +77,8 @@ say_put(const struct loop *from, const struct loop *to, const struct qop *op)
 {
 	struct slice items = op->items;
 	struct qitem it;
-	uint32_t n = 0;
+	uint32_t n = number_in(op->msg.payload);
 
-	if (op->msg.payload.len >= sizeof n)
-		memcpy(&n, op->msg.payload.p, sizeof n);
 	while (qitem_take(&items, &it) == 0)
 		trace("\t%s -> %s PUT %u to %05x %llu", name_of(from), name_of(to), n, LOW(it.qid), (unsigned long long)it.n);
 }
