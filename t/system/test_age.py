@@ -21,20 +21,22 @@ class Age(fubar.TestCase):
         pass
 
     def lives(self, end):
-        """How long the node was up until the session was gone, in lives of a third of its age at most."""
+        """How long the node was up at most until the session was gone, in lives of a third of its age: its starts and its
+        stops count, since the store is up in some part of them."""
         with fubar.Broker(workers=2, settings={"session.max_age": "%ds" % MAX_AGE_S}) as broker:
             c = broker.connected("old", clean=False)
             c.subscribe("t", qos=1)
+            begin = time.monotonic()
             c.disconnect()
-            up = 0.0
+            ready = 0.0
             while True:
                 start = time.monotonic()
                 fubar.until("a part of a life", lambda: time.monotonic() - start > MAX_AGE_S / 3 or
                             "old" not in broker.sessions(), every=0.1)
-                up += time.monotonic() - start
+                ready += time.monotonic() - start
                 if "old" not in broker.sessions():
-                    return up
-                self.assertLess(up, 4 * MAX_AGE_S)
+                    return time.monotonic() - begin
+                self.assertLess(ready, 4 * MAX_AGE_S)
                 end(broker)
                 broker.start()
 

@@ -209,10 +209,14 @@ class Fubar(Transports, unittest.TestCase):
 
     def test_simulate_over_each(self):
         for kind, url in self.urls.items():
-            r = run("simulate", *url, "-d", "0.7", "--ids", "1-10", "--reconnect", "0.2", "--away", "0.05", "--publish", "0.02",
-                    "--json")
-            self.assertEqual((r.returncode, r.stderr), (0, b""), r.stdout)
-            self.assertGreater(json.loads(r.stdout)["connected"]["count"], 10, kind)
+            for seconds in ("0.7", "3", "10"):              # as long as a machine needs that is slow
+                r = run("simulate", *url, "-d", seconds, "--ids", "1-10", "--reconnect", "0.2", "--away", "0.05", "--publish",
+                        "0.02", "--json")
+                self.assertEqual((r.returncode, r.stderr), (0, b""), r.stdout)
+                count = json.loads(r.stdout)["connected"]["count"]
+                if count > 10:
+                    break
+            self.assertGreater(count, 10, kind)
 
     def test_shell_over_each(self):
         script = b"connect @a\nconnect @b\nsubscribe @a t -q 2\npublish @b t x -q 2\nwait @a\ndrop @a\n"
