@@ -205,7 +205,8 @@ name_dead(struct owners *o, struct owner *w, const struct taker *t)
 	for (; (c = owners_claim_before(o, w, first)) != NULL; first = c->stamp)
 		if (c->here)
 			return;
-	if (t->stamp != first || t->prev_slot >= 64 || (o->fresh >> t->prev_slot & 1) == 0)
+	/* An earlier one than the first is of the same slot, which follows it. */
+	if (t->stamp > first || t->prev_slot >= 64 || (o->fresh >> t->prev_slot & 1) == 0)
 		return;
 	claim_put(o, w, t->prev_slot, t->prev_stamp, true);
 	owners_claim_get(o, w, t->prev_stamp)->dead = true;

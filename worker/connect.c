@@ -387,6 +387,9 @@ connect_taken(struct open *o, struct session *s)
 	s->stamp = o->stamp & SESSION_STAMP_MAX;
 	session_online(w, s, o->conn);
 	o->steps = 1;
+	/* Who had the id may die before it says that its session has ended: no row of ours is its successor's. */
+	if ((o->clean || (s->flags & SESSION_ROW) == 0) && o->prev_stamp != 0 && o->prev_slot != w->slot)
+		storec_give_up(w->store, session_id(s), o->prev_stamp);
 	/* A clean CONNECT ends the durable session wherever it was: the row is ours to delete, and gone for good before
 	 * the client is told. [MQTT-3.1.2-6] */
 	if (o->clean && o->durable_row) {
@@ -396,9 +399,6 @@ connect_taken(struct open *o, struct session *s)
 	/* A new session; or one that came from a worker whose own write of the row came too late. */
 	if (!o->clean && (s->flags & SESSION_ROW) == 0) {
 		o->steps++;
-		/* Who had the id may die before it says that its session has ended: this row is not its successor's. */
-		if (o->prev_stamp != 0 && o->prev_slot != w->slot)
-			storec_give_up(w->store, session_id(s), o->prev_stamp);
 		storec_session_put(w->store, s, on_row, o);
 		subs_store(w, s);
 	}
