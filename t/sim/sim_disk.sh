@@ -14,11 +14,21 @@ for faults in "kill_worker wills" "moves kill_worker" "kill_all power_cut resets
 	grep -q "^sim_node: $seeds seeds" sim_disk.out
 	first=$((first + seeds))
 done
+# "-": those that the seed chooses.
 while read -r seed faults; do
-	SIM_DURABILITY=disk SIM_FAULTS="$faults" "$sim" 1 "$seed" >sim_disk.out 2>&1 || { cat sim_disk.out; exit 1; }
+	if [ "$faults" = - ]; then
+		SIM_DURABILITY=disk "$sim" 1 "$seed" >sim_disk.out 2>&1 || { cat sim_disk.out; exit 1; }
+	else
+		SIM_DURABILITY=disk SIM_FAULTS="$faults" "$sim" 1 "$seed" >sim_disk.out 2>&1 || { cat sim_disk.out; exit 1; }
+	fi
 done <<END
 371 moves disk_errors
 1691 moves disk_errors
 109 moves kill_store kill_flush slow_store
+746 moves kill_worker
+853 moves kill_worker
+1370 moves kill_worker
+4135 -
+5131 -
 END
 rm -f sim_disk.out

@@ -2,7 +2,8 @@
  * t/sim/sim_node.c - a whole node in one process: workers and the store's logic as they are, under a false clock, with
  * clients and seeded faults.
  *
- *	sim_node [SEEDS [FIRST]]        SIM_TRACE=1: what happens, to stderr; SIM_FAULTS="NAME...": these, always
+ *	sim_node [SEEDS [FIRST]]        SIM_TRACE=1: what happens, to stderr; SIM_FAULTS="NAME...": these, always;
+ *	                                SIM_DURABILITY=memory|disk: that, always; else every other seed is at disk
  *
  * Clients connect (clean and durable, the same id on all workers, one connection chasing the other), subscribe, publish,
  * leave in all ways. Processes die and come back, links and channels are slow, break and repeat. What must hold:
@@ -482,11 +483,12 @@ set_faults(const char *only)
 {
 	struct faults *f = &sn.faults;
 	struct sim_pipe_faults *p = &sim_pipe_faults;
+	const char *durability = getenv("SIM_DURABILITY");
 
 #define F(name, n) f->name = only != NULL ? strstr(only, #name) != NULL : !sim_one_in(n);
 	FAULTS(F)
 #undef F
-	sn.disk = getenv("SIM_DURABILITY") != NULL && strcmp(getenv("SIM_DURABILITY"), "disk") == 0;
+	sn.disk = durability != NULL ? strcmp(durability, "disk") == 0 : sn.seed % 2 == 0;
 	sn.wills = f->wills;
 	sn.happened.wills += f->wills;
 	sn.refuses = f->full_disk || f->disk_errors;
