@@ -188,7 +188,8 @@ def program(name):
     return os.path.join(BUILD, name)
 
 
-NO_REPORT = re.compile(r"==\d+==Running thread \d+ was not suspended\. False leaks are possible\.$")
+NO_REPORT = re.compile(r"==\d+==(Running thread \d+ was not suspended\. False leaks are possible|"
+                       r"Unable to get registers from thread \d+)\.$")
 
 
 def sanitizer_env(log_dir):
