@@ -108,7 +108,7 @@ group_free(struct worker *w, struct shared_group *g)
 void
 shared_group_check(struct worker *w, struct shared_group *g)
 {
-	if (g->slots != 0 || !shared_all_linked(w) || g->load != NULL)
+	if (g->slots != 0 || !shared_all_known(w) || g->load != NULL)
 		return;
 	while (!list_empty(&g->queue)) {
 		METRIC_ADD(dropped_session_end, 1);
@@ -202,7 +202,7 @@ shared_deliver(struct worker *w, const struct cluster_pub *p, struct msg **m, bo
 		for (struct shared_group *g = f->groups; g != NULL; g = g->next) {
 			if (g->home == w->slot)
 				shared_home_take(w, g, p, m, again, keep);
-			else if (g->slots != 0)
+			else if (g->slots != 0 || !shared_all_known(w))
 				homes |= shared_bit(g->home);
 		}
 	}
@@ -328,6 +328,7 @@ on_state(struct worker *w, unsigned from, struct slice body)
 	struct slice text;
 	uint8_t members;
 	uint32_t connected;
+	bool is_new;
 
 	if (slice_take_le32_bytes(&body, &text) != 0 || slice_take_u8(&body, &members) != 0 ||
 	    slice_take_le32(&body, &connected) != 0 || text.len > UINT16_MAX || !shared_valid(text)) {
@@ -335,10 +336,14 @@ on_state(struct worker *w, unsigned from, struct slice body)
 		return;
 	}
 	/* What a neighbour only knows of may have its members with one that is not linked yet. */
-	g = group_get(w, text, members != 0 || !shared_all_linked(w));
+	is_new = group_get(w, text, false) == NULL;
+	g = group_get(w, text, members != 0 || !shared_all_known(w));
 	if (g == NULL)
 		return;
 	set_slot(g, from, members != 0, (members & SHARED_HAS_DURABLE) != 0, connected);
+	/* Its home may be a successor, which is linked with us and not yet with from: it must know of it before our publishes. */
+	if (is_new && g->home != w->slot && g->home != from)
+		tell_state(w, g, g->home);
 	shared_group_check(w, g);
 }
 
@@ -498,6 +503,8 @@ shared_on_neighbour(struct worker *w, unsigned slot, bool up)
 	struct hmap_iter it = { 0 };
 	struct hmap_node *n;
 
+	if (up)
+		w->shares->met |= shared_bit(slot);
 	while ((n = hmap_each(&w->shares->groups, &it)) != NULL) {
 		struct shared_group *g = container_of(n, struct shared_group, node);
 

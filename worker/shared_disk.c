@@ -84,7 +84,7 @@ on_stored(void *arg, const struct queue_answer *a)
 bool
 shared_wants_disk(const struct worker *w, const struct shared_group *g, const struct cluster_pub *p)
 {
-	return p->disk && (g->durable != 0 || !shared_all_linked(w));
+	return p->disk && (g->durable != 0 || !shared_all_known(w));
 }
 
 uint32_t

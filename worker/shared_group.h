@@ -98,6 +98,7 @@ struct shares {
 	struct buf buf;                 /* the record in hand */
 	struct buf unsaid;              /* le64 number, le64 hash: DONEs for homes that are not there */
 	uint64_t linked;                /* slots that are up */
+	uint64_t met;                   /* slots that were, since this worker started: what groups they had is known */
 	uint64_t stopped, gave;         /* those of them that said so */
 	enum shared_stop stop;
 	struct cluster_barrier heard_barrier;
@@ -114,6 +115,15 @@ static inline bool
 shared_all_linked(const struct worker *w)
 {
 	return w->cluster == NULL || cluster_linked(w->cluster);
+}
+
+/* Nobody else can have members: all are linked, and who is dead said what it had. Of one that was dead when we started only
+ * its successor can tell. */
+static inline bool
+shared_all_known(const struct worker *w)
+{
+	return shared_all_linked(w) &&
+	    (w->cluster == NULL || (w->shares->met | shared_bit(w->slot)) == ~UINT64_C(0) >> (CLUSTER_MAX - w->slots));
 }
 
 /* ---- shared.c ---- */

@@ -237,7 +237,7 @@ shared_home_take(struct worker *w, struct shared_group *g, const struct cluster_
 
 	if (again && !disk)
 		return;
-	if (g->slots == 0 && shared_all_linked(w))
+	if (g->slots == 0 && shared_all_known(w))
 		return;
 	if (p->qos == 0) {
 		take_qos0(w, g, p);

@@ -308,6 +308,16 @@ check_any_connected(const struct actor *a)
 	return false;
 }
 
+/* Its worker has never been linked with one that is dead now, and nobody who lives has told it of the group. */
+bool
+check_group_unheard(unsigned group, unsigned slot)
+{
+	const struct worker *w = sn.node.proc[slot].worker;
+	struct slice text = slice_str(filter_names[FILTERS - GROUPS + group]);
+
+	return w != NULL && !shared_all_known(w) && shared_group_by_hash(w, rand_hash(text.p, text.len)) == NULL;
+}
+
 void
 check_kill(unsigned slot)
 {

@@ -460,7 +460,7 @@ actor_publish(struct actor *a, unsigned topic, uint8_t qos, bool retain, bool em
 	/* It has no identity: the successor of a worker that is dead now gets it, and the new owner of what moves from there. */
 	m->again = check_any_dead();
 	m->twice_ok = !a->known && m->again;
-	if (topic_group((unsigned)topic) >= 0 && check_any_dead())
+	if (topic_group((unsigned)topic) >= 0 && check_group_unheard((unsigned)topic_group((unsigned)topic), a->line->slot))
 		sn.group_taint[topic_group((unsigned)topic)] = n + 1;
 	sn.msg_count++;
 	ledger_publish(m);

@@ -153,6 +153,7 @@ void ledger_unwish(const struct actor *a, unsigned filter);     /* what it broug
 void check_groups(void);                        /* a member may be one no more */
 void check_kill(unsigned slot);          /* before it happens */
 bool check_any_dead(void);              /* a worker */
+bool check_group_unheard(unsigned group, unsigned slot);        /* at the worker of that slot */
 bool check_any_connected(const struct actor *a);        /* for a worker it still is */
 void check_kill_all(void);
 void check_running(void);                       /* whenever */

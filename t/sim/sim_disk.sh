@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# t/sim/sim_disk.sh - the simulation at durability disk: 1,400 seeds, each set of faults its own part of them; and single
+# t/sim/sim_disk.sh - the simulation at durability disk: 1,800 seeds, each set of faults its own part of them; and single
 # seeds that were red once.
 set -eu
 
@@ -8,7 +8,8 @@ sim=${SIM_NODE:-t/sim/sim_node}
 seeds=${1:-200}
 first=1
 for faults in "kill_worker wills" "moves kill_worker" "kill_all power_cut resets wills" "moves full_disk slow_flush wills" \
-    "pipes ghosts resets freeze moves wills" "moves disk_errors" "moves kill_store kill_flush slow_store"; do
+    "pipes ghosts resets freeze moves wills" "moves disk_errors" "moves kill_store kill_flush slow_store" \
+    "kill_worker kill_store kill_flush pipes" "moves kill_worker kill_store power_cut"; do
 	SIM_DURABILITY=disk SIM_FAULTS="$faults" "$sim" "$seeds" "$first" 2>&1 | sed -n '/^sim_node: /p;/^again: /p' >sim_disk.out
 	cat sim_disk.out
 	grep -q "^sim_node: $seeds seeds" sim_disk.out
@@ -27,5 +28,8 @@ done <<END
 1370 moves kill_worker
 4135 -
 5131 -
+597 moves kill_worker kill_store kill_flush
+119 kill_worker kill_store kill_flush pipes
+271 moves kill_worker
 END
 rm -f sim_disk.out
