@@ -509,7 +509,7 @@ queue_find_gone(struct env *queue, const uint64_t *known, size_t count, struct b
 	while (rc == 0) {
 		uint64_t qid = rec_number_of(cursor_key(c));
 
-		if (bsearch(&qid, known, count, sizeof *known, compare) == NULL)
+		if (count == 0 || bsearch(&qid, known, count, sizeof *known, compare) == NULL)
 			buf_put_le64(out, qid);
 		if (qid == UINT64_MAX)
 			break;

@@ -69,7 +69,8 @@ trace(const char *fmt, ...)
 static void
 on_log(void *arg, const char *line, size_t len)
 {
-	if (sn.log || !sn.refuses || (strstr(line, " store: ") == NULL && strstr(line, " queuec: ") == NULL))
+	if (sn.log || !sn.refuses || (strstr(line, " store: ") == NULL && strstr(line, " queuec: ") == NULL &&
+	    strstr(line, " storec: ") == NULL))
 		fwrite(line, 1, len, stderr);
 }
 

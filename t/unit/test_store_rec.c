@@ -112,6 +112,7 @@ START_TEST(a_session_of_the_first_release)
 {
 	struct rec_session se;
 
+	buf_clear(&b);
 	buf_put_u8(&b, 1);
 	buf_put_le16(&b, 3);
 	buf_put_le32(&b, 9);
