@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# t/sim/sim_disk.sh - the simulation at durability disk: 1,800 seeds, each set of faults its own part of them; and single
+# t/sim/sim_disk.sh - the simulation at durability disk: 1,035 seeds, each set of faults its own part of them; and single
 # seeds that were red once.
 set -eu
 
 sim=${SIM_NODE:-t/sim/sim_node}
-seeds=${1:-200}
+seeds=${1:-115}
 first=1
 for faults in "kill_worker wills" "moves kill_worker" "kill_all power_cut resets wills" "moves full_disk slow_flush wills" \
     "pipes ghosts resets freeze moves wills" "moves disk_errors" "moves kill_store kill_flush slow_store" \
