@@ -267,8 +267,7 @@ collect(const struct queue_get *g, struct buf *out, bool *more)
 	if (rc != 0)
 		return rc;
 	*more = false;
-	rc = g->from == UINT64_MAX ? seek_last(c, g->qid) : cursor_seek(c, rec_pair_key(key, g->qid, g->from));
-	for (; rc == 0; rc = cursor_next(c)) {
+	for (rc = cursor_seek(c, rec_pair_key(key, g->qid, g->from)); rc == 0; rc = cursor_next(c)) {
 		struct slice k = cursor_key(c);
 
 		if (k.len != REC_PAIR_BYTES || rec_number_of(k) != g->qid)

@@ -33,7 +33,6 @@
 #define READIES       32u               /* between two looks at the clock */
 #define MEMORY_ROOM   (16 * 1024)       /* what a packet may take when memory is out */
 #define SHARE         2048              /* of a connection in a turn; a packet is 1, what costs more is charged */
-#define LINGER_NS     (2 * NS_PER_SEC)
 
 static void on_ready(void *arg, unsigned ready);
 static void on_timer(struct timer *t);
@@ -304,7 +303,7 @@ conn_close_by(struct conn *c, enum conn_side side, const char *reason)
 	detach(c);
 	c->state = CONN_LINGER;
 	in_free(c);
-	loop_timer_in(c->worker->loop, &c->timer, LINGER_NS);
+	loop_timer_in(c->worker->loop, &c->timer, CONN_LINGER_NS);
 	conn_touch(c);
 }
 
@@ -664,6 +663,10 @@ on_timer(struct timer *t)
 		conn_kill(c, CONN_SIDE_SERVER, c->state == CONN_NEW ? "no CONNECT in time" : "CONNECT took too long");
 		break;
 	case CONN_READY:
+		if (c->flags & CONN_UNHEARD) {
+			conn_kill(c, CONN_SIDE_NETWORK, "the client has gone");
+			break;
+		}
 		session_flow_trim(c->session);
 		if (is_unread(c))
 			idle_ms = 0;

@@ -42,6 +42,8 @@ enum {
 	CONN_LATER = 256,               /* its share of this turn is used up: goes on in the next */
 };
 
+#define CONN_LINGER_NS (2 * NS_PER_SEC)         /* of one that ends: for the last bytes of either side */
+
 /* Large payloads are sent by reference: this one stands behind `before` more bytes of the output buffer. */
 struct outref {
 	struct list link;

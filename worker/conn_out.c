@@ -272,7 +272,8 @@ discard(struct conn *c)
 }
 
 /* Nobody takes our output any more; but what the peer sent before it left is read still: messages, and a DISCONNECT, which
- * decides about the will. The end of the input ends the connection then. [MQTT-3.14.4-3] */
+ * decides about the will. The end of the input ends the connection then; or some time, while its packets must wait.
+ * [MQTT-3.14.4-3] */
 static void
 write_failed(struct conn *c)
 {
@@ -281,6 +282,7 @@ write_failed(struct conn *c)
 		return;
 	}
 	c->flags |= CONN_UNHEARD;
+	loop_timer_in(c->worker->loop, &c->timer, CONN_LINGER_NS);
 	discard(c);
 }
 

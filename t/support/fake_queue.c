@@ -283,21 +283,6 @@ fq_ops(struct fake_store *s, struct slot *t, struct waiting *w)
 
 /* ---- Q_GET ---- */
 
-/* The place of a session's last row. */
-static uint64_t
-last_of(const struct fake_store *s, uint64_t qid)
-{
-	uint64_t last = 0;
-
-	LIST_EACH(l, &s->in->q_rows) {
-		const struct qrow_kept *r = container_of(l, struct qrow_kept, link);
-
-		if (r->qid == qid && r->row.n > last)
-			last = r->row.n;
-	}
-	return last;
-}
-
 static bool
 do_get(struct fake_store *s, const struct waiting *w)
 {
@@ -313,8 +298,6 @@ do_get(struct fake_store *s, const struct waiting *w)
 	s->queue_gets++;
 	a.req = p.req;
 	buf_init(&rows);
-	if (p.from == UINT64_MAX)
-		p.from = last_of(s, p.qid);
 	LIST_EACH(l, &s->in->q_rows) {
 		const struct qrow_kept *r = container_of(l, struct qrow_kept, link);
 

@@ -87,6 +87,32 @@ START_TEST(disconnect_is_read_though_a_write_fails)
 }
 END_TEST
 
+/* Its packets wait for something, so that the end of its input is not seen. */
+START_TEST(a_client_that_has_gone_is_not_waited_for)
+{
+	static uint8_t pings[100000];
+	struct fx_client *c;
+	struct conn *conn;
+
+	open_disk();
+	c = with_will(0, "CONNECT a clean will=will/a,0,0,gone");
+	conn = fx_session(&fx, 0, "a")->conn;
+	conn->flags |= CONN_WAIT_KEPT;
+	for (size_t i = 0; i < sizeof pings; i += 2)
+		pings[i] = 0xc0;
+	ck_assert_int_eq(write(c->fd, pings, sizeof pings), sizeof pings);
+	fx_client_close(c);
+	conn_put_encoded(conn, SLICE_LIT("\xd0\0"));
+	conn_flush(conn);
+	fx_expect(sub, "");
+	ck_assert_ptr_nonnull(fx_session(&fx, 0, "a"));
+	fx_pass_ms(&fx, CONN_LINGER_NS / NS_PER_MS + 100);
+	fx_expect(sub, "PUBLISH will/a gone");
+	ck_assert_ptr_null(fx_session(&fx, 0, "a"));
+	fx_close(&fx);
+}
+END_TEST
+
 START_TEST(in_memory_there_is_none)
 {
 	fx_open(&fx, 1, &fake_net, "session.durability", "memory", NULL);
@@ -238,4 +264,5 @@ END_TEST
 
 UNIT_MAIN("will", a_row_from_connect_to_disconnect, in_memory_there_is_none, a_topic_has_its_own_durability,
     the_row_goes_when_the_will_is_kept, a_neighbour_must_have_it, taken_over, a_dead_workers_will, a_new_store_is_told,
-    rights_hold_for_the_dead, a_graceful_stop_leaves_nothing, disconnect_is_read_though_a_write_fails)
+    rights_hold_for_the_dead, a_graceful_stop_leaves_nothing, disconnect_is_read_though_a_write_fails,
+    a_client_that_has_gone_is_not_waited_for)
