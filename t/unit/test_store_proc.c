@@ -492,6 +492,42 @@ START_TEST(who_it_was_taken_from_died_with_the_store)
 }
 END_TEST
 
+/* Who never let it go is to take it back from the dead one: no successor has it. */
+START_TEST(who_has_it_takes_it_back_from_the_dead)
+{
+	struct rig_opened first, second, third;
+	struct rig_msg *m;
+	struct ipc_opened p;
+	struct rig r;
+	uint64_t e0;
+
+	start(&r, 2);
+	e0 = r.worker[0].epoch;
+	first = rig_open(&r, 0, 0, "stays", NULL, NULL);
+	session_put(&r, 0, 1, "stays");
+	ck_assert_int_eq(rig_wait_done(&r, 0, 1), 0);
+	second = rig_open(&r, 1, 0, "stays", NULL, NULL);
+	third = rig_open(&r, 0, 0, "stays", NULL, NULL);
+	ck_assert_uint_eq(third.prev_stamp, second.stamp);
+	again_without(&r, e0);
+	own(&r, 0, "stays", true, first.stamp);
+	CHAN_SEND(r.worker[0].chan, OWN, own, .stamp = third.stamp, .prev_slot = 1, .prev_stamp = second.stamp,
+	    .client_id = SLICE_LIT("stays"));
+	chan_send(r.worker[0].chan, IPC_OWN_END);
+	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
+	CHAN_SEND(r.worker[0].chan, OPEN, open, .req = 7, .flags = OPEN_RELOAD, .stamp = third.stamp,
+	    .client_id = SLICE_LIT("stays"));
+	m = rig_wait(&r.worker[0], IPC_OPENED);
+	ck_assert_int_eq(ipc_take_opened(m->payload, &p), 0);
+	ck_assert(p.prev_slot == 0 && p.prev_stamp == first.stamp && p.stamp == third.stamp);
+	mem_free(m);
+	rig_worker(&r, 1, 0, true);
+	mem_free(rig_wait(&r.worker[1], IPC_LOADED));
+	ck_assert_ptr_null(rig_peek(&r.worker[1], IPC_SESSION_ROW));
+	rig_fini(&r);
+}
+END_TEST
+
 /* The owner is who got it last; the one before has a claim until it gives up. */
 START_TEST(a_dead_owner_leaves_it_to_who_had_it_before)
 {
@@ -599,6 +635,6 @@ END_TEST
 UNIT_MAIN("store_proc", starts_and_stops, ids_have_one_owner, rows_of_a_dead_worker_go_to_its_successor,
     a_clean_owner_deletes_the_row, writes_are_applied_once_over_a_kill, a_refusal_outlives_the_store,
     a_living_worker_keeps_what_it_names, who_had_it_died_with_the_store, who_it_was_taken_from_died_with_the_store,
-    a_dead_owner_leaves_it_to_who_had_it_before,
+    who_has_it_takes_it_back_from_the_dead, a_dead_owner_leaves_it_to_who_had_it_before,
     several_names_of_one_session_stand_in_line, a_move_that_broke_begins_again_at_the_successor,
     assigned_ids_are_not_recorded, sessions_age_while_the_node_is_up, reads_wait_for_the_writes_they_name, a_long_read_stalls_nobody)
