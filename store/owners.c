@@ -4,6 +4,8 @@
  * few buckets an insert, so that a node with a million ids never stops for a rehash. */
 #include "store/owners.h"
 
+#include <stdlib.h>
+
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/list.h"
@@ -181,6 +183,7 @@ owners_row_slot(const struct owners *o, const struct owner *w)
 }
 
 struct taker {
+	struct owner *owner;            /* when all have named theirs */
 	uint64_t stamp, prev_stamp;
 	uint16_t prev_slot;
 };
@@ -190,47 +193,69 @@ owners_taker(struct owners *o, const struct owner *w, uint64_t stamp, unsigned p
 {
 	const struct taker t = { .stamp = stamp, .prev_stamp = prev_stamp, .prev_slot = (uint16_t)prev_slot };
 
+	/* By its id: until all have named theirs, the entry may go. */
 	buf_put(&o->takers, &t, sizeof t);
 	buf_put_le32_bytes(&o->takers, owner_id(w));
 }
 
-/* The first of those that are about to take it; from whom it does is dead, if nobody has it. */
+/* t: the first of those that are about to take it. From whom it does is dead, if nobody has it. */
 static void
-name_dead(struct owners *o, struct owner *w, const struct taker *t)
+name_dead(struct owners *o, const struct taker *t)
 {
+	struct owner *w = t->owner;
 	const struct owner_claim *c;
-	uint64_t first = w->stamp;
 
 	if ((w->flags & (OWNER_DURABLE | OWNER_HELD | OWNER_HERE)) != (OWNER_DURABLE | OWNER_HELD))
 		return;
-	for (; (c = owners_claim_before(o, w, first)) != NULL; first = c->stamp)
+	for (uint64_t before = w->stamp; (c = owners_claim_before(o, w, before)) != NULL; before = c->stamp)
 		if (c->here)
 			return;
-	/* An earlier one than the first is of the same slot, which follows it. */
-	if (t->stamp > first || t->prev_slot >= 64 || (o->fresh >> t->prev_slot & 1) == 0)
+	if (t->prev_slot >= 64 || (o->fresh >> t->prev_slot & 1) == 0)
 		return;
 	claim_put(o, w, t->prev_slot, t->prev_stamp, true);
 	owners_claim_get(o, w, t->prev_stamp)->dead = true;
 }
 
+static int
+by_owner_and_stamp(const void *a, const void *b)
+{
+	const struct taker *x = a;
+	const struct taker *y = b;
+
+	if (x->owner != y->owner)
+		return (uintptr_t)x->owner < (uintptr_t)y->owner ? -1 : 1;
+	return x->stamp < y->stamp ? -1 : x->stamp > y->stamp;
+}
+
+/* Those of one slot that wait for each other are named in any order. */
 void
 owners_named(struct owners *o, uint64_t fresh)
 {
 	struct slice left = buf_slice(&o->takers);
 	struct slice id;
+	struct taker *all;
+	struct taker t;
+	struct buf known;
+	size_t count;
 
 	o->fresh = fresh;
+	buf_init(&known);
 	while (left.len > 0) {
-		struct owner *w;
-		struct taker t;
-
 		memcpy(&t, left.p, sizeof t);
 		left = slice_of(left.p + sizeof t, left.len - sizeof t);
-		w = slice_take_le32_bytes(&left, &id) == 0 ? owners_find(o, id) : NULL;
-		if (w != NULL)
-			name_dead(o, w, &t);
+		t.owner = slice_take_le32_bytes(&left, &id) == 0 ? owners_find(o, id) : NULL;
+		if (t.owner != NULL)
+			buf_put(&known, &t, sizeof t);
 	}
 	buf_fini(&o->takers);
+	all = (struct taker *)(void *)(known.base + known.start);
+	count = buf_len(&known) / sizeof *all;
+	if (count > 1)
+		qsort(all, count, sizeof *all, by_owner_and_stamp);
+	for (size_t i = 0; i < count; i++)
+		if (i == 0 || all[i].owner != all[i - 1].owner)
+			name_dead(o, &all[i]);
+	buf_fini(&known);
 }
 
 struct owner_claim *

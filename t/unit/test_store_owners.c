@@ -77,4 +77,34 @@ START_TEST(an_id_is_cheap)
 }
 END_TEST
 
-UNIT_MAIN("store_owners", finds_what_was_added, a_dead_slot_keeps_its_rows_alone, an_id_is_cheap)
+/* Two CONNECTs of one slot wait for a dead one and for each other: whatever their order, the first says who is dead. */
+START_TEST(the_first_taker_says_who_is_dead)
+{
+	static const uint64_t stamps[] = { 11, 12, 14, 15 };
+
+	for (unsigned first = 0; first < 4; first++) {
+		struct owners o;
+		struct owner *w;
+
+		owners_init(&o);
+		w = owners_add(&o, SLICE_LIT("c"), SLICE_LIT(""), 0, OWNER_DURABLE | OWNER_GUESS);
+		for (unsigned i = 0; i < 4; i++) {
+			uint64_t stamp = stamps[(first + i) % 4];
+			bool of_dead = stamp == 11 || stamp == 14;
+
+			owners_taker(&o, w, stamp, of_dead ? 0 : 1, stamp - 1);
+			(void)owners_name(&o, w, 1, stamp, false);
+		}
+		owners_named(&o, 1);
+		ck_assert(w->slot == 1 && w->stamp == 15);
+		ck_assert_ptr_nonnull(owners_claim_dead(&o, w, 0));
+		ck_assert_uint_eq(owners_claim_dead(&o, w, 0)->stamp, 10);
+		ck_assert_ptr_null(owners_claim_before(&o, w, 10));
+		ck_assert_uint_eq(owners_claim_before(&o, w, UINT64_MAX)->stamp, 10);
+		owners_fini(&o);
+	}
+}
+END_TEST
+
+UNIT_MAIN("store_owners", finds_what_was_added, a_dead_slot_keeps_its_rows_alone, an_id_is_cheap,
+    the_first_taker_says_who_is_dead)
