@@ -59,12 +59,17 @@ anybody_logs_in(const struct config *config)
 	return config->auth_enabled;
 }
 
+/* Nobody has the session. If there is no row either, its write has never been done, and nobody was told that it was. */
 static int
-what_rows_say(struct store *s, const struct owner *w, struct ipc_opened *a, struct buf *subs)
+what_rows_say(struct store *s, struct owner *w, struct ipc_opened *a, struct buf *subs)
 {
-	int rc = sessions_put_subs(s->env, subs, owner_id(w));
+	int rc = sessions_get_queue(s, owner_id(w), &a->qid, &a->q_first, &a->q_last);
 
-	return rc != 0 ? rc : sessions_get_queue(s, owner_id(w), &a->qid, &a->q_first, &a->q_last);
+	if (rc == FB_ENOENT) {
+		w->flags &= (uint8_t)~OWNER_DURABLE;
+		return 0;
+	}
+	return rc != 0 ? rc : sessions_put_subs(s->env, subs, owner_id(w));
 }
 
 /* The id has an entry: may the asker have it, and from whom? Makes it the owner. */
@@ -74,15 +79,16 @@ take_over(struct slot *t, struct owner *w, const struct ipc_open *p, struct ipc_
 	struct store *s = t->store;
 	bool clean = (p->flags & OPEN_CLEAN) != 0;
 	bool held = (w->flags & OWNER_HELD) != 0;
-	bool durable = (w->flags & OWNER_DURABLE) != 0;
+	bool durable;
 	int rc = 0;
 
 	if (!s->config.shared_ids && !slice_eq(owner_account(w), a->account) && anybody_logs_in(&s->config))
 		return FB_EOWNER;
-	if (durable && !clean && !held)
+	if ((w->flags & OWNER_DURABLE) != 0 && !clean && !held)
 		rc = what_rows_say(s, w, a, subs);
 	if (rc != 0)
 		return rc;
+	durable = (w->flags & OWNER_DURABLE) != 0;
 	a->prev_slot = held ? w->slot : OPEN_NOBODY;
 	a->prev_stamp = held ? w->stamp : 0;
 	a->durable = durable;
@@ -109,14 +115,14 @@ reload(struct slot *t, struct owner *w, const struct ipc_open *p, struct ipc_ope
 		owners_claim_del(all, w, p->dead_stamp);
 	c = owners_claim_before(all, w, p->stamp);
 	a->stamp = p->stamp;
-	a->durable = (w->flags & OWNER_DURABLE) != 0;
 	if (c != NULL) {
 		a->prev_slot = c->slot;
 		a->prev_stamp = c->stamp;
-	} else if (a->durable && (p->flags & OPEN_CLEAN) == 0) {
+	} else if ((w->flags & OWNER_DURABLE) != 0 && (p->flags & OPEN_CLEAN) == 0) {
 		rc = what_rows_say(t->store, w, a, subs);
 		a->subs = buf_slice(subs);
 	}
+	a->durable = (w->flags & OWNER_DURABLE) != 0;
 	return rc;
 }
 

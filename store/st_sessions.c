@@ -510,9 +510,7 @@ sessions_get_queue(struct store *s, struct slice client_id, uint64_t *qid, uint6
 		(void)rec_take_session(buf_slice(&value), &r);
 	buf_fini(&value);
 	*qid = r.qid;
-	if (rc == 0 || rc == FB_ENOENT)
-		rc = queue_range(s->queue, r.qid, first, last);
-	return rc;
+	return rc != 0 ? rc : queue_range(s->queue, r.qid, first, last);
 }
 
 void

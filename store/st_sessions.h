@@ -22,7 +22,7 @@ int sessions_read(struct env *e, struct env *queue, unsigned slots, struct owner
 int sessions_put_subs(struct env *e, struct buf *b, struct slice client_id);
 
 /* The row's number in the queues, and the range of what waits there: as OPENED and SESSION_ROW have it. A row that cannot be
- * read has none. */
+ * read has none. FB_ENOENT: there is no row. */
 int sessions_get_queue(struct store *s, struct slice client_id, uint64_t *qid, uint64_t *first, uint64_t *last);
 /* It was given to a CONNECT: its row says no more how long it has aged. Not waited for. */
 void sessions_client_back(struct store *s, struct owner *w);

@@ -528,6 +528,27 @@ START_TEST(who_has_it_takes_it_back_from_the_dead)
 }
 END_TEST
 
+/* Its worker died before the row was written: nobody was told that there is a session. */
+START_TEST(a_session_without_a_row_never_was)
+{
+	struct rig_opened o;
+	struct rig r;
+
+	start(&r, 2);
+	own(&r, 1, "no row", true, 7);
+	rig_worker_gone(&r, 1);
+	rig_worker(&r, 1, 0, true);
+	mem_free(rig_wait(&r.worker[1], IPC_LOADED));
+	o = rig_open(&r, 0, 0, "no row", NULL, NULL);
+	ck_assert_int_eq(o.code, 0);
+	ck_assert_uint_eq(o.prev_slot, OPEN_NOBODY);
+	ck_assert_uint_eq(o.durable, 0);
+	session_put(&r, 0, 1, "no row");
+	ck_assert_int_eq(rig_wait_done(&r, 0, 1), 0);
+	rig_fini(&r);
+}
+END_TEST
+
 /* The owner is who got it last; the one before has a claim until it gives up. */
 START_TEST(a_dead_owner_leaves_it_to_who_had_it_before)
 {
@@ -635,6 +656,6 @@ END_TEST
 UNIT_MAIN("store_proc", starts_and_stops, ids_have_one_owner, rows_of_a_dead_worker_go_to_its_successor,
     a_clean_owner_deletes_the_row, writes_are_applied_once_over_a_kill, a_refusal_outlives_the_store,
     a_living_worker_keeps_what_it_names, who_had_it_died_with_the_store, who_it_was_taken_from_died_with_the_store,
-    who_has_it_takes_it_back_from_the_dead, a_dead_owner_leaves_it_to_who_had_it_before,
+    who_has_it_takes_it_back_from_the_dead, a_session_without_a_row_never_was, a_dead_owner_leaves_it_to_who_had_it_before,
     several_names_of_one_session_stand_in_line, a_move_that_broke_begins_again_at_the_successor,
     assigned_ids_are_not_recorded, sessions_age_while_the_node_is_up, reads_wait_for_the_writes_they_name, a_long_read_stalls_nobody)
