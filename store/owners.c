@@ -157,13 +157,13 @@ owners_name(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp, bo
 		o->last_stamp = stamp;
 	if (here)
 		claim_dead_del(o, w, slot);
-	/* One that has it, and is to take it from who was to take it from it, and is dead now, has a claim on it before its own. */
+	/* Also of one slot: its CONNECTs follow each other, and the first of them, or the session that it has, is what the next
+	 * one is to wait for. */
 	if (held && stamp < w->stamp) {
-		if (w->slot != slot || here)
-			claim_put(o, w, slot, stamp, here);
+		claim_put(o, w, slot, stamp, here);
 		return false;
 	}
-	if (held && (w->slot != slot || ((w->flags & OWNER_HERE) != 0 && !here)))
+	if (held && stamp > w->stamp)
 		claim_put(o, w, w->slot, w->stamp, (w->flags & OWNER_HERE) != 0);
 	set_owner(w, slot, stamp, here);
 	return true;

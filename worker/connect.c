@@ -15,7 +15,9 @@
 #include "worker/count.h"
 #include "worker/deliver.h"
 #include "worker/dispatch.h"
+#include "worker/keep.h"
 #include "worker/move.h"
+#include "worker/queuec.h"
 #include "worker/shared.h"
 #include "worker/subs.h"
 #include "worker/will.h"
@@ -284,9 +286,13 @@ last_step(struct open *o)
 
 	if (--o->steps > 0)
 		return;
-	/* A new session that the store did not take: it never was. */
+	/* A new session that the store did not take: it never was, and there is no row with which its queue would go. */
 	if (o->failed && s != NULL) {
 		s->flags |= SESSION_DISOWNED;
+		if ((s->flags & (SESSION_DURABLE | SESSION_ROW)) == SESSION_DURABLE) {
+			keeps_put(w->keeps);
+			queuec_drop(w->queue, s->qid);
+		}
 		storec_give_up(w->store, session_id(s), s->stamp);
 	}
 	if (c == NULL || s == NULL || o->failed) {
@@ -333,10 +339,20 @@ on_row(void *arg, int err)
 {
 	struct open *o = arg;
 
-	/* Not the owner any more: another worker is about to take the session, and it writes the row. */
-	o->failed = o->failed || (err != 0 && err != FB_EOWNER);
+	/* Also if another worker is about to take it: that may be dead by now, and nobody would write the row. */
+	o->failed = o->failed || err != 0;
 	if (err == 0 && o->session != NULL)
 		o->session->flags |= SESSION_ROW;
+	last_step(o);
+}
+
+static void
+on_row_gone(void *arg, int err)
+{
+	struct open *o = arg;
+
+	/* Not the owner any more: who is deletes it, or has it. */
+	o->failed = o->failed || (err != 0 && err != FB_EOWNER);
 	last_step(o);
 }
 
@@ -394,7 +410,7 @@ connect_taken(struct open *o, struct session *s)
 	 * the client is told. [MQTT-3.1.2-6] */
 	if (o->clean && o->durable_row) {
 		o->steps++;
-		storec_session_del(w->store, session_id(s), on_row, o);
+		storec_session_del(w->store, session_id(s), on_row_gone, o);
 	}
 	/* A new session; or one that came from a worker whose own write of the row came too late. */
 	if (!o->clean && (s->flags & SESSION_ROW) == 0) {
