@@ -55,7 +55,9 @@ struct storec {
 	struct list writes;             /* struct write, by seq */
 	struct heap held;               /* struct write, retained messages that wait for room: no number, not sent */
 	struct hmap topics;             /* the same */
+	struct list dels;               /* struct write, SESSION_DELs that were refused and that a CONNECT waits for: not sent */
 	struct timer retry;
+	bool stops;
 	bool room;                      /* nothing was refused since one was kept: what is held may go */
 	bool probe;                     /* the first of it may */
 	int64_t last_place;
@@ -84,6 +86,7 @@ storec_new(struct worker *w)
 	list_init(&s->gets);
 	list_init(&s->writes);
 	list_init(&s->let_gos);
+	list_init(&s->dels);
 	heap_init(&s->held);
 	hmap_init(&s->topics);
 	timer_init(&s->retry, on_retry);
@@ -105,6 +108,7 @@ void
 storec_free(struct storec *s)
 {
 	let_gos_drop(s);
+	list_move_all(&s->writes, &s->dels);
 	LIST_EACH_SAFE(n, tmp, &s->writes) {
 		struct write *wr = container_of(n, struct write, link);
 
@@ -128,7 +132,7 @@ storec_full(const struct storec *s)
 bool
 storec_idle(const struct storec *s)
 {
-	return list_empty(&s->opens) && list_empty(&s->writes);
+	return list_empty(&s->opens) && list_empty(&s->writes) && list_empty(&s->dels);
 }
 
 static void
@@ -157,6 +161,25 @@ storec_own(struct storec *s, const struct ipc_own *own)
 {
 	ipc_put_own(chan_begin(s->chan, IPC_OWN), own);
 	chan_end(s->chan);
+}
+
+/* Its bytes begin with its number. */
+static void
+number_again(struct storec *s, struct write *wr)
+{
+	wr->seq = s->next_seq++;
+	for (unsigned i = 0; i < 8; i++)
+		wr->bytes[i] = (uint8_t)(wr->seq >> 8 * i);
+	list_put_last(&s->writes, &wr->link);
+}
+
+static void
+number_dels(struct storec *s)
+{
+	LIST_EACH_SAFE(n, tmp, &s->dels) {
+		list_del(n);
+		number_again(s, container_of(n, struct write, link));
+	}
 }
 
 static uint64_t
@@ -193,6 +216,7 @@ storec_attach(struct storec *s, int fd)
 	s->chan = chan_new(s->worker->loop, fd, IPC_WORKER, IPC_STORE, &ops, s);
 	send_sessions(s);
 	/* Before OWN_END: no OPEN is answered that does not know of these. */
+	number_dels(s);
 	LIST_EACH(n, &s->writes)
 		send_write(s, container_of(n, struct write, link));
 	queuec_attach(s->worker->queue, s->chan);
@@ -411,9 +435,8 @@ send_held(struct storec *s)
 		if (wr->after >= first_unanswered(s))
 			return;
 		unhold(s, wr);
-		for (unsigned i = 0; i < 8; i++)
-			wr->bytes[i] = (uint8_t)(s->next_seq >> 8 * i);
-		number_and_send(s, wr);
+		number_again(s, wr);
+		send_write(s, wr);
 		s->probe = false;
 	}
 }
@@ -425,6 +448,15 @@ on_retry(struct timer *t)
 
 	s->probe = true;
 	send_held(s);
+	LIST_EACH_SAFE(n, tmp, &s->dels) {
+		struct write *wr = container_of(n, struct write, link);
+
+		if (s->chan == NULL)
+			break;          /* its successor gets them at once */
+		list_del(n);
+		number_again(s, wr);
+		send_write(s, wr);
+	}
 }
 
 static void
@@ -478,7 +510,7 @@ static void
 go_on(struct storec *s)
 {
 	send_held(s);
-	if (s->held.count > 0 && !timer_is_set(&s->retry))
+	if ((s->held.count > 0 || !list_empty(&s->dels)) && !timer_is_set(&s->retry))
 		loop_timer_in(s->worker->loop, &s->retry, RETRY_NS);
 }
 
@@ -524,6 +556,11 @@ storec_stop(struct storec *s)
 		storec_retain_impatient(s, container_of(heap_first(&s->held), struct write, held));
 	LIST_EACH(n, &s->writes)
 		container_of(n, struct write, link)->patient = false;
+	s->stops = true;
+	LIST_EACH_SAFE(n, tmp, &s->dels) {
+		list_del(n);
+		write_over(s, container_of(n, struct write, link), FB_EDISK);
+	}
 }
 
 uint64_t
@@ -571,6 +608,17 @@ storec_retain_cancel(struct storec *s, struct store_get *g)
 	list_del(&g->link);
 }
 
+/* A clean CONNECT ends a session, its queue too: refused, the row would come back without it. So it waits, as what is
+ * retained does. */
+static bool
+del_refused(struct storec *s, struct write *wr, int err)
+{
+	if (wr->type != IPC_SESSION_DEL || (err != FB_EIO && err != FB_EDISK) || wr->done == NULL || s->stops)
+		return false;
+	list_put_last(&s->dels, &wr->link);
+	return true;
+}
+
 /* All writes up to seq are answered; err is of seq alone. */
 static void
 on_done(struct storec *s, uint64_t seq, int err)
@@ -581,7 +629,7 @@ on_done(struct storec *s, uint64_t seq, int err)
 		int its = wr->seq == seq ? err : 0;
 
 		list_del(&wr->link);
-		if (wr->type != IPC_RETAIN || retain_answered(s, wr, its))
+		if (wr->type == IPC_RETAIN ? retain_answered(s, wr, its) : !del_refused(s, wr, its))
 			write_over(s, wr, its);
 	}
 	let_gos_send(s, seq);

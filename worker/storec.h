@@ -48,6 +48,7 @@ typedef void store_done_fn(void *arg, int err);
 uint64_t storec_session_put(struct storec *s, const struct session *se, store_done_fn *done, void *arg);
 /* The same for one whose client has been away for so long. */
 uint64_t storec_session_aged(struct storec *s, const struct session *se, uint64_t aged_ms);
+/* With done: by a CONNECT that ends it; refused for want of room or by an error of the disk, it is tried again each second. */
 uint64_t storec_session_del(struct storec *s, struct slice client_id, store_done_fn *done, void *arg);
 uint64_t storec_sub_put(struct storec *s, struct slice client_id, struct slice filter, uint8_t qos, uint8_t options,
     store_done_fn *done, void *arg);

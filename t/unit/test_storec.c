@@ -183,6 +183,40 @@ START_TEST(refused_and_given_up)
 }
 END_TEST
 
+/* The end of a session that somebody waits for is tried until it is done: each second, by a new store at once. */
+START_TEST(refused_ends_of_sessions)
+{
+	struct storec *s = start();
+
+	(void)fx_connected(&fx, 0, "x", 0, false);
+	ck_assert(fake_store_row(&fx.store, "x"));
+	fx.store.fail_writes = FB_EIO;
+	(void)storec_session_del(s, SLICE_LIT("x"), on_done, &one);
+	fx_pass_ms(&fx, 3500);
+	ck_assert(done.count == 0 && !storec_idle(s) && fake_store_row(&fx.store, "x"));
+	fx.store.fail_writes = 0;
+	fx_pass_ms(&fx, 1100);
+	ck_assert(done.count == 1 && done.err[0] == 0 && storec_idle(s) && !fake_store_row(&fx.store, "x"));
+	/* Nobody waits; it is another's; a worker stops. */
+	fx.store.fail_writes = FB_EIO;
+	(void)storec_session_del(s, SLICE_LIT("x"), NULL, NULL);
+	fx_run(&fx);
+	ck_assert(storec_idle(s));
+	fx.store.fail_writes = FB_EOWNER;
+	(void)storec_session_del(s, SLICE_LIT("x"), on_done, &two);
+	fx_run(&fx);
+	ck_assert(done.count == 2 && done.err[1] == FB_EOWNER);
+	fx.store.fail_writes = FB_EIO;
+	(void)storec_session_del(s, SLICE_LIT("x"), on_done, &three);
+	fx_run(&fx);
+	ck_assert_uint_eq(done.count, 2);
+	storec_stop(s);
+	ck_assert(done.count == 3 && done.err[2] != 0 && storec_idle(s));
+	fx.store.fail_writes = 0;
+	fx_close(&fx);
+}
+END_TEST
+
 /* Many, of which some are refused and some not: the newest of each topic stays. */
 START_TEST(refused_now_and_then)
 {
@@ -380,5 +414,5 @@ START_TEST(told_when_applied)
 END_TEST
 
 UNIT_MAIN("storec", cumulative, failures_are_of_one, refused_and_deleted, refused_and_overtaken, refused_and_given_up,
-    refused_now_and_then, sent_again, applied_once, gets_and_cancels,
+    refused_ends_of_sessions, refused_now_and_then, sent_again, applied_once, gets_and_cancels,
     before_there_is_a_store, an_id_goes_behind_the_writes, told_when_applied)
