@@ -54,6 +54,7 @@ struct pipe_hub {
 	struct event_queue in;          /* under lock */
 	struct event_queue out;         /* being handled by the loop: */
 	size_t done;                    /* so many of it are */
+	bool paused;
 	struct hmap pipes;              /* by serial */
 	uint32_t last_serial;
 	pthread_cond_t closed;
@@ -241,6 +242,12 @@ on_bell(void *arg)
 	struct pipe_hub *h = arg;
 	struct event_queue q;
 
+	if (h->paused)
+		return;
+	if (loop_holds_input(h->loop)) {
+		loop_bell_ring(h->bell);
+		return;
+	}
 	for (bool last = false;; last = true) {
 		while (h->done < h->out.count) {
 			struct event *e = &h->out.at[h->done++];
@@ -248,8 +255,10 @@ on_bell(void *arg)
 			handle(h, e);
 			if (e->msg != NULL)
 				nng_msg_free(e->msg);
+			if (h->paused)
+				return;
 			/* A frame may be work for thousands of clients: on in the next turn. */
-			if (loop_turn_long(h->loop)) {
+			if (loop_check(h->loop)) {
 				loop_bell_ring(h->bell);
 				return;
 			}
@@ -303,6 +312,14 @@ pipe_hub_new(struct loop *l, const char *dir, unsigned own_slot, uint64_t own_ep
 	h->bell = loop_bell_new(l, on_bell, h);
 	remove_stale(dir, own_slot, own_epoch);
 	return h;
+}
+
+void
+pipe_hub_pause(struct pipe_hub *h, bool paused)
+{
+	h->paused = paused;
+	if (!paused)
+		loop_bell_ring(h->bell);
 }
 
 /* false: a socket is still being closed, and may be for ever. */

@@ -8,6 +8,7 @@
 #ifndef CLUSTER_PIPE_H
 #define CLUSTER_PIPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,10 @@ struct pipe_hub;
 struct pipe_hub *pipe_hub_new(struct loop *l, const char *dir, unsigned own_slot, uint64_t own_epoch);
 /* After its pipes, and at the end of the process: what is still being closed after half a second is left to it. */
 void pipe_hub_free(struct pipe_hub *h);
+
+/* No callback until it is said again: what arrives waits, and at the other ends of the pipes what is sent. Nobody is called
+ * either while the loop holds its input. */
+void pipe_hub_pause(struct pipe_hub *h, bool paused);
 
 struct pipe_ends {
 	unsigned own_slot, peer_slot;

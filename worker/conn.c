@@ -600,7 +600,7 @@ on_ready(void *arg, unsigned ready)
 		loop_fd_want(loop_fd_of(c), LOOP_READ);
 		conn_flush(c);
 	}
-	if (c->state == CONN_DEAD || (ready & LOOP_READ) == 0)
+	if (c->state == CONN_DEAD || (ready & LOOP_READ) == 0 || w->behind > 0)
 		return;
 	if (c->state == CONN_LINGER) {
 		read_away(c);

@@ -59,13 +59,20 @@ conn_touch(struct conn *c)
 static int write_some(struct conn *c);
 
 /* There is more output. A lot is written at once: it is still in the processor's cache, and buffers stay small. The
- * caller may be going through recipients, so an error is left for the end of the turn to find. */
+ * caller may be going through recipients, thousands that all have a lot, so an error is left for the end of the turn to
+ * find, and a turn that has taken long enough leaves it all. */
 static void
 added(struct conn *c)
 {
 	conn_touch(c);
-	if (conn_pending(c) >= EARLY_BYTES && (c->flags & (CONN_WANT_WRITE | CONN_UNHEARD)) == 0)
-		(void)write_some(c);
+	if (conn_pending(c) < EARLY_BYTES || (c->flags & (CONN_WANT_WRITE | CONN_UNHEARD)))
+		return;
+	if (worker_is_over(c->worker)) {
+		c->worker->swollen = true;
+		return;
+	}
+	(void)write_some(c);
+	(void)worker_check_turn(c->worker);
 }
 
 void

@@ -46,11 +46,25 @@ flush_dirty(struct worker *w)
 
 		c->flags = (uint16_t)(c->flags & ~CONN_DIRTY);
 		conn_flush(c);
-		if (i % FLUSHES == 0 && worker_check_turn(w))
+		if (i % FLUSHES == 0 && worker_check_late(w))
 			break;
 	}
 	w->dirty_count -= i;
+	w->behind -= i < w->behind ? i : w->behind;
 	memmove(w->dirty, w->dirty + i, w->dirty_count * sizeof *w->dirty);
+}
+
+/* Output is left for the next turn. A message to thousands is soon read and long written, and many of them at once cost
+ * less, so reading goes on beside it; but when somebody has a lot of it, nothing more is taken in until what is left now is
+ * written. What comes to that meanwhile waits for a turn that reads. */
+static void
+leave_rest(struct worker *w)
+{
+	if (w->swollen && w->behind_turn != loop_stats(w->loop)->turns + 1) {
+		w->behind = w->dirty_count;
+		w->swollen = false;
+	}
+	loop_next(w->loop, &w->turn_end);
 }
 
 /* The end of a turn: connections that may go on, one write for each that has output, the dead. One may lead to
@@ -61,6 +75,8 @@ on_turn_end(struct task *t)
 	struct worker *w = container_of(t, struct worker, turn_end);
 	unsigned resumed = 0;
 
+	if (w->behind > 0)
+		w->behind_turn = loop_stats(w->loop)->turns + 1;
 	for (;;) {
 		struct conn *c;
 
@@ -69,17 +85,18 @@ on_turn_end(struct task *t)
 		barriers_start(w);
 		if (list_empty(&w->resumed) && w->dirty_count == 0)
 			break;
-		while (!worker_is_over(w) && (c = LIST_FIRST(&w->resumed, struct conn, link)) != NULL) {
+		while (w->behind == 0 && !worker_is_over(w) && (c = LIST_FIRST(&w->resumed, struct conn, link)) != NULL) {
 			conn_resume_now(c);
 			if (++resumed % RESUMES == 0)
 				(void)worker_check_turn(w);
 		}
 		flush_dirty(w);
 		if (worker_is_over(w) && (!list_empty(&w->resumed) || w->dirty_count > 0)) {
-			loop_next(w->loop, &w->turn_end);
+			leave_rest(w);
 			break;
 		}
 	}
+	loop_hold_input(w->loop, w->behind > 0);
 	LIST_EACH_SAFE(n, tmp, &w->dead)
 		if ((container_of(n, struct conn, link)->flags & CONN_DIRTY) == 0)
 			conn_free(container_of(n, struct conn, link));

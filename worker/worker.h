@@ -107,7 +107,9 @@ struct worker {
 	int64_t share;                  /* work that the connection in hand may still do in this turn */
 	struct list dead;               /* connections to be freed at the end of the turn */
 	struct task turn_end;
-	uint64_t over_turn;             /* its number, from 1: it has taken long enough, what is ready yet is left for the next */
+	bool swollen;                   /* one of the dirty has a lot, and the turn no time to write it */
+	uint32_t behind;                /* so many of the dirty are written before anybody is read again */
+	uint64_t behind_turn;           /* the number, from 1, of the last turn that began so */
 	uint32_t ready_count;
 	bool ending;                    /* there is no next turn */
 	struct budget budget;
@@ -140,16 +142,21 @@ worker_charge(struct worker *w, size_t work)
 static inline bool
 worker_is_over(const struct worker *w)
 {
-	return !w->ending && w->over_turn == loop_stats(w->loop)->turns + 1;
+	return !w->ending && loop_is_over(w->loop);
 }
 
 /* After something large, or many small things: is it so? */
 static inline bool
 worker_check_turn(struct worker *w)
 {
-	if (!w->ending && !worker_is_over(w) && loop_turn_long(w->loop))
-		w->over_turn = loop_stats(w->loop)->turns + 1;
-	return worker_is_over(w);
+	return !w->ending && loop_check(w->loop);
+}
+
+/* The same for what comes last in a turn. */
+static inline bool
+worker_check_late(struct worker *w)
+{
+	return !w->ending && loop_check_late(w->loop);
 }
 
 /* Something has to be done at the end of this turn. */

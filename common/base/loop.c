@@ -23,6 +23,8 @@ struct loop {
 	struct mono now;
 	bool now_is_fresh;              /* this turn has read the clock */
 	bool stopped;
+	bool over, late;                /* this turn has taken long enough; also for what comes last in it */
+	bool holds_input;
 	struct loop_stats stats;
 	int64_t unread_ns;              /* work since the CPU clock was read */
 	int64_t cpu_ns;                 /* what it said */
@@ -207,7 +209,7 @@ loop_turn(struct loop *l, bool block)
 	if (l->stopped)
 		return false;
 	block = block && list_empty(&l->tasks) && list_empty(&l->next_tasks) && arm(l);
-	l->now_is_fresh = false;
+	l->now_is_fresh = l->over = l->late = false;
 	/* EVLOOP_NONBLOCK alone goes on as long as anything is ready. */
 	FB_ASSERT(event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE | (block ? 0 : EVLOOP_NONBLOCK)) >= 0);
 	freshen(l);
@@ -218,9 +220,36 @@ loop_turn(struct loop *l, bool block)
 }
 
 bool
-loop_turn_long(const struct loop *l)
+loop_check(struct loop *l)
 {
-	return mono_diff(clock_mono(), l->now) > LOOP_LONG_NS / 2;
+	l->over = l->over || mono_diff(clock_mono(), l->now) > LOOP_LONG_NS / 2;
+	return l->over;
+}
+
+bool
+loop_check_late(struct loop *l)
+{
+	l->late = l->late || mono_diff(clock_mono(), l->now) > LOOP_LONG_NS * 3 / 4;
+	l->over = l->over || l->late;
+	return l->late;
+}
+
+bool
+loop_is_over(const struct loop *l)
+{
+	return l->over;
+}
+
+void
+loop_hold_input(struct loop *l, bool holds)
+{
+	l->holds_input = holds;
+}
+
+bool
+loop_holds_input(const struct loop *l)
+{
+	return l->holds_input;
 }
 
 const struct loop_stats *

@@ -39,8 +39,16 @@ struct loop_stats {
 const struct loop_stats *loop_stats(const struct loop *l);
 /* Turns that took more CPU time than this are logged. */
 #define LOOP_LONG_NS (20 * NS_PER_MS)
-/* Has this turn taken half of that already, so that what can wait should wait for the next? Reads the clock. */
-bool loop_turn_long(const struct loop *l);
+/* Has this turn taken half of that already, so that what can wait should wait for the next? Reads the clock, but for a turn
+ * of which it is known. */
+bool loop_check(struct loop *l);
+/* The same for what comes last in a turn: three quarters, so that there is always time for it. */
+bool loop_check_late(struct loop *l);
+/* Is it known? */
+bool loop_is_over(const struct loop *l);
+/* While it holds, whoever takes in work from elsewhere leaves it where it is for a later turn: there is enough. */
+void loop_hold_input(struct loop *l, bool holds);
+bool loop_holds_input(const struct loop *l);
 
 /* A descriptor. Level-triggered. The descriptor stays the caller's: free the loop_fd, then close it. */
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };

@@ -18,7 +18,7 @@ struct loop {
 	struct list rung;
 	struct list fds;                /* struct loop_fd */
 	struct list dead;               /* freed while the descriptors were walked */
-	bool stopped, frozen, walking;
+	bool stopped, frozen, walking, over, holds_input;
 	struct loop_stats stats;        /* the number of turns, that is */
 	unsigned long_every, long_asked;
 };
@@ -39,12 +39,15 @@ struct loop_bell {
 	void *arg;
 };
 
+unsigned sim_long_every;
+
 struct loop *
 loop_new(void)
 {
 	struct loop *l = mem_zalloc(sizeof *l);
 
 	l->now = sim_now();
+	l->long_every = sim_long_every;
 	l->wheel = wheel_new(l->now);
 	list_init(&l->tasks);
 	list_init(&l->next_tasks);
@@ -163,6 +166,7 @@ loop_turn(struct loop *l, bool block)
 	if (l->stopped)
 		return false;
 	l->now = sim_now();
+	l->over = false;
 	list_init(&rung);
 	list_move_all(&rung, &l->rung);
 	while (!list_empty(&rung)) {
@@ -193,11 +197,34 @@ loop_stop(struct loop *l)
 }
 
 bool
-loop_turn_long(const struct loop *l)
+loop_check(struct loop *l)
 {
-	struct loop *m = (struct loop *)(uintptr_t)l;
+	l->over = l->over || (l->long_every > 0 && l->long_asked++ % l->long_every == 0);
+	return l->over;
+}
 
-	return l->long_every > 0 && m->long_asked++ % l->long_every == 0;
+bool
+loop_check_late(struct loop *l)
+{
+	return loop_check(l);
+}
+
+bool
+loop_is_over(const struct loop *l)
+{
+	return l->over;
+}
+
+void
+loop_hold_input(struct loop *l, bool holds)
+{
+	l->holds_input = holds;
+}
+
+bool
+loop_holds_input(const struct loop *l)
+{
+	return l->holds_input;
 }
 
 void

@@ -22,6 +22,7 @@ uint64_t sim_pipe_overflows;
 struct pipe_hub {
 	struct loop *loop;
 	struct loop_bell *bell;
+	bool paused;
 	struct list arrived;            /* of struct flight */
 };
 
@@ -218,7 +219,12 @@ on_bell(void *arg)
 {
 	struct pipe_hub *h = arg;
 
-	while (!list_empty(&h->arrived)) {
+	if (loop_holds_input(h->loop)) {
+		loop_bell_ring(h->bell);
+		return;
+	}
+	(void)loop_check(h->loop);      /* others may have had the turn before */
+	while (!h->paused && !list_empty(&h->arrived)) {
 		struct flight *f = LIST_FIRST(&h->arrived, struct flight, link);
 
 		list_del(&f->link);
@@ -236,6 +242,14 @@ pipe_hub_new(struct loop *l, const char *dir, unsigned own_slot, uint64_t own_ep
 	h->bell = loop_bell_new(l, on_bell, h);
 	list_init(&h->arrived);
 	return h;
+}
+
+void
+pipe_hub_pause(struct pipe_hub *h, bool paused)
+{
+	h->paused = paused;
+	if (!paused)
+		loop_bell_ring(h->bell);
 }
 
 void

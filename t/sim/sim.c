@@ -24,6 +24,7 @@ sim_open(uint64_t seed)
 	memset(&world, 0, sizeof world);
 	rand_seed(&world.rand, seed);
 	rand_process_key = (struct hash_key){ rand_u64(&world.rand), rand_u64(&world.rand) };
+	sim_long_every = 0;
 	world.now = mono_ms(1000000);
 	heap_init(&world.events);
 }

@@ -42,6 +42,7 @@ void sim_run_for(int64_t ns);
 void sim_freeze(struct loop *l, bool frozen);
 /* Of so many that ask whether the turn has taken long, the first is told that it has; 0: none. */
 void sim_long_turns(struct loop *l, unsigned every);
+extern unsigned sim_long_every;         /* what a new loop has of it; 0 from sim_open() on */
 
 /* loop_sim.c, for sim.c: is there something to do now; else when (false: never); one turn. */
 bool sim_loop_ready(const struct loop *l);

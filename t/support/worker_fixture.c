@@ -268,8 +268,8 @@ client_step(struct fx_client *c)
 	return any;
 }
 
-static bool
-step(struct fx *fx)
+bool
+fx_step(struct fx *fx)
 {
 	bool any = false;
 
@@ -296,7 +296,7 @@ fx_run(struct fx *fx)
 {
 	unsigned turns = 0;
 
-	while (step(fx))
+	while (fx_step(fx))
 		ck_assert_msg(++turns < 200000, "the world does not come to rest");
 }
 

@@ -77,6 +77,8 @@ enum { FX_CLEAN = 1, FX_LEVEL3 = 2, FX_ALLOWED = 4, FX_SMALL = 8 /* socket buffe
 void fx_open(struct fx *fx, unsigned slots, const struct fx_net *net, ...) __attribute__((sentinel));
 void fx_close(struct fx *fx);
 void fx_run(struct fx *fx);
+/* One turn of each loop; false: all is at rest. */
+bool fx_step(struct fx *fx);
 void fx_pass_ms(struct fx *fx, int64_t ms);
 /* One setting anew, in all workers. */
 void fx_set(struct fx *fx, const char *path, const char *value);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/metrics/page.h"
 #include "t/sim/sim.h"
 #include "t/support/fake_cluster.h"
 #include "t/support/unit.h"
@@ -69,6 +70,36 @@ START_TEST(all_get_in_order_when_some_turns_are)
 }
 END_TEST
 
+/* Many have a lot: it is written a few at a time, and nothing more is taken in before all of it is. */
+START_TEST(a_lot_for_many)
+{
+	const struct worker *w;
+	struct fx_client *p;
+	uint64_t wrote;
+
+	begin(1);
+	w = fx.w[0].worker;
+	p = fx_connected(&fx, 0, "p", FX_CLEAN, false);
+	wrote = METRIC_GET(writes);
+	fx_send(p, "PUBLISH t *70000");
+	fx_send(p, "PUBLISH t 2");
+	while (w->dirty_count == 0)
+		ck_assert(fx_step(&fx));
+	ck_assert_uint_le(METRIC_GET(writes) - wrote, 40);
+	ck_assert_uint_gt(w->behind, 100);
+	for (uint32_t before; (before = w->behind) > 0;) {
+		ck_assert_uint_eq(w->dirty_count, before);      /* none came to it */
+		ck_assert(fx_step(&fx));
+		ck_assert_uint_lt(w->behind, before);
+	}
+	for (unsigned k = 0; k < CLIENTS; k++) {
+		fx_expect(c[k], "PUBLISH t *70000");
+		fx_expect(c[k], "PUBLISH t 2");
+	}
+	fx_close(&fx);
+}
+END_TEST
+
 /* Half of them go while what they should get waits for the next turn. */
 START_TEST(who_ends_with_output_left)
 {
@@ -77,8 +108,8 @@ START_TEST(who_ends_with_output_left)
 	begin(1);
 	p = fx_connected(&fx, 0, "p", FX_CLEAN, false);
 	fx_send(p, "PUBLISH t *5000 qos=1,1");
-	loop_turn(fx.w[0].loop, false);
-	loop_turn(fx.w[0].loop, false);
+	while (fx.w[0].worker->dirty_count == 0)
+		ck_assert(fx_step(&fx));
 	for (unsigned i = 0; i < CLIENTS; i += 2)
 		fx_client_close(c[i]);
 	fx_expect(p, "PUBACK 1");
@@ -104,7 +135,8 @@ START_TEST(the_end_with_output_left)
 	begin(1);
 	p = fx_connected(&fx, 0, "p", FX_CLEAN, false);
 	fx_send(p, "PUBLISH t x");
-	loop_turn(fx.w[0].loop, false);
+	while (fx.w[0].worker->dirty_count == 0)
+		ck_assert(fx_step(&fx));
 	fx_close(&fx);
 }
 END_TEST
@@ -152,5 +184,5 @@ START_TEST(a_stop_takes_many_turns)
 }
 END_TEST
 
-UNIT_MAIN("turns", all_get_in_order_when_each_turn_is_long, all_get_in_order_when_some_turns_are, who_ends_with_output_left,
+UNIT_MAIN("turns", all_get_in_order_when_each_turn_is_long, all_get_in_order_when_some_turns_are, a_lot_for_many, who_ends_with_output_left,
     the_end_with_output_left, a_stop_takes_many_turns)
