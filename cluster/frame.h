@@ -30,7 +30,10 @@ enum record_type {
 #include "cluster/frames.def"
 };
 
-enum { FRAME_ASK = 1 };                 /* flag: acknowledge at once */
+enum {                                  /* flags: */
+	FRAME_ASK = 1,                  /* acknowledge at once */
+	FRAME_BUSY = 2                  /* of an ACK: the next one is being processed, and takes its time */
+};
 
 struct frame {
 	uint8_t type;

@@ -18,6 +18,7 @@
 #define WATCH_NS      (500 * NS_PER_MS)
 #define QUIET_NS      NS_PER_SEC                /* then a PING */
 #define SILENCE_NS    (3 * NS_PER_SEC)
+#define BUSY_NS       NS_PER_SEC
 #define REDIAL_NS     (2 * NS_PER_SEC)
 #define PACE_TICK_NS  NS_PER_MS
 #define COPY_MAX      16384u
@@ -69,6 +70,7 @@ struct link {
 };
 
 static void flush_all(struct task *t);
+static void on_rest(struct task *t);
 static void on_pace(struct timer *t);
 
 static inline int64_t
@@ -88,7 +90,9 @@ link_set_init(struct link_set *s, struct loop *l, const char *dir, unsigned own_
 	s->own_epoch = own_epoch;
 	s->big_max = big_max;
 	list_init(&s->dirty);
+	buf_init(&s->rest);
 	task_init(&s->flush, flush_all);
+	task_init(&s->rest_task, on_rest);
 	timer_init(&s->pace, on_pace);
 }
 
@@ -96,6 +100,7 @@ void
 link_set_fini(struct link_set *s)
 {
 	task_cancel(&s->flush);
+	task_cancel(&s->rest_task);
 	loop_timer_cancel(s->loop, &s->pace);
 	pipe_hub_free(s->hub);
 }
@@ -466,9 +471,11 @@ big_more(struct link *k, struct slice body)
 	buf_fini(&b->body);
 }
 
-static void
+/* The records of a frame, at least one of them: what is left of them when the turn has no more time. */
+static struct slice
 take_records(struct link *k, struct slice body)
 {
+	struct loop *l = k->set->loop;
 	struct record r;
 	int rv;
 
@@ -479,9 +486,74 @@ take_records(struct link *k, struct slice body)
 			big_begin(k, r.body);
 		else if ((rv = k->ops->on_record(k->arg, &r)) != 0)
 			bad_record(k, r.type, rv);
+		if (__builtin_expect(loop_is_over(l), 0) && body.len > 0 && loop_check_late(l))
+			return body;
 	}
 	if (rv != FB_ENOENT)
 		bad_record(k, 0, rv);
+	return slice_of(NULL, 0);
+}
+
+/* A frame with records was processed, or came again. */
+static void
+answer(struct link *k, uint16_t flags)
+{
+	k->unanswered++;
+	if ((flags & FRAME_ASK) != 0 || k->unanswered >= ACK_EVERY) {
+		k->ack_now = true;
+		mark_dirty(k);
+	} else if (!timer_is_set(&k->ack_timer)) {
+		loop_timer_in(k->set->loop, &k->ack_timer, ACK_DELAY_NS);
+	}
+}
+
+static void
+rest_end(struct link_set *s)
+{
+	s->resting = NULL;
+	buf_fini(&s->rest);
+	task_cancel(&s->rest_task);
+	pipe_hub_pause(s->hub, false);
+}
+
+static void
+on_rest(struct task *t)
+{
+	struct link_set *s = container_of(t, struct link_set, rest_task);
+	struct link *k = s->resting;
+	struct slice left;
+
+	if (loop_holds_input(s->loop)) {
+		loop_next(s->loop, t);
+		return;
+	}
+	left = take_records(k, buf_slice(&s->rest));
+	if (left.len > 0) {
+		buf_eat(&s->rest, buf_len(&s->rest) - left.len);
+		if (k->greeted && now_ns(k) - s->busy_ns >= BUSY_NS) {
+			s->busy_ns = now_ns(k);
+			send_bare(k, FRAME_ACK, FRAME_BUSY);
+		}
+		loop_next(s->loop, t);
+		return;
+	}
+	k->received++;
+	answer(k, s->rest_flags);
+	rest_end(s);
+}
+
+/* A copy: the connection that brought it may end before. */
+static void
+rest_begin(struct link *k, struct slice left, uint16_t flags)
+{
+	struct link_set *s = k->set;
+
+	s->resting = k;
+	s->rest_flags = flags;
+	s->busy_ns = now_ns(k);
+	buf_put_slice(&s->rest, left);
+	pipe_hub_pause(s->hub, true);
+	loop_next(s->loop, &s->rest_task);
 }
 
 static void
@@ -493,16 +565,15 @@ take_data(struct link *k, const struct frame *f, struct slice body)
 		return;
 	}
 	if (f->seq == k->received + 1) {
-		take_records(k, body);
+		struct slice left = take_records(k, body);
+
+		if (left.len > 0) {
+			rest_begin(k, left, f->flags);
+			return;
+		}
 		k->received = f->seq;
 	}
-	k->unanswered++;
-	if ((f->flags & FRAME_ASK) != 0 || k->unanswered >= ACK_EVERY) {
-		k->ack_now = true;
-		mark_dirty(k);
-	} else if (!timer_is_set(&k->ack_timer)) {
-		loop_timer_in(k->set->loop, &k->ack_timer, ACK_DELAY_NS);
-	}
+	answer(k, f->flags);
 }
 
 static void
@@ -568,6 +639,8 @@ on_frame(void *arg, struct slice whole)
 		take_data(k, &f, body);
 		break;
 	case FRAME_ACK:
+		if (f.flags & FRAME_BUSY)
+			k->progress_ns = now_ns(k);
 		break;
 	case FRAME_PING:
 		k->ack_now = true;
@@ -598,14 +671,15 @@ on_down(void *arg)
 	k->down_ns = now_ns(k);
 }
 
-/* Is the connection alive? A timer that comes late says that this process stood still: then nobody else is to blame. */
+/* Is the connection alive? A timer that comes late says that this process stood still, and who has no time for frames does
+ * not hear: then nobody else is to blame. */
 static void
 on_watch(struct timer *t)
 {
 	struct link *k = container_of(t, struct link, watch);
 	int64_t now = now_ns(k);
 
-	if (now - k->watched_ns > 2 * WATCH_NS)
+	if (now - k->watched_ns > 2 * WATCH_NS || k->set->resting != NULL || loop_holds_input(k->set->loop))
 		k->heard_ns = k->progress_ns = now;
 	k->watched_ns = now;
 	loop_timer_in(k->set->loop, &k->watch, WATCH_NS);
@@ -666,6 +740,8 @@ link_free(struct link *k)
 	if (k == NULL)
 		return;
 	pipe_close(k->pipe);
+	if (k->set->resting == k)
+		rest_end(k->set);
 	loop_timer_cancel(k->set->loop, &k->ack_timer);
 	loop_timer_cancel(k->set->loop, &k->watch);
 	list_del(&k->dirty);

@@ -5,11 +5,14 @@
  * records are put into numbered DATA frames of at most 64 KiB, at most LINK_WINDOW of them unacknowledged; each new
  * connection starts with a HELLO on both sides that says what came last, and the rest is sent again. An ack says
  * "processed". Acks ride on DATA; alone they go every 4 frames, 20 ms after a frame, or at once when the frame asks.
- * A gap, or 3 s without progress, ends the connection. PINGs are sent only while nothing is unacknowledged.
+ * A gap, or 3 s without progress (who is at a frame for long says so), ends the connection. PINGs are sent only while
+ * nothing is unacknowledged.
  *
  * Flushing: what is put during a loop turn goes at its end. Full frames are always welcome, part-full ones cost as
  * much and carry little: they are paced over all links of the worker (LINK_PART_NS each, after a burst), those with
  * only QoS 0 first. A full window holds back everything and so fills the frames by itself.
+ *
+ * A frame may be work for more than a turn has time: the rest of it waits for the next, and all frames behind it.
  *
  * Callbacks come from the loop; link_free() is not allowed in them. */
 #ifndef CLUSTER_LINK_H
@@ -17,6 +20,7 @@
 
 #include "cluster/frame.h"
 #include "cluster/pipe.h"
+#include "common/base/buf.h"
 
 #define LINK_WINDOW   8u
 #define LINK_PART_NS  (250 * NS_PER_US)         /* 4,000 part-full frames a second ... */
@@ -32,6 +36,11 @@ struct link_set {
 	struct list dirty;              /* links with something to flush or to acknowledge */
 	struct task flush;
 	bool flushing;
+	struct link *resting;           /* a turn had no time for all of its frame; NULL: none. Until then no other frame is taken */
+	struct buf rest;                /* the records that are left of it */
+	uint16_t rest_flags;            /* the frame's */
+	int64_t busy_ns;                /* when its sender heard of it last */
+	struct task rest_task;
 	struct timer pace;
 	int64_t paid_until_ns;          /* part-full frames are paid for until then */
 };

@@ -15,7 +15,7 @@ struct end {
 	struct link *link;
 	uint64_t got, greeted, acked, bytes;
 	uint8_t last_flags;
-	bool damaged;
+	bool damaged, slow;
 };
 
 static struct end ends[2];
@@ -42,6 +42,8 @@ on_record(void *arg, const struct record *r)
 	e->got++;
 	e->bytes += r->body.len;
 	e->last_flags = r->flags;
+	if (e->slow)
+		(void)loop_check(e->loop);
 	return 0;
 }
 
@@ -226,6 +228,78 @@ START_TEST(a_dumb_connection_is_replaced)
 }
 END_TEST
 
+/* From here on a turn of ends[1] has time for one record. */
+static void
+fill_a_frame(unsigned records)
+{
+	open_ends(101);
+	sim_run_for(200 * NS_PER_MS);
+	sim_long_turns(ends[1].loop, 1);
+	ends[1].slow = true;
+	for (uint64_t n = 0; n < records; n++)
+		put(&ends[0], n, 100, LINK_ASK);
+}
+
+/* What is left of it goes on in the next, also when its connection has ended. */
+START_TEST(a_frame_takes_many_turns)
+{
+	const struct loop_stats *turns;
+	uint64_t began, frames;
+
+	fill_a_frame(1000);
+	turns = loop_stats(ends[1].loop);
+	began = turns->turns;
+	while (ends[1].got < 300)
+		ck_assert(sim_step());
+	frames = link_counts(ends[0].link).frames_out;
+	sim_freeze(ends[1].loop, true);
+	sim_run_for(5 * NS_PER_SEC);
+	ck_assert_uint_gt(link_counts(ends[0].link).frames_out, frames);        /* a HELLO */
+	ck_assert_uint_eq(ends[1].got, 300);
+	sim_freeze(ends[1].loop, false);
+	put(&ends[0], 1000, 70000, LINK_ASK);
+	sim_run_for(8 * NS_PER_SEC);
+	ck_assert_uint_eq(ends[1].got, 1001);
+	ck_assert_uint_ge(turns->turns - began, 1000);
+	ck_assert(!ends[1].damaged);
+	ck_assert_uint_eq(link_pending(ends[0].link), 0);
+	close_ends();
+}
+END_TEST
+
+/* 10 s for a frame: who is at it says so, and its connection stays. */
+START_TEST(who_is_busy_says_so)
+{
+	fill_a_frame(100);
+	for (uint64_t n = 1; n <= 100; n++) {
+		while (ends[1].got < n)
+			ck_assert(sim_step());
+		sim_freeze(ends[1].loop, true);
+		sim_run_for(100 * NS_PER_MS);
+		sim_freeze(ends[1].loop, false);
+	}
+	sim_run_for(NS_PER_SEC);
+	ck_assert_uint_eq(link_counts(ends[0].link).resent + link_counts(ends[1].link).resent, 0);
+	ck_assert_uint_eq(link_pending(ends[0].link), 0);
+	close_ends();
+}
+END_TEST
+
+/* The neighbour is gone with a frame of it half done: what comes from others goes on. */
+START_TEST(a_frame_is_never_finished)
+{
+	fill_a_frame(100);
+	while (ends[1].got < 30)
+		ck_assert(sim_step());
+	link_free(ends[1].link);
+	ends[1].link = link_new(&ends[1].set, 0, 100, &link_ops, &ends[1]);
+	ends[1].got = 0;
+	sim_run_for(5 * NS_PER_SEC);
+	ck_assert_uint_eq(ends[1].greeted, 2);
+	close_ends();
+}
+END_TEST
+
 START_TEST(acks_come_when_asked_and_else_later)
 {
 	open_ends(101);
@@ -317,5 +391,5 @@ END_TEST
 
 UNIT_MAIN("link", records_arrive_in_order_both_ways, large_records_go_in_pieces, a_record_over_the_limit_is_skipped,
     other_epochs_never_meet, a_stopped_neighbour_gets_all_of_it_later, who_stood_still_blames_nobody,
-    a_dumb_connection_is_replaced, acks_come_when_asked_and_else_later, part_full_frames_are_paced,
+    a_dumb_connection_is_replaced, a_frame_takes_many_turns, who_is_busy_says_so, a_frame_is_never_finished, acks_come_when_asked_and_else_later, part_full_frames_are_paced,
     a_publish_there_and_back)
