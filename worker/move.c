@@ -15,11 +15,12 @@
 #include "worker/storec.h"
 #include "worker/subs.h"
 
-/* SWITCHED to an old owner that is not linked with us yet: what we hold for it goes before. */
+/* SWITCHED, while the old owner is not linked with us yet: what we hold for it goes before. To the new owner too: what comes
+ * here meanwhile is for the old one. */
 struct late_mark {
 	struct list link;
 	uint64_t stamp;
-	uint16_t owner;
+	uint16_t owner, taker;
 	uint16_t len;
 	uint8_t id[];
 };
@@ -456,23 +457,25 @@ on_ship_end(struct worker *w, unsigned from, struct slice body)
 /* ---- every sender ---- */
 
 static void
-mark_owner(struct worker *w, uint16_t owner, struct slice id, uint64_t stamp)
+mark(struct worker *w, uint16_t owner, unsigned taker, struct slice id, uint64_t stamp)
 {
 	struct late_mark *k;
 
 	if ((w->moves->up & move_bit(owner)) != 0) {
+		send_switched(w, taker, id, stamp);
 		send_switched(w, owner, id, stamp);
 		return;
 	}
 	k = mem_zalloc(sizeof *k + id.len);
 	k->stamp = stamp;
 	k->owner = owner;
+	k->taker = (uint16_t)taker;
 	k->len = (uint16_t)id.len;
 	memcpy(k->id, id.p, id.len);
 	list_put_last(&w->moves->marks, &k->link);
 }
 
-/* The owner is linked, or (false) dead. */
+/* The owner is linked, or (false) dead: then the new one hears of that, too. */
 static void
 late_marks(struct worker *w, unsigned owner, bool send)
 {
@@ -481,6 +484,7 @@ late_marks(struct worker *w, unsigned owner, bool send)
 
 		if (k->owner != owner)
 			continue;
+		send_switched(w, k->taker, slice_of(k->id, k->len), k->stamp);
 		if (send)
 			send_switched(w, owner, slice_of(k->id, k->len), k->stamp);
 		mark_free(k);
@@ -500,11 +504,11 @@ on_switch(struct worker *w, unsigned from, struct slice body)
 		return;
 	if (owner >= w->slots)
 		return;
-	send_switched(w, from, id, stamp);
 	if (owner != w->slot) {
-		mark_owner(w, owner, id, stamp);
+		mark(w, owner, from, id, stamp);
 		return;
 	}
+	send_switched(w, from, id, stamp);
 	m = move_leaving_of(w, id);
 	if (m != NULL && m->peer == from && m->stamp == stamp) {
 		m->marked |= move_bit(w->slot);

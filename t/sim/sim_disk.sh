@@ -31,5 +31,11 @@ done <<END
 597 moves kill_worker kill_store kill_flush
 119 kill_worker kill_store kill_flush pipes
 271 moves kill_worker
+42292 moves kill_worker
+33972 moves disk_errors
+32728 kill_worker kill_store kill_flush pipes
+3100 -
+22351 -
+30171 -
 END
 rm -f sim_disk.out
