@@ -126,8 +126,9 @@ reload(struct slot *t, struct owner *w, const struct ipc_open *p, struct ipc_ope
 	return rc;
 }
 
-/* The slot whose process had the session and is dead, until its successor has the row. The neighbours hold for it what was
- * published since: so the session goes there first, and moves from there. NULL: none, or the asker. */
+/* The slot whose process had the session and is dead, until its last writes are done and its successor has the row. The
+ * neighbours hold for it what was published since: so the session goes there first, and moves from there. NULL: none, or the
+ * asker. */
 static struct slot *
 comes_back(struct slot *t, const struct owner *w, const struct ipc_open *p)
 {
@@ -139,9 +140,11 @@ comes_back(struct slot *t, const struct owner *w, const struct ipc_open *p)
 		if ((p->flags & OPEN_RELOAD) == 0)
 			return NULL;
 		c = owners_claim_before(&s->owners, w, p->stamp);
-		if (c == NULL || !c->dead)
+		if (c == NULL)
 			return NULL;
 		number = c->slot;
+		if (!c->dead)
+			return number != t->number && s->slots.slot[number].chan == NULL ? &s->slots.slot[number] : NULL;
 	}
 	return number < s->slot_count && number != t->number && !s->slots.slot[number].loaded ? &s->slots.slot[number] : NULL;
 }
@@ -269,7 +272,7 @@ open_serve_waiting(struct store *s)
 }
 
 void
-open_serve_loaded(struct slot *t)
+open_serve_slot(struct slot *t)
 {
 	struct list all;
 

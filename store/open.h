@@ -7,7 +7,7 @@
 
 void open_do(struct slot *t, struct slice payload);
 void open_serve_waiting(struct store *s);       /* all workers have named their sessions */
-void open_serve_loaded(struct slot *t);         /* those that waited for its rows */
+void open_serve_slot(struct slot *t);            /* those that waited for its rows, or for its end */
 void open_drop_slot(struct slot *t);            /* its channel is gone: nobody waits for the answers */
 
 #endif

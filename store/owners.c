@@ -182,25 +182,42 @@ owners_row_slot(const struct owners *o, const struct owner *w)
 	return (unsigned)__builtin_ctzll(left);
 }
 
+#define NO_SLOT UINT16_MAX
+
 struct taker {
 	struct owner *owner;            /* when all have named theirs */
 	uint64_t stamp, prev_stamp;
 	uint16_t prev_slot;
+	uint16_t row_slot;              /* NO_SLOT: not known */
 };
 
 void
 owners_taker(struct owners *o, const struct owner *w, uint64_t stamp, unsigned prev_slot, uint64_t prev_stamp)
 {
-	const struct taker t = { .stamp = stamp, .prev_stamp = prev_stamp, .prev_slot = (uint16_t)prev_slot };
+	const struct taker t = { .stamp = stamp, .prev_stamp = prev_stamp, .prev_slot = (uint16_t)prev_slot,
+		.row_slot = (w->flags & OWNER_GUESS) != 0 ? w->slot : NO_SLOT };
 
 	/* By its id: until all have named theirs, the entry may go. */
 	buf_put(&o->takers, &t, sizeof t);
 	buf_put_le32_bytes(&o->takers, owner_id(w));
 }
 
+static bool
+is_fresh(const struct owners *o, unsigned slot)
+{
+	return slot < 64 && (o->fresh >> slot & 1) != 0;
+}
+
+static void
+put_dead(struct owners *o, struct owner *w, unsigned slot, uint64_t stamp)
+{
+	claim_put(o, w, slot, stamp, true);
+	owners_claim_get(o, w, stamp)->dead = true;
+}
+
 /* t: the first of those that are about to take it. From whom it does is dead, if nobody has it. */
 static void
-name_dead(struct owners *o, const struct taker *t)
+name_dead(struct owners *o, const struct taker *t, unsigned row_slot)
 {
 	struct owner *w = t->owner;
 	const struct owner_claim *c;
@@ -210,10 +227,13 @@ name_dead(struct owners *o, const struct taker *t)
 	for (uint64_t before = w->stamp; (c = owners_claim_before(o, w, before)) != NULL; before = c->stamp)
 		if (c->here)
 			return;
-	if (t->prev_slot >= 64 || (o->fresh >> t->prev_slot & 1) == 0)
+	if (!is_fresh(o, t->prev_slot))
 		return;
-	claim_put(o, w, t->prev_slot, t->prev_stamp, true);
-	owners_claim_get(o, w, t->prev_stamp)->dead = true;
+	/* That one may have died while it was to take it from another one that is dead: as the row says. */
+	if (row_slot != t->prev_slot && is_fresh(o, row_slot))
+		put_dead(o, w, row_slot, t->prev_stamp - 1);
+	else
+		put_dead(o, w, t->prev_slot, t->prev_stamp);
 }
 
 static int
@@ -252,9 +272,14 @@ owners_named(struct owners *o, uint64_t fresh)
 	count = buf_len(&known) / sizeof *all;
 	if (count > 1)
 		qsort(all, count, sizeof *all, by_owner_and_stamp);
-	for (size_t i = 0; i < count; i++)
-		if (i == 0 || all[i].owner != all[i - 1].owner)
-			name_dead(o, &all[i]);
+	for (size_t first = 0, end; first < count; first = end) {
+		unsigned row_slot = NO_SLOT;
+
+		for (end = first; end < count && all[end].owner == all[first].owner; end++)
+			if (all[end].row_slot != NO_SLOT)
+				row_slot = all[end].row_slot;
+		name_dead(o, &all[first], row_slot);
+	}
 	buf_fini(&known);
 }
 

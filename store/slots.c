@@ -160,6 +160,7 @@ slot_check_over(struct slot *t)
 	owners_slot_gone(&s->owners, t->number);
 	will_rows_slot_gone(s, t->number);
 	retained_check_waiting(s);
+	open_serve_slot(t);     /* what it had may not be its successor's */
 	if (t->next_fd >= 0)
 		slot_adopt(t);
 }

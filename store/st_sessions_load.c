@@ -201,7 +201,7 @@ load_step(struct work_job *j)
 	t->loaded = true;
 	owners_slot_loaded(&t->store->owners, t->number);
 	will_rows_slot_loaded(t->store);
-	open_serve_loaded(t);
+	open_serve_slot(t);
 	log_info("store", "worker loaded", "slot=%u", t->number);
 	sessions_load_stop(t);
 	return false;

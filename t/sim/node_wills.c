@@ -32,11 +32,14 @@ static struct note {
 } notes[NOTES_MAX];
 
 static uint32_t count;
+static struct mono last_death;
+static struct mono connects_at[ALL_CLIENTS];
 
 void
 wills_open(void)
 {
 	count = 0;
+	last_death = (struct mono){ 0 };
 }
 
 static struct note *
@@ -60,6 +63,7 @@ wills_connect(struct actor *a, unsigned slot, struct mqtt_connect *p)
 		    (notes[i].state == WILL_CANCELLED && check_any_connected(a))))
 			notes[i].state = WILL_PERHAPS;
 	a->will = 0;
+	connects_at[a->index] = sim_now();
 	if (!sn.wills || a->index >= CLIENTS || count == NOTES_MAX || sim_one_in(3))
 		return;
 	n = &notes[count];
@@ -84,8 +88,8 @@ wills_connack(struct actor *a)
 	for (uint32_t i = 0; i < count; i++) {
 		struct note *m = &notes[i];
 
-		/* Looked at by the store between the death and the end of the grace. */
-		if (m->from == a->index && m->state == WILL_PERHAPS && m->died.ns != 0 && m->got == 0 &&
+		/* Looked at by the store between the death and the end of the grace; by a store that is still there. */
+		if (mono_diff(connects_at[a->index], last_death) > 0 && m->from == a->index && m->state == WILL_PERHAPS && m->died.ns != 0 && m->got == 0 &&
 		    mono_diff(sim_now(), m->died) < WILL_GRACE_S * NS_PER_SEC)
 			m->state = WILL_BACK;
 	}
@@ -150,6 +154,7 @@ orphan(uint32_t i)
 void
 wills_kill(unsigned slot)
 {
+	last_death = sim_now();
 	for (uint32_t i = 0; i < count; i++) {
 		/* Whatever dies, the word that the client was back may be lost with it. */
 		if (notes[i].state == WILL_BACK)

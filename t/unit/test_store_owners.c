@@ -108,5 +108,25 @@ START_TEST(the_first_taker_says_who_is_dead)
 }
 END_TEST
 
+/* Whom it was to be taken from was to take it as well: the row says from whom. */
+START_TEST(the_row_says_which_of_two_dead_has_it)
+{
+	for (unsigned both = 0; both < 2; both++) {
+		struct owners o;
+		struct owner *w;
+
+		owners_init(&o);
+		w = owners_add(&o, SLICE_LIT("c"), SLICE_LIT(""), 0, OWNER_DURABLE | OWNER_GUESS);
+		owners_taker(&o, w, 12, 1, 11);
+		(void)owners_name(&o, w, 2, 12, false);
+		owners_named(&o, both ? 3 : 2);
+		ck_assert(w->slot == 2 && w->stamp == 12);
+		ck_assert_uint_eq(owners_claim_before(&o, w, 12)->slot, both ? 0 : 1);
+		ck_assert(owners_claim_before(&o, w, 12)->dead);
+		owners_fini(&o);
+	}
+}
+END_TEST
+
 UNIT_MAIN("store_owners", finds_what_was_added, a_dead_slot_keeps_its_rows_alone, an_id_is_cheap,
-    the_first_taker_says_who_is_dead)
+    the_first_taker_says_who_is_dead, the_row_says_which_of_two_dead_has_it)
