@@ -208,6 +208,21 @@ sessions_has_moved(struct store *s, const struct owner *w)
 	change_put(c);
 }
 
+/* Or it will, as who asked for it last is dead and has taken nothing. */
+static bool
+owns(const struct slot *t, const struct owner *w)
+{
+	const struct slots *all = &t->store->slots;
+	const struct owner_claim *c;
+
+	if (w->slot == t->number)
+		return true;
+	if (!all->all_named || (w->flags & OWNER_HELD) == 0 || all->slot[w->slot].chan != NULL)
+		return false;
+	c = owners_claim_before(&t->store->owners, w, UINT64_MAX);
+	return c != NULL && c->slot == t->number && !c->dead;
+}
+
 void
 sessions_do_put(struct slot *t, struct slice payload)
 {
@@ -225,7 +240,7 @@ sessions_do_put(struct slot *t, struct slice payload)
 		return;
 	}
 	w = owners_find(&t->store->owners, p.client_id);
-	if (w == NULL || w->slot != t->number) {
+	if (w == NULL || !owns(t, w)) {
 		refuse(t, p.seq, FB_EOWNER);
 		return;
 	}
@@ -305,7 +320,7 @@ sessions_do_sub_put(struct slot *t, struct slice payload)
 	if (!slot_accept(t, p.seq))
 		return;
 	w = owners_find(&t->store->owners, p.client_id);
-	if (w == NULL || w->slot != t->number || (w->flags & OWNER_DURABLE) == 0) {
+	if (w == NULL || !owns(t, w) || (w->flags & OWNER_DURABLE) == 0) {
 		refuse(t, p.seq, w != NULL && w->slot == t->number ? FB_ENOENT : FB_EOWNER);
 		return;
 	}
@@ -332,7 +347,7 @@ sessions_do_sub_del(struct slot *t, struct slice payload)
 	if (!slot_accept(t, p.seq))
 		return;
 	w = owners_find(&t->store->owners, p.client_id);
-	if (w != NULL && w->slot != t->number) {
+	if (w != NULL && !owns(t, w)) {
 		refuse(t, p.seq, FB_EOWNER);
 		return;
 	}

@@ -339,10 +339,16 @@ on_row(void *arg, int err)
 {
 	struct open *o = arg;
 
-	/* Also if another worker is about to take it: that may be dead by now, and nobody would write the row. */
-	o->failed = o->failed || err != 0;
+	/* Not the owner any more: another worker is about to take the session, and it writes the row. Unless it is dead by now:
+	 * then that is known when this is asked once more. */
+	o->failed = o->failed || (err != 0 && err != FB_EOWNER);
 	if (err == 0 && o->session != NULL)
 		o->session->flags |= SESSION_ROW;
+	if (err == FB_EOWNER && o->session != NULL && !o->row_again) {
+		o->row_again = true;
+		storec_session_put(o->worker->store, o->session, on_row, o);
+		return;
+	}
 	last_step(o);
 }
 

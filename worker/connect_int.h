@@ -28,6 +28,7 @@ struct open {
 	bool durable_row;
 	bool present;
 	bool failed;
+	bool row_again;                 /* the row's write was refused, as another one is about to take it */
 	struct buf subs;                /* that the store sent along */
 	struct session_queue queue;     /* that, too */
 	struct store_get behind;        /* the writes that the store has to have applied: its min is in behind_min */
