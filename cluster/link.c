@@ -7,77 +7,21 @@
 
 #include <inttypes.h>
 
-#include "common/base/buf.h"
+#include "cluster/link_int.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/metrics/page.h"
 
-#define ACK_EVERY     4u
-#define ACK_DELAY_NS  (20 * NS_PER_MS)
-#define WATCH_NS      (500 * NS_PER_MS)
-#define QUIET_NS      NS_PER_SEC                /* then a PING */
-#define SILENCE_NS    (3 * NS_PER_SEC)
-#define BUSY_NS       NS_PER_SEC
-#define REDIAL_NS     (2 * NS_PER_SEC)
-#define PACE_TICK_NS  NS_PER_MS
-#define COPY_MAX      16384u
-
-struct outframe {
-	struct list link;
-	uint64_t seq;
-	uint8_t *bytes;
-	size_t cap, real_size;          /* of bytes, of this struct, as the slab counts */
-	uint32_t len;                   /* with header */
-	uint16_t flags;
-};
-
-struct big {
-	struct buf body;
-	uint32_t length;
-	uint8_t type, flags;
-	bool open;
-};
-
-struct link {
-	struct link_set *set;
-	struct list dirty;
-	const struct link_ops *ops;
-	void *arg;
-	struct pipe *pipe;
-	unsigned slot;
-	uint64_t epoch;
-
-	struct outframe *open;          /* NULL: none */
-	struct list ready, sent;
-	uint32_t sent_count;
-	uint64_t opened;                /* number of the newest frame */
-	uint64_t acked;
-	size_t pending;
-	enum link_haste haste;          /* of what is in open, or of what on_flush will put */
-	bool wants_flush;
-
-	uint64_t received;              /* the last frame processed */
-	uint32_t unanswered;            /* of those, not acknowledged yet */
-	bool ack_now;
-	struct timer ack_timer;
-	struct big big;
-
-	bool piped, greeted, greeted_once;      /* the connection is there; its HELLO came; any HELLO ever */
-	struct timer watch;
-	int64_t watched_ns, heard_ns, progress_ns, down_ns;
-	struct link_counts counts;
-};
+#define WATCH_NS     (500 * NS_PER_MS)
+#define QUIET_NS     NS_PER_SEC                /* then a PING */
+#define SILENCE_NS   (3 * NS_PER_SEC)
+#define REDIAL_NS    (2 * NS_PER_SEC)
+#define PACE_TICK_NS NS_PER_MS
+#define COPY_MAX     16384u
 
 static void flush_all(struct task *t);
-static void on_rest(struct task *t);
 static void on_pace(struct timer *t);
-
-static inline int64_t
-now_ns(const struct link *k)
-{
-	return loop_now(k->set->loop).ns;
-}
 
 void
 link_set_init(struct link_set *s, struct loop *l, const char *dir, unsigned own_slot, uint64_t own_epoch,
@@ -92,7 +36,7 @@ link_set_init(struct link_set *s, struct loop *l, const char *dir, unsigned own_
 	list_init(&s->dirty);
 	buf_init(&s->rest);
 	task_init(&s->flush, flush_all);
-	task_init(&s->rest_task, on_rest);
+	task_init(&s->rest_task, link_on_rest);
 	timer_init(&s->pace, on_pace);
 }
 
@@ -105,8 +49,8 @@ link_set_fini(struct link_set *s)
 	pipe_hub_free(s->hub);
 }
 
-static void
-mark_dirty(struct link *k)
+void
+link_mark_dirty(struct link *k)
 {
 	if (!list_linked(&k->dirty))
 		list_put_last(&k->set->dirty, &k->dirty);
@@ -137,8 +81,8 @@ send_frame(struct link *k, enum frame_type type, uint8_t *bytes, uint32_t len, u
 	k->ack_now = false;
 }
 
-static void
-send_bare(struct link *k, enum frame_type type, uint16_t flags)
+void
+link_send_bare(struct link *k, enum frame_type type, uint16_t flags)
 {
 	uint8_t bytes[FRAME_HEADER];
 
@@ -161,8 +105,8 @@ send_hello(struct link *k)
 	send_frame(k, FRAME_HELLO, bytes, sizeof bytes, 0, k->opened + 1);
 }
 
-static void
-send_data(struct link *k, struct outframe *o)
+void
+link_send_data(struct link *k, struct outframe *o)
 {
 	send_frame(k, FRAME_DATA, o->bytes, o->len, o->flags, o->seq);
 }
@@ -184,7 +128,7 @@ send_ready(struct link *k)
 		if (k->sent_count++ == 0)
 			k->progress_ns = now_ns(k);
 		list_put_last(&k->sent, &o->link);
-		send_data(k, o);
+		link_send_data(k, o);
 	}
 }
 
@@ -203,7 +147,7 @@ outframe_new(struct link *k)
 	return o;
 }
 
-static void
+void
 outframe_free(struct outframe *o)
 {
 	mem_slab_put(o->bytes, o->cap);
@@ -252,7 +196,7 @@ link_put(struct link *k, enum record_type type, uint8_t flags, size_t body_len, 
 		k->haste = haste;
 	if (haste == LINK_ASK)
 		o->flags |= FRAME_ASK;
-	mark_dirty(k);
+	link_mark_dirty(k);
 	return at + RECORD_HEADER;
 }
 
@@ -306,7 +250,7 @@ link_touch(struct link *k, enum link_haste haste)
 	if (haste > k->haste)
 		k->haste = haste;
 	k->wants_flush = true;
-	mark_dirty(k);
+	link_mark_dirty(k);
 }
 
 uint64_t
@@ -365,7 +309,7 @@ flush(struct link *k)
 		close_open(k);
 	}
 	if (k->ack_now && k->greeted)
-		send_bare(k, FRAME_ACK, 0);
+		link_send_bare(k, FRAME_ACK, 0);
 	return true;
 }
 
@@ -399,256 +343,6 @@ on_pace(struct timer *t)
 	struct link_set *s = container_of(t, struct link_set, pace);
 
 	loop_defer(s->loop, &s->flush);
-}
-
-/* Frames in. */
-
-static void
-take_ack(struct link *k, const struct frame *f)
-{
-	bool moved = false;
-
-	while (!list_empty(&k->sent)) {
-		struct outframe *o = LIST_FIRST(&k->sent, struct outframe, link);
-
-		if (o->seq > f->ack)
-			break;
-		list_del(&o->link);
-		k->sent_count--;
-		k->acked = o->seq;
-		k->pending -= o->len - FRAME_HEADER;
-		outframe_free(o);
-		moved = true;
-	}
-	if (moved) {
-		k->progress_ns = now_ns(k);
-		if (!list_empty(&k->ready) || k->open != NULL)
-			mark_dirty(k);
-	}
-	if (k->greeted_once)
-		k->ops->on_acked(k->arg, k->acked, f->store_seq);
-}
-
-static void
-bad_record(struct link *k, uint8_t type, int err)
-{
-	log_error("link", "record skipped", "slot=%u record=%s error=\"%s\"", k->slot, record_name(type), err_text(err));
-}
-
-static void
-big_begin(struct link *k, struct slice body)
-{
-	struct big *b = &k->big;
-	int rv = record_big_get(body, &b->type, &b->flags, &b->length);
-
-	buf_clear(&b->body);
-	b->open = rv == 0 && b->length <= k->set->big_max;
-	if (!b->open)
-		bad_record(k, RECORD_BIG, rv != 0 ? rv : FB_ETOOBIG);
-}
-
-static void
-big_more(struct link *k, struct slice body)
-{
-	struct big *b = &k->big;
-	struct record r;
-	int rv;
-
-	if (!b->open)
-		return;                 /* its BIG was refused, and logged */
-	if (body.len > b->length - buf_len(&b->body)) {
-		b->open = false;
-		bad_record(k, RECORD_MORE, FB_EPROTO);
-		return;
-	}
-	buf_put_slice(&b->body, body);
-	if (buf_len(&b->body) < b->length)
-		return;
-	b->open = false;
-	r = (struct record){ .type = b->type, .flags = b->flags, .body = buf_slice(&b->body) };
-	if ((rv = k->ops->on_record(k->arg, &r)) != 0)
-		bad_record(k, r.type, rv);
-	buf_fini(&b->body);
-}
-
-/* The records of a frame, at least one of them: what is left of them when the turn has no more time. */
-static struct slice
-take_records(struct link *k, struct slice body)
-{
-	struct loop *l = k->set->loop;
-	struct record r;
-	int rv;
-
-	while ((rv = record_next(&body, &r)) == 0) {
-		if (__builtin_expect(r.type == RECORD_MORE, 0))
-			big_more(k, r.body);
-		else if (__builtin_expect(r.type == RECORD_BIG, 0))
-			big_begin(k, r.body);
-		else if ((rv = k->ops->on_record(k->arg, &r)) != 0)
-			bad_record(k, r.type, rv);
-		if (__builtin_expect(loop_is_over(l), 0) && body.len > 0 && loop_check_late(l))
-			return body;
-	}
-	if (rv != FB_ENOENT)
-		bad_record(k, 0, rv);
-	return slice_of(NULL, 0);
-}
-
-/* A frame with records was processed, or came again. */
-static void
-answer(struct link *k, uint16_t flags)
-{
-	k->unanswered++;
-	if ((flags & FRAME_ASK) != 0 || k->unanswered >= ACK_EVERY) {
-		k->ack_now = true;
-		mark_dirty(k);
-	} else if (!timer_is_set(&k->ack_timer)) {
-		loop_timer_in(k->set->loop, &k->ack_timer, ACK_DELAY_NS);
-	}
-}
-
-static void
-rest_end(struct link_set *s)
-{
-	s->resting = NULL;
-	buf_fini(&s->rest);
-	task_cancel(&s->rest_task);
-	pipe_hub_pause(s->hub, false);
-}
-
-static void
-on_rest(struct task *t)
-{
-	struct link_set *s = container_of(t, struct link_set, rest_task);
-	struct link *k = s->resting;
-	struct slice left;
-
-	if (loop_holds_input(s->loop)) {
-		loop_next(s->loop, t);
-		return;
-	}
-	left = take_records(k, buf_slice(&s->rest));
-	if (left.len > 0) {
-		buf_eat(&s->rest, buf_len(&s->rest) - left.len);
-		if (k->greeted && now_ns(k) - s->busy_ns >= BUSY_NS) {
-			s->busy_ns = now_ns(k);
-			send_bare(k, FRAME_ACK, FRAME_BUSY);
-		}
-		loop_next(s->loop, t);
-		return;
-	}
-	k->received++;
-	answer(k, s->rest_flags);
-	rest_end(s);
-}
-
-/* A copy: the connection that brought it may end before. */
-static void
-rest_begin(struct link *k, struct slice left, uint16_t flags)
-{
-	struct link_set *s = k->set;
-
-	s->resting = k;
-	s->rest_flags = flags;
-	s->busy_ns = now_ns(k);
-	buf_put_slice(&s->rest, left);
-	pipe_hub_pause(s->hub, true);
-	loop_next(s->loop, &s->rest_task);
-}
-
-static void
-take_data(struct link *k, const struct frame *f, struct slice body)
-{
-	if (f->seq > k->received + 1) {
-		log_warn("link", "gap", "slot=%u have=%" PRIu64 " got=%" PRIu64, k->slot, k->received, f->seq);
-		pipe_reset(k->pipe);
-		return;
-	}
-	if (f->seq == k->received + 1) {
-		struct slice left = take_records(k, body);
-
-		if (left.len > 0) {
-			rest_begin(k, left, f->flags);
-			return;
-		}
-		k->received = f->seq;
-	}
-	answer(k, f->flags);
-}
-
-static void
-on_ack_timer(struct timer *t)
-{
-	struct link *k = container_of(t, struct link, ack_timer);
-
-	if (k->unanswered == 0)
-		return;
-	k->ack_now = true;
-	mark_dirty(k);
-}
-
-/* Everything from the first unacknowledged frame on goes again. */
-static void
-take_hello(struct link *k, const struct frame *f, struct slice body)
-{
-	struct frame_hello h;
-
-	if (frame_hello_get(body, &h) != 0 || h.digest != frames_digest() || h.from_slot != k->slot ||
-	    h.to_slot != k->set->own_slot || h.from_epoch != k->epoch || h.to_epoch != k->set->own_epoch) {
-		log_error("link", "wrong hello", "slot=%u epoch=%" PRIu64, k->slot, k->epoch);
-		return;
-	}
-	k->greeted = true;
-	k->progress_ns = now_ns(k);
-	LIST_EACH(pos, &k->sent) {
-		send_data(k, container_of(pos, struct outframe, link));
-		k->counts.resent++;
-		METRIC_ADD(link_resent, 1);
-	}
-	mark_dirty(k);
-	if (!k->greeted_once) {
-		k->greeted_once = true;
-		k->ops->on_greeted(k->arg);
-	}
-}
-
-static void
-on_frame(void *arg, struct slice whole)
-{
-	struct link *k = arg;
-	struct frame f;
-	struct slice body;
-	int rv = frame_get(whole, &f, &body);
-
-	if (rv == 0 && (f.from != (uint32_t)k->epoch || f.to != (uint32_t)k->set->own_epoch || f.ack > k->opened ||
-	    (!k->greeted && f.type != FRAME_HELLO)))
-		rv = FB_EPROTO;
-	if (rv != 0) {
-		log_error("link", "bad frame", "slot=%u error=\"%s\"", k->slot, err_text(rv));
-		return;
-	}
-	k->counts.frames_in++;
-	METRIC_ADD(link_frames_in, 1);
-	k->heard_ns = now_ns(k);
-	take_ack(k, &f);
-	switch (f.type) {
-	case FRAME_HELLO:
-		take_hello(k, &f, body);
-		break;
-	case FRAME_DATA:
-		take_data(k, &f, body);
-		break;
-	case FRAME_ACK:
-		if (f.flags & FRAME_BUSY)
-			k->progress_ns = now_ns(k);
-		break;
-	case FRAME_PING:
-		k->ack_now = true;
-		mark_dirty(k);
-		break;
-	default:
-		log_error("link", "unknown frame", "slot=%u type=%u", k->slot, f.type);
-	}
 }
 
 static void
@@ -696,10 +390,10 @@ on_watch(struct timer *t)
 		return;
 	}
 	if (k->greeted && k->sent_count == 0 && now - k->heard_ns >= QUIET_NS)
-		send_bare(k, FRAME_PING, FRAME_ASK);
+		link_send_bare(k, FRAME_PING, FRAME_ASK);
 }
 
-static const struct pipe_ops link_pipe_ops = { .on_up = on_up, .on_frame = on_frame, .on_down = on_down };
+static const struct pipe_ops link_pipe_ops = { .on_up = on_up, .on_frame = link_on_frame, .on_down = on_down };
 
 struct link *
 link_new(struct link_set *s, unsigned slot, uint64_t epoch, const struct link_ops *ops, void *arg)
@@ -715,7 +409,7 @@ link_new(struct link_set *s, unsigned slot, uint64_t epoch, const struct link_op
 	list_init(&k->ready);
 	list_init(&k->sent);
 	buf_init(&k->big.body);
-	timer_init(&k->ack_timer, on_ack_timer);
+	timer_init(&k->ack_timer, link_on_ack_timer);
 	timer_init(&k->watch, on_watch);
 	k->watched_ns = k->down_ns = now_ns(k);
 	loop_timer_in(s->loop, &k->watch, WATCH_NS);
@@ -741,7 +435,7 @@ link_free(struct link *k)
 		return;
 	pipe_close(k->pipe);
 	if (k->set->resting == k)
-		rest_end(k->set);
+		link_rest_end(k->set);
 	loop_timer_cancel(k->set->loop, &k->ack_timer);
 	loop_timer_cancel(k->set->loop, &k->watch);
 	list_del(&k->dirty);

@@ -7,6 +7,7 @@ libfbcluster_a_SOURCES = \
 	cluster/forward.c cluster/forward.h \
 	cluster/frame.c cluster/frame.h cluster/frames.def \
 	cluster/link.c cluster/link.h \
+	cluster/link_in.c cluster/link_int.h \
 	cluster/patterns.c cluster/patterns.h \
 	cluster/pipe.h \
 	cluster/routes.c cluster/routes.h \
