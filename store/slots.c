@@ -33,7 +33,7 @@ end_claim(struct store *s, struct owner *w, uint64_t stamp, const struct slot *b
 		CHAN_SEND(of->chan, DISOWN, client, .stamp = stamp, .client_id = owner_id(w));
 	owners_claim_del(&s->owners, w, stamp);
 	if (of != NULL && (w->flags & (OWNER_DURABLE | OWNER_HELD | OWNER_CLAIMED)) == (OWNER_DURABLE | OWNER_HELD))
-		sessions_has_moved(s, w);
+		sessions_has_moved(s, w, w->slot);
 }
 
 /* Who moved a session while there was no store to be told: it has let it go, or its successor has its row and must not. */
@@ -262,6 +262,10 @@ do_own(struct slot *t, struct slice payload)
 		w = owners_add(&s->owners, p.client_id, p.account, t->number, 0);
 	if ((p.flags & OWN_HERE) == 0 && !s->slots.all_named)
 		owners_taker(&s->owners, w, p.stamp, p.prev_slot, p.prev_stamp);
+	/* It came there while there was no store that could be told, maybe. */
+	if ((p.flags & (OWN_HERE | OWN_DURABLE)) == (OWN_HERE | OWN_DURABLE) && (w->flags & OWNER_DURABLE) != 0 &&
+	    ((w->flags & OWNER_GUESS) == 0 || w->slot != t->number))
+		sessions_has_moved(s, w, t->number);
 	if (!owners_name(&s->owners, w, t->number, p.stamp, (p.flags & OWN_HERE) != 0))
 		return;
 	if ((p.flags & OWN_ONLINE) != 0 || (p.flags & OWN_HERE) == 0)

@@ -199,11 +199,11 @@ run_moved(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 }
 
 void
-sessions_has_moved(struct store *s, const struct owner *w)
+sessions_has_moved(struct store *s, const struct owner *w, unsigned slot)
 {
 	struct change *c = change_new(s, TABLE_sessions, owner_id(w), slice_of(NULL, 0), run_moved);
 
-	c->id = w->slot;
+	c->id = slot;
 	c->op.need = ENV_SHRINKS;
 	change_put(c);
 }

@@ -460,6 +460,38 @@ START_TEST(who_had_it_died_with_the_store)
 }
 END_TEST
 
+/* It moved while no store could be told: the next one writes to its row where it is, for the one after that. */
+START_TEST(who_has_it_is_in_its_row)
+{
+	struct rig_opened o;
+	struct rig r;
+	uint64_t e0, e1;
+
+	start(&r, 2);
+	e0 = r.worker[0].epoch;
+	e1 = r.worker[1].epoch;
+	(void)rig_open(&r, 0, 0, "moved", NULL, NULL);
+	session_put(&r, 0, 1, "moved");
+	ck_assert_int_eq(rig_wait_done(&r, 0, 1), 0);
+	o = rig_open(&r, 1, 0, "moved", NULL, NULL);
+	again_without(&r, e0);
+	rig_worker(&r, 1, e1, false);
+	own(&r, 1, "moved", true, o.stamp);
+	chan_send(r.worker[1].chan, IPC_OWN_END);
+	chan_send(r.worker[0].chan, IPC_OWN_END);
+	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
+	(void)rig_open(&r, 1, 0, "other", NULL, NULL);
+	session_put(&r, 1, 1, "other");
+	ck_assert_int_eq(rig_wait_done(&r, 1, 1), 0);
+	again_without(&r, 0);
+	chan_send(r.worker[0].chan, IPC_OWN_END);
+	rig_worker(&r, 1, 0, true);
+	mem_free(rig_wait(&r.worker[0], IPC_LOADED));
+	ck_assert_ptr_null(rig_peek(&r.worker[0], IPC_SESSION_ROW));
+	rig_fini(&r);
+}
+END_TEST
+
 /* The same while it moves: its successor gets the row by the number that the taker knows, and the taker waits. */
 START_TEST(who_it_was_taken_from_died_with_the_store)
 {
@@ -655,7 +687,8 @@ END_TEST
 
 UNIT_MAIN("store_proc", starts_and_stops, ids_have_one_owner, rows_of_a_dead_worker_go_to_its_successor,
     a_clean_owner_deletes_the_row, writes_are_applied_once_over_a_kill, a_refusal_outlives_the_store,
-    a_living_worker_keeps_what_it_names, who_had_it_died_with_the_store, who_it_was_taken_from_died_with_the_store,
+    a_living_worker_keeps_what_it_names, who_had_it_died_with_the_store,
+    who_has_it_is_in_its_row, who_it_was_taken_from_died_with_the_store,
     who_has_it_takes_it_back_from_the_dead, a_session_without_a_row_never_was, a_dead_owner_leaves_it_to_who_had_it_before,
     several_names_of_one_session_stand_in_line, a_move_that_broke_begins_again_at_the_successor,
     assigned_ids_are_not_recorded, sessions_age_while_the_node_is_up, reads_wait_for_the_writes_they_name, a_long_read_stalls_nobody)
