@@ -4,7 +4,8 @@
  *
  *	sim_node [SEEDS [FIRST]]        SIM_TRACE=1: what happens, to stderr; SIM_FAULTS="NAME...": these, always;
  *	                                SIM_DURABILITY=memory|disk: that, always; else every other seed is at disk
- *	                                SIM_TURNS=N: a turn has no more time at each Nth look (0: the seed says which)
+ *	                                SIM_TURNS=N: a turn has no more time at each Nth look (0: the seed says which);
+ *	                                "never": turns have time; else every third seed is as with 0
  *
  * Clients connect (clean and durable, the same id on all workers, one connection chasing the other), subscribe, publish,
  * leave in all ways. Processes die and come back, links and channels are slow, break and repeat. What must hold:
@@ -480,12 +481,25 @@ end_all(void)
 	check_empty();
 }
 
+static unsigned
+long_every(void)
+{
+	const char *turns = getenv("SIM_TURNS");
+	unsigned of_seed = 1 + (unsigned)(sn.seed % 8);
+
+	if (turns == NULL)
+		return sn.seed % 3 == 0 ? of_seed : 0;
+	if (strcmp(turns, "never") == 0)
+		return 0;
+	return atoi(turns) > 0 ? (unsigned)atoi(turns) : of_seed;
+}
+
 static void
 set_faults(const char *only)
 {
 	struct faults *f = &sn.faults;
 	struct sim_pipe_faults *p = &sim_pipe_faults;
-	const char *durability = getenv("SIM_DURABILITY"), *turns = getenv("SIM_TURNS");
+	const char *durability = getenv("SIM_DURABILITY");
 
 #define F(name, n) f->name = only != NULL ? strstr(only, #name) != NULL : !sim_one_in(n);
 	FAULTS(F)
@@ -502,7 +516,7 @@ set_faults(const char *only)
 	p->twin_one_in = f->pipes && sim_one_in(2) ? 20 + sim_below(300) : 0;
 	sim_commit_delay_max_ns = f->slow_store ? sim_between(NS_PER_MS, 300 * NS_PER_MS) : 4 * NS_PER_MS;
 	sim_flush_max_ns = 2 * NS_PER_MS;
-	sim_long_every = turns == NULL ? 0 : atoi(turns) > 0 ? (unsigned)atoi(turns) : 1 + (unsigned)(sn.seed % 8);
+	sim_long_every = long_every();
 	sim_chan_delay_max_ns = sim_between(50 * NS_PER_US, 8 * NS_PER_MS);
 	sim_sock_delay_max_ns = sim_between(50 * NS_PER_US, 3 * NS_PER_MS);
 }
