@@ -120,11 +120,11 @@ put_sent(struct worker *w, struct session *s, struct msg *m, struct mqtt_publish
 		trace_msg_to(w, s, m, TRACE_SENT);
 }
 
-/* QoS 1 and 2 through the window; false: no room there, or in the output. */
+/* QoS 1 and 2 through the window; false: no room there, or in the output. p: what m was made of. */
 static bool
-send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, bool retain, uint32_t lease)
+send_window(struct worker *w, struct session *s, const struct cluster_pub *p, struct msg *m, uint8_t qos, bool retain,
+    uint32_t lease)
 {
-	struct cluster_pub p = msg_pub(m);
 	struct mqtt_publish packet;
 	uint16_t id;
 
@@ -135,7 +135,7 @@ send_window(struct worker *w, struct session *s, struct msg *m, uint8_t qos, boo
 		return false;
 	if (lease != 0)
 		flow_find(s->flow, id)->lease = lease;
-	packet = packet_of(&p, qos, retain, id);
+	packet = packet_of(p, qos, retain, id);
 	put_sent(w, s, m, &packet);
 	return true;
 }
@@ -371,7 +371,7 @@ to_session(struct hand *h, struct session *s, uint8_t qos, bool retain, bool asi
 	f = s->flow != NULL ? s->flow : session_flow(w, s);
 	disk = h->p->disk && s->qid != 0;
 	if (is_online(s) && !aside && flow_first(f) == NULL && f->backlog == NULL && (!disk || qos == 1) &&
-	    send_window(w, s, hand_msg(h), qos, retain, 0)) {
+	    send_window(w, s, h->p, hand_msg(h), qos, retain, 0)) {
 		if (__builtin_expect(disk, 0)) {
 			struct inflight *slot = flow_slot_at(f, f->next_n - 1);
 
@@ -390,8 +390,10 @@ to_session(struct hand *h, struct session *s, uint8_t qos, bool retain, bool asi
 void
 deliver_lease(struct worker *w, struct session *s, struct msg *m, uint8_t qos, uint32_t lease)
 {
+	struct cluster_pub p = msg_pub(m);
+
 	session_flow(w, s);
-	if (flow_first(s->flow) == NULL && s->flow->backlog == NULL && send_window(w, s, m, qos, false, lease))
+	if (flow_first(s->flow) == NULL && s->flow->backlog == NULL && send_window(w, s, &p, m, qos, false, lease))
 		return;
 	enqueue(w, s, m, qos, false, false, lease);
 	limit_queue(w, s);

@@ -141,7 +141,9 @@ flow_send(struct flow *f, struct msg *m, uint8_t qos, bool retain, uint32_t limi
 		if (slot == NULL)
 			return 0;
 	}
-	*slot = (struct inflight){ .msg = msg_hold(m), .qos = qos, .retain = retain };
+	slot->msg = msg_hold(m);        /* all else of a free slot is 0 */
+	slot->qos = qos;
+	slot->retain = retain;
 	return flow_packet_id(f->next_n++);
 }
 
