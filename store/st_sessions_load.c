@@ -44,6 +44,7 @@ send_row(struct slot *t, struct owner *w, struct owner_claim *claim, struct slic
 		p.qid = r.qid;
 		p.q_first = first;
 		p.q_last = last;
+		p.claimed = claim != NULL;
 		p.subs = buf_slice(&subs);
 		if (claim == NULL)
 			owners_give(&t->store->owners, w, t->number);

@@ -321,6 +321,8 @@ on_session_row(struct worker *w, const struct ipc_session_row *p)
 		session_set_queue(w, s, &(struct session_queue){ .qid = p->qid, .first = p->q_first, .last = p->q_last });
 		subs_decode(w, s, p->subs);
 		session_loaded(w, s, p->offline_ms);
+		if (p->claimed != 0)
+			move_claimed(w, s);
 	}
 	move_on_stamp(w, p->stamp);
 }

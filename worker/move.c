@@ -57,6 +57,8 @@ move_free(struct move *m)
 	if (m->worker->stopping)
 		stop_go_on(m->worker);
 	queuec_wait_cancel(&m->stored);
+	if (m->claimed)
+		loop_timer_cancel(m->worker->loop, &m->patience);
 	if (m->session != NULL)
 		m->session->move = NULL;
 	if (m->shipped != NULL)
@@ -95,9 +97,10 @@ move_abandon(struct worker *w, struct session *s)
 	struct open *o = m->open;
 	unsigned peer = m->peer;
 	uint64_t taken = m->taken;
+	bool asked = !m->claimed;
 
 	move_free(m);
-	if (o == NULL)
+	if (o == NULL && asked)
 		move_reply_gone(w, peer, session_id(s), taken, FROZEN_GONE);
 	return o;
 }
@@ -638,7 +641,7 @@ move_on_neighbour(struct worker *w, unsigned slot, uint64_t epoch, bool up)
 		if ((m->marked & move_bit(slot)) == 0)
 			buf_put(&m->lost, &s, sizeof s);
 		m->marked |= move_bit(slot);
-		if (m->peer == slot)
+		if (m->peer == slot || m->claimed)
 			move_stay(m->session);
 		else
 			move_ship_if_marked(m);

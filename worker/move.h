@@ -44,6 +44,11 @@ void move_on_orphan_closed(struct move *m);
 void move_on_ready(struct worker *w);
 /* The store has answered up to this number. */
 void move_on_stamp(struct worker *w, uint64_t stamp);
+/* It has come of its row here, after the death of our predecessor, and another worker is about to take it: maybe that has all
+ * of it already. What comes is put aside until that one asks for it, the store says that it is no longer ours, a neighbour
+ * dies, or nothing was heard for some seconds. */
+void move_claimed(struct worker *w, struct session *s);
+void move_claims_over(struct worker *w);
 /* Its new owner is dead, even if the neighbour's end was not heard of yet: it stays. */
 void move_stay(struct session *s);
 /* The CONNECT for which it comes here; NULL: it does not. */

@@ -44,6 +44,8 @@ struct move {
 	struct buf lost;                /* struct sender: died before their mark came to the old owner */
 	bool sent;                      /* going: shipped, awaiting ACTIVE. coming: all of it is here */
 	bool asked;                     /* coming: TAKE was sent */
+	bool claimed;                   /* going: nobody has asked for it yet */
+	struct timer patience;          /* the same */
 	bool storing;                   /* going: what it has is on its way to the disk, which stored waits for */
 	struct queue_wait stored;
 };

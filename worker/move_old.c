@@ -13,6 +13,9 @@
 #include "worker/storec.h"
 #include "worker/subs.h"
 
+#define NOBODY UINT16_MAX
+#define PATIENCE_NS (10 * NS_PER_SEC)
+
 void
 move_late_free(struct late_take *l)
 {
@@ -302,4 +305,42 @@ move_stay(struct session *s)
 	if (s->flow != NULL)
 		move_join_aside(w, s);
 	session_offline(w, s);
+}
+
+/* ---- not asked for yet ---- */
+
+static void
+on_patience(struct timer *t)
+{
+	move_stay(container_of(t, struct move, patience)->session);
+}
+
+void
+move_claimed(struct worker *w, struct session *s)
+{
+	struct move *m;
+
+	if (w->stopping)
+		return;
+	m = mem_zalloc(sizeof *m);
+	m->worker = w;
+	m->session = s;
+	m->peer = NOBODY;
+	m->claimed = m->sent = true;
+	m->marked = ~UINT64_C(0);
+	s->move = m;
+	list_put_last(&w->moves->leaving, &m->link);
+	timer_init(&m->patience, on_patience);
+	loop_timer_in(w->loop, &m->patience, PATIENCE_NS);
+}
+
+void
+move_claims_over(struct worker *w)
+{
+	LIST_EACH_SAFE(n, tmp, &w->moves->leaving) {
+		struct move *m = container_of(n, struct move, link);
+
+		if (m->claimed)
+			move_stay(m->session);
+	}
 }

@@ -192,6 +192,7 @@ worker_stop(struct worker *w)
 	w->stop.keep_by = mono_add(loop_now(w->loop), w->config.stop_timeout * NS_PER_SEC / 4);
 	w->gates_open = false;
 	listeners_close(w->listeners);
+	move_claims_over(w);
 	list_move_all(&w->stop.closing, &w->conns);
 	close_some(w);
 }

@@ -34,6 +34,7 @@ done <<END
 42292 moves kill_worker
 33972 moves disk_errors
 32728 kill_worker kill_store kill_flush pipes
+62501 moves kill_worker ghosts resets pipes freeze pause slow_store
 3100 -
 22351 -
 30171 -

@@ -355,7 +355,7 @@ load(struct slot *t)
 		else
 			dead->dead = false;
 		p = (struct ipc_session_row){ .stamp = dead != NULL ? dead->stamp : o->stamp, .client_id = slice_str(o->id),
-			.account = slice_str(r->account), .qid = r->qid, .subs = buf_slice(&subs) };
+			.account = slice_str(r->account), .qid = r->qid, .claimed = dead != NULL, .subs = buf_slice(&subs) };
 		fq_span(in, r->qid, &p.q_first, &p.q_last);
 		if (r->aged_ms != 0)
 			p.offline_ms = r->aged_ms + (uint64_t)(mono_diff(loop_now(in->loop), r->aged_at) / NS_PER_MS);

@@ -14,6 +14,7 @@
 #include "worker/deliver.h"
 #include "worker/flow.h"
 #include "worker/keep.h"
+#include "worker/move.h"
 #include "worker/session.h"
 #include "worker/worker.h"
 
@@ -178,6 +179,44 @@ START_TEST(clean_sessions_wait_for_nothing)
 	publish(p, 1, 2, 1);
 	expect_acks(p, 1, 2);
 	fx_close(&fx);
+}
+END_TEST
+
+/* Another worker is about to take what came here of its row: nothing of it is put, and nobody told that it is kept, until
+ * that one is given up, or this one is told that it is not the owner. */
+START_TEST(what_another_one_may_have_is_put_aside)
+{
+	for (unsigned how = 0; how < 3; how++) {
+		struct fx_client *s, *p;
+		struct worker *w;
+
+		fx_open(&fx, 2, &fake_net, "session.durability", "disk", NULL);
+		s = durable(0, "s", "SUBSCRIBE 1 t 1");
+		fx_send(s, "DISCONNECT");
+		fx_expect(s, "END");
+		w = fx.w[0].worker;
+		move_claimed(w, fx_session(&fx, 0, "s"));
+		p = fx_connected(&fx, 0, "p", 1, false);
+		publish(p, 1, 3, 1);
+		fx_run(&fx);
+		nothing(p);
+		ck_assert_uint_eq(rows(0, "s"), 0);
+		if (how == 0) {
+			fx_pass_ms(&fx, 10100);
+		} else if (how == 1) {
+			s = fx_connected(&fx, 1, "s", 0, true);
+		} else {
+			fx_session(&fx, 0, "s")->flags |= SESSION_DISOWNED;
+			session_end(w, fx_session(&fx, 0, "s"));
+		}
+		fx_run(&fx);
+		fx_expect(p, "PUBACK 1");
+		fx_expect(p, "PUBACK 2");
+		fx_expect(p, "PUBACK 3");
+		if (how == 0)
+			ck_assert_uint_eq(rows(0, "s"), 3);
+		fx_close(&fx);
+	}
 }
 END_TEST
 
@@ -524,7 +563,7 @@ END_TEST
 
 UNIT_MAIN("keep", an_absent_client_s_message_is_acknowledged_when_it_is_on_the_disk,
     what_a_client_acknowledges_first_is_never_written, a_client_that_is_late_does_not_hold_up_the_publisher,
-    a_client_that_leaves, clean_sessions_wait_for_nothing, qos_2_goes_out_when_it_is_on_the_disk,
+    a_client_that_leaves, clean_sessions_wait_for_nothing, what_another_one_may_have_is_put_aside, qos_2_goes_out_when_it_is_on_the_disk,
     after_a_crash_the_ids_are_the_same, a_long_queue_is_on_the_disk, a_long_queue_after_a_crash,
     a_full_queue_drops_the_oldest, a_session_that_moves, a_publisher_at_a_neighbour_waits_too, the_store_dies,
     memory_messages_behind_a_backlog_keep_their_order, many_recipients, a_session_that_ends,
