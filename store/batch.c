@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * After a quiet time the first operation is committed at once; under load a batch starts at most each interval, or as
- * soon as it is full, so that operations share flushes. Results go back through one list and one ring of the bell.
+ * soon as it is full, so that operations share flushes. While one thread flushes what is committed, the other commits the
+ * next batch: a slow flush costs its own time, not that of the changes behind it too. Results go back through one list
+ * and one ring of the bell.
  *
  * Numbers: the record of an incarnation is written in the same transaction as what it numbers. A failed operation's
  * number is noted in memory and written with the next transaction of the incarnation; until then a restart of the
@@ -20,6 +22,15 @@
 #define TXN_BYTES     (128u * 1024)     /* locks are held for as long as it takes to write them */
 #define BATCH_BYTES   (1024u * 1024)    /* for one flush */
 
+/* Committed, and not flushed. */
+struct written {
+	struct list ops;
+	size_t bytes;
+	bool any;                       /* a transaction, maybe of refusals alone */
+	struct batch_stats add;
+	struct rec_counts counts;
+};
+
 struct batch {
 	struct loop *loop;
 	struct env *env;
@@ -33,21 +44,23 @@ struct batch {
 	struct batch_stats shown;       /* the loop's */
 	struct rec_counts shown_counts;
 
-	pthread_t thread;
+	pthread_t committer, flusher;
 	pthread_mutex_t lock;           /* for what follows */
 	pthread_cond_t cond;            /* for the committer */
+	pthread_cond_t written_cond;    /* for the flusher */
 	pthread_cond_t idle;            /* for batch_drain() */
 	struct list queue;
 	size_t queued, queued_bytes;
+	struct written written;
 	struct list finished;
-	bool busy, draining, held, stopping;
+	bool committing, flushing, draining, held, stopping;
 	int64_t interval_ns;
 	size_t max_ops;
 	struct batch_stats stats;
 	struct rec_counts finished_counts;
 
 	struct rec_counts counts, counts_pending;       /* the committer's */
-	bool committed;                 /* the same: a transaction of the batch in hand, maybe of refusals alone */
+	bool committed;                 /* the same: written.any of the batch in hand */
 };
 
 /* ---- counts ---- */
@@ -215,26 +228,6 @@ run_end(struct list *from, struct list *head, const bool room[])
 }
 
 static void
-flush(struct batch *b)
-{
-	struct mono since = clock_mono();
-	int64_t took;
-
-	pthread_mutex_lock(&b->lock);
-	b->stats.flushing_since = since;
-	pthread_mutex_unlock(&b->lock);
-	env_flush(b->env);
-	took = mono_diff(clock_mono(), since);
-	pthread_mutex_lock(&b->lock);
-	b->stats.flushing_since = (struct mono){ 0 };
-	b->stats.flushes++;
-	b->stats.last_flush_ns = took;
-	if (took > b->stats.max_flush_ns)
-		b->stats.max_flush_ns = took;
-	pthread_mutex_unlock(&b->lock);
-}
-
-static void
 count_op(const struct batch_op *op, struct batch_stats *add, uint64_t *updates)
 {
 	if (op->stale)
@@ -278,9 +271,6 @@ commit_ops(struct batch *b, struct list *ops, struct batch_stats *add)
 	add->batches++;
 	if (updates > 0)
 		env_count_updates(b->env, updates);
-	/* A refusal is answered as well: its number must not be lost, nor asked for again. */
-	if (b->committed)
-		flush(b);
 }
 
 /* Bytes in a batch are counted up to its limit each: SIZE_MAX is "alone". */
@@ -290,7 +280,23 @@ own_bytes(const struct batch_op *op)
 	return op->bytes < BATCH_BYTES ? op->bytes : BATCH_BYTES;
 }
 
-/* With the lock held: takes a batch, commits it without the lock, hands it back. */
+static void
+add_stats(struct batch_stats *to, const struct batch_stats *add)
+{
+	to->batches += add->batches;
+	to->writes += add->writes;
+	to->failed += add->failed;
+	to->refused += add->refused;
+}
+
+static void
+written_clear(struct written *w)
+{
+	*w = (struct written){ .bytes = 0 };
+	list_init(&w->ops);
+}
+
+/* With the lock held: takes a batch, commits it without the lock, leaves it to flush_written(). */
 static void
 commit_some(struct batch *b)
 {
@@ -308,17 +314,47 @@ commit_some(struct batch *b)
 		b->queued--;
 	}
 	b->queued_bytes -= bytes;
-	b->busy = true;
+	b->committing = true;
 	pthread_mutex_unlock(&b->lock);
 	commit_ops(b, &ops, &add);
 	pthread_mutex_lock(&b->lock);
-	b->busy = false;
-	list_move_all(&b->finished, &ops);
-	b->finished_counts = b->counts;
-	b->stats.batches += add.batches;
-	b->stats.writes += add.writes;
-	b->stats.failed += add.failed;
-	b->stats.refused += add.refused;
+	b->committing = false;
+	list_move_all(&b->written.ops, &ops);
+	b->written.bytes += bytes;
+	b->written.any |= b->committed;
+	b->written.counts = b->counts;
+	add_stats(&b->written.add, &add);
+}
+
+/* The same of all that is committed; hands it back. */
+static void
+flush_written(struct batch *b)
+{
+	struct written w = b->written;
+	struct mono since = clock_mono();
+	int64_t took;
+
+	list_init(&w.ops);
+	list_move_all(&w.ops, &b->written.ops);
+	written_clear(&b->written);
+	b->flushing = true;
+	/* A refusal is answered as well: its number must not be lost, nor asked for again. */
+	if (w.any) {
+		b->stats.flushing_since = since;
+		pthread_mutex_unlock(&b->lock);
+		env_flush(b->env);
+		took = mono_diff(clock_mono(), since);
+		pthread_mutex_lock(&b->lock);
+		b->stats.flushing_since = (struct mono){ 0 };
+		b->stats.flushes++;
+		b->stats.last_flush_ns = took;
+		if (took > b->stats.max_flush_ns)
+			b->stats.max_flush_ns = took;
+	}
+	b->flushing = false;
+	list_move_all(&b->finished, &w.ops);
+	b->finished_counts = w.counts;
+	add_stats(&b->stats, &w.add);
 	pthread_cond_signal(&b->idle);
 }
 
@@ -338,7 +374,8 @@ committer(void *arg)
 	while (!b->stopping || b->queued > 0) {
 		struct timespec until = timespec_of(mono_add(last, b->interval_ns));
 
-		if (b->queued == 0 || b->held) {
+		/* Not far ahead of the disk: what waits longer is flushed together. */
+		if (b->queued == 0 || b->held || b->written.bytes >= BATCH_BYTES) {
 			pthread_cond_wait(&b->cond, &b->lock);
 			continue;
 		}
@@ -347,7 +384,29 @@ committer(void *arg)
 			;
 		last = clock_mono();
 		commit_some(b);
-		loop_bell_ring(b->bell);
+		pthread_cond_signal(&b->written_cond);
+	}
+	pthread_mutex_unlock(&b->lock);
+	return NULL;
+}
+
+static void *
+flusher(void *arg)
+{
+	struct batch *b = arg;
+
+	pthread_mutex_lock(&b->lock);
+	for (;;) {
+		if (!list_empty(&b->written.ops)) {
+			if (b->written.bytes >= BATCH_BYTES)
+				pthread_cond_signal(&b->cond);
+			flush_written(b);
+			loop_bell_ring(b->bell);
+		} else if (b->stopping) {
+			break;
+		} else {
+			pthread_cond_wait(&b->written_cond, &b->lock);
+		}
 	}
 	pthread_mutex_unlock(&b->lock);
 	return NULL;
@@ -387,8 +446,10 @@ on_task(struct task *t)
 	struct batch *b = container_of(t, struct batch, task);
 
 	pthread_mutex_lock(&b->lock);
-	while (b->queued > 0 && !b->held)
+	while (b->queued > 0 && !b->held) {
 		commit_some(b);
+		flush_written(b);
+	}
 	pthread_mutex_unlock(&b->lock);
 	finish(b);
 }
@@ -463,6 +524,7 @@ batch_new(struct loop *l, struct env *e, bool threaded)
 	b->max_ops = 256;
 	b->interval_ns = 2 * NS_PER_MS;
 	list_init(&b->queue);
+	written_clear(&b->written);
 	list_init(&b->finished);
 	task_init(&b->task, on_task);
 	load_counts(b);
@@ -471,10 +533,12 @@ batch_new(struct loop *l, struct env *e, bool threaded)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&b->cond, &attr);
 	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&b->written_cond, NULL);
 	pthread_cond_init(&b->idle, NULL);
 	if (threaded) {
 		b->bell = loop_bell_new(l, on_bell, b);
-		FB_ASSERT(pthread_create(&b->thread, NULL, committer, b) == 0);
+		FB_ASSERT(pthread_create(&b->committer, NULL, committer, b) == 0);
+		FB_ASSERT(pthread_create(&b->flusher, NULL, flusher, b) == 0);
 	}
 	return b;
 }
@@ -489,12 +553,15 @@ batch_free(struct batch *b)
 		pthread_mutex_lock(&b->lock);
 		b->stopping = true;
 		pthread_cond_signal(&b->cond);
+		pthread_cond_signal(&b->written_cond);
 		pthread_mutex_unlock(&b->lock);
-		pthread_join(b->thread, NULL);
+		pthread_join(b->committer, NULL);
+		pthread_join(b->flusher, NULL);
 		loop_bell_free(b->bell);
 	}
 	task_cancel(&b->task);
 	pthread_cond_destroy(&b->cond);
+	pthread_cond_destroy(&b->written_cond);
 	pthread_cond_destroy(&b->idle);
 	pthread_mutex_destroy(&b->lock);
 	mem_free(b);
@@ -550,7 +617,7 @@ batch_drain(struct batch *b)
 			pthread_mutex_lock(&b->lock);
 			b->draining = true;
 			pthread_cond_signal(&b->cond);
-			while (b->queued > 0 || b->busy)
+			while (b->queued > 0 || b->committing || b->flushing || !list_empty(&b->written.ops))
 				pthread_cond_wait(&b->idle, &b->lock);
 			b->draining = false;
 			pthread_mutex_unlock(&b->lock);

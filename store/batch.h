@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * store/batch.h - group commit: operations are queued by the loop, done many to a transaction by the committer
- * thread, flushed once, and answered in their order.
+ * thread, flushed by another one, that takes all that is committed, and answered in their order.
  *
  * An operation that fails aborts its transaction; the batch is tried once more, then its operations one by one, so that
  * only the one at fault fails. When the disk is too full, operations are refused before Berkeley DB sees them.
