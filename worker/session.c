@@ -202,7 +202,8 @@ session_drop_queue(struct worker *w, const struct session *s)
 	if ((s->flags & SESSION_DURABLE) == 0)
 		return;
 	keeps_put(w->keeps);    /* what of it is to go at the end of this turn: not behind that */
-	if (!queuec_idle(w->queue))
+	/* Without a row there is nothing with which the rest would go. */
+	if ((s->flags & SESSION_ROW) == 0 || !queuec_idle(w->queue))
 		queuec_drop(w->queue, s->qid);
 }
 
