@@ -29,6 +29,7 @@ enum {
 	OWNER_AGED = 32,        /* its row says since when its client is away */
 	OWNER_HERE = 8,         /* named by the slot as a session that it has */
 	OWNER_GUESS = 64,       /* the slot is the one in its row: owners_row_slot() knows better */
+	OWNER_ROW_OLD = 128,    /* its row is to say where it is, and could not be written yet */
 };
 
 struct owner_account;           /* a name shared by its entries */

@@ -2,6 +2,7 @@
 #include "store/st_sessions.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/buf.h"
 #include "common/base/log.h"
@@ -12,6 +13,10 @@
 #include "store/st_queue.h"
 #include "store/st_queues.h"
 #include "store/store.h"
+
+/* Rows that say where a session was: how soon they are tried again, and how many at once. */
+#define AGAIN_NS  (1 * NS_PER_SEC)
+#define AGAIN_MAX 1000u
 
 /* ---- keys ---- */
 
@@ -198,14 +203,94 @@ run_moved(struct batch_op *op, struct txn *x, struct rec_counts *counts)
 	return edit_row(op, x, is_elsewhere);
 }
 
+/* One whose row could not be written. */
+struct row_old {
+	struct list link;
+	uint16_t len;
+	uint8_t id[];
+};
+
+static void
+row_old_new(struct store *s, struct owner *w)
+{
+	struct row_old *r = mem_alloc(sizeof *r + w->id_len);
+
+	r->len = w->id_len;
+	memcpy(r->id, w->id, w->id_len);
+	w->flags |= OWNER_ROW_OLD;
+	if (list_empty(&s->rows_old.all))
+		loop_timer_in(s->loop, &s->rows_old.again, AGAIN_NS);
+	list_put_last(&s->rows_old.all, &r->link);
+}
+
+static void
+row_old_free(struct row_old *r)
+{
+	list_del(&r->link);
+	mem_free(r);
+}
+
+static void
+after_moved(struct change *c)
+{
+	struct owner *w = owners_find(&c->store->owners, c->key);
+
+	if (c->op.code != 0 && w != NULL && (w->flags & OWNER_ROW_OLD) == 0)
+		row_old_new(c->store, w);
+}
+
 void
 sessions_has_moved(struct store *s, const struct owner *w, unsigned slot)
 {
 	struct change *c = change_new(s, TABLE_sessions, owner_id(w), slice_of(NULL, 0), run_moved);
 
 	c->id = slot;
-	c->op.need = ENV_SHRINKS;
+	c->op.need = ENV_ADMIN;
+	c->after = after_moved;
 	change_put(c);
+}
+
+static void
+on_again(struct timer *t)
+{
+	struct store *s = container_of(t, struct store, rows_old.again);
+	unsigned left = AGAIN_MAX;
+	struct list all;
+
+	list_init(&all);
+	list_move_all(&all, &s->rows_old.all);
+	while (!list_empty(&all)) {
+		struct row_old *r = container_of(all.next, struct row_old, link);
+		struct owner *w = owners_find(&s->owners, slice_of(r->id, r->len));
+
+		if (w != NULL && (w->flags & (OWNER_DURABLE | OWNER_HELD)) == (OWNER_DURABLE | OWNER_HELD) &&
+		    (left == 0 || owners_claim_before(&s->owners, w, UINT64_MAX) != NULL)) {
+			/* Where it is is not sure while it moves. */
+			row_old_new(s, w);
+		} else if (w != NULL) {
+			w->flags &= (uint8_t)~OWNER_ROW_OLD;
+			if ((w->flags & (OWNER_DURABLE | OWNER_HELD)) == (OWNER_DURABLE | OWNER_HELD)) {
+				sessions_has_moved(s, w, w->slot);
+				left--;
+			}
+		}
+		row_old_free(r);
+	}
+}
+
+void
+rows_old_init(struct store *s)
+{
+	list_init(&s->rows_old.all);
+	timer_init(&s->rows_old.again, on_again);
+}
+
+void
+rows_old_fini(struct store *s)
+{
+	loop_timer_cancel(s->loop, &s->rows_old.again);
+	LIST_EACH_SAFE(n, tmp, &s->rows_old.all)
+		row_old_free(container_of(n, struct row_old, link));
 }
 
 /* Or it will, as who asked for it last is dead and has taken nothing. */

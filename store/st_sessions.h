@@ -26,8 +26,11 @@ int sessions_put_subs(struct env *e, struct buf *b, struct slice client_id);
 int sessions_get_queue(struct store *s, struct slice client_id, uint64_t *qid, uint64_t *first, uint64_t *last);
 /* It was given to a CONNECT: its row says no more how long it has aged. Not waited for. */
 void sessions_client_back(struct store *s, struct owner *w);
-/* It is at that slot now, and its row is to say so, for a store that starts when that worker is dead. Not waited for. */
+/* It is at that slot now, and its row is to say so, for a store that starts when that worker is dead. Not waited
+ * for; refused, it is tried again each second. */
 void sessions_has_moved(struct store *s, const struct owner *w, unsigned slot);
+void rows_old_init(struct store *s);
+void rows_old_fini(struct store *s);
 /* Import: a row is about to be written; or it was not. */
 void sessions_import(struct store *s, struct slice client_id, struct slice record);
 void sessions_import_failed(struct store *s, struct slice client_id);

@@ -12,6 +12,7 @@
 #include "common/metrics/page.h"
 #include "store/admin.h"
 #include "store/import.h"
+#include "store/st_sessions.h"
 #include "store/st_settings.h"
 
 #define HEARTBEAT_NS (250 * NS_PER_MS)
@@ -364,6 +365,7 @@ store_new(struct loop *l, int fd)
 	config_init(&s->config);
 	config_init(&s->held);
 	owners_init(&s->owners);
+	rows_old_init(s);
 	work_init(&s->work, l);
 	retained_init(s);
 	will_rows_init(s);
@@ -422,6 +424,7 @@ store_free(struct store *s)
 	batch_free(s->qbatch);
 	if (s->env != NULL)
 		close_envs_alive(s);
+	rows_old_fini(s);
 	owners_fini(&s->owners);
 	loop_timer_cancel(s->loop, &s->heartbeat);
 	chan_free(s->sup);

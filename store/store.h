@@ -41,6 +41,10 @@ struct store {
 	struct owners owners;
 	struct work work;
 	struct slots slots;
+	struct {
+		struct list all;
+		struct timer again;
+	} rows_old;                     /* st_sessions.c: rows of sessions that have moved, to be written again */
 	struct retained retained;
 	struct will_rows wills;
 	struct age age;
