@@ -89,8 +89,8 @@ wills_connack(struct actor *a)
 		struct note *m = &notes[i];
 
 		/* Looked at by the store between the death and the end of the grace; by a store that is still there. */
-		if (mono_diff(connects_at[a->index], last_death) > 0 && m->from == a->index && m->state == WILL_PERHAPS && m->died.ns != 0 && m->got == 0 &&
-		    mono_diff(sim_now(), m->died) < WILL_GRACE_S * NS_PER_SEC)
+		if (mono_diff(connects_at[a->index], last_death) > 0 && m->from == a->index && m->state == WILL_PERHAPS &&
+		    m->died.ns != 0 && m->got == 0 && mono_diff(sim_now(), m->died) < WILL_GRACE_S * NS_PER_SEC)
 			m->state = WILL_BACK;
 	}
 }
