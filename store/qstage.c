@@ -44,6 +44,7 @@ struct qstage {
 	uint32_t fresh_count, fresh_room;
 	uint64_t *dropped;      /* messages that wait in one session less */
 	uint32_t dropped_count, dropped_room;
+	struct cursor *edit;    /* while rows are written */
 	struct buf value;
 };
 
@@ -157,18 +158,18 @@ drop_body(struct qstage *q, uint64_t number)
 /* ---- writing ---- */
 
 static int
-put_item(struct qstage *q, struct txn *x, const struct row *r, const struct rec_item *item)
+put_item(struct qstage *q, const struct row *r, const struct rec_item *item)
 {
 	uint8_t key[REC_PAIR_BYTES];
 
 	buf_clear(&q->value);
 	rec_put_item(&q->value, item);
-	return table_put(x, TABLE_items, rec_pair_key(key, r->qid, r->n), buf_slice(&q->value));
+	return cursor_put(q->edit, rec_pair_key(key, r->qid, r->n), buf_slice(&q->value));
 }
 
-/* What the row below is. One that cannot be read is there all the same, and has no message that we know of. */
+/* To the row below, and what it is. One that cannot be read is there all the same, and has no message that we know of. */
 static int
-look(struct txn *x, struct row *r)
+look(struct qstage *q, struct row *r)
 {
 	uint8_t key[REC_PAIR_BYTES], head[REC_ITEM_HEAD];
 	struct slice k = rec_pair_key(key, r->qid, r->n);
@@ -176,10 +177,8 @@ look(struct txn *x, struct row *r)
 	size_t len = 0;
 	int rc;
 
-	if (r->known)
-		return 0;
-	rc = table_peek(x, TABLE_items, k, head, sizeof head, &len);
-	if (rc != 0)
+	rc = cursor_peek(q->edit, k, head, sizeof head, &len);
+	if (rc != 0 || r->known)
 		return rc;
 	rc = rec_take_item(slice_of(head, len), &item);
 	if (rc != 0)
@@ -187,39 +186,37 @@ look(struct txn *x, struct row *r)
 	r->body = item.body;
 	r->flags = item.flags;
 	r->direct = item.direct;
-	r->known = true;
 	return 0;
 }
 
 static int
-write_put(struct qstage *q, struct txn *x, struct rec_counts *counts, struct row *r)
+write_put(struct qstage *q, struct rec_counts *counts, struct row *r)
 {
 	struct fresh *f = r->fresh != 0 ? &q->fresh[r->fresh - 1] : NULL;
 
 	counts->rows++;
 	if (f != NULL)
 		f->refs++;
-	return put_item(q, x, r, &(struct rec_item){ .flags = r->flags, .direct = r->direct,
+	return put_item(q, r, &(struct rec_item){ .flags = r->flags, .direct = r->direct,
 	    .body = f != NULL ? f->number : 0, .msg = r->msg });
 }
 
 static int
-write_del(struct qstage *q, struct txn *x, struct rec_counts *counts, struct row *r)
+write_del(struct qstage *q, struct rec_counts *counts, struct row *r)
 {
-	uint8_t key[REC_PAIR_BYTES];
-	int rc = look(x, r);
+	int rc = look(q, r);
 
 	if (rc != 0)
 		return rc == FB_ENOENT ? 0 : rc;
 	drop_body(q, r->body);
 	counts->rows -= counts->rows > 0;
-	return table_del(x, TABLE_items, rec_pair_key(key, r->qid, r->n));
+	return cursor_del(q->edit);
 }
 
 static int
-write_released(struct qstage *q, struct txn *x, struct rec_counts *counts, struct row *r)
+write_released(struct qstage *q, struct rec_counts *counts, struct row *r)
 {
-	int rc = look(x, r);
+	int rc = look(q, r);
 
 	if (rc == FB_ENOENT) {
 		r->flags = 2;
@@ -228,22 +225,22 @@ write_released(struct qstage *q, struct txn *x, struct rec_counts *counts, struc
 		return rc;
 	}
 	drop_body(q, r->body);
-	return put_item(q, x, r, &(struct rec_item){ .flags = (r->flags & QITEM_RETAIN) | QITEM_RELEASED | 2,
+	return put_item(q, r, &(struct rec_item){ .flags = (r->flags & QITEM_RETAIN) | QITEM_RELEASED | 2,
 	    .direct = r->direct });
 }
 
 static int
-write_row(struct qstage *q, struct txn *x, struct rec_counts *counts, struct row *r)
+write_row(struct qstage *q, struct rec_counts *counts, struct row *r)
 {
 	switch ((enum what)r->what) {
 	case ROW_NOTHING:
 		return 0;
 	case ROW_PUT:
-		return write_put(q, x, counts, r);
+		return write_put(q, counts, r);
 	case ROW_DEL:
-		return write_del(q, x, counts, r);
+		return write_del(q, counts, r);
 	case ROW_RELEASED:
-		return write_released(q, x, counts, r);
+		return write_released(q, counts, r);
 	}
 	return 0;
 }
@@ -336,15 +333,29 @@ by_key(const void *a, const void *b)
 	return x->n < y->n ? -1 : x->n > y->n;
 }
 
+static int
+write_rows(struct qstage *q, struct txn *x, struct rec_counts *counts)
+{
+	int rc, closed;
+
+	if (q->count == 0)
+		return 0;
+	if (q->count > 1)
+		qsort(q->rows, q->count, sizeof *q->rows, by_key);
+	rc = cursor_open_edit(x, TABLE_items, &q->edit);
+	if (rc != 0)
+		return rc;
+	for (uint32_t i = 0; i < q->count && rc == 0; i++)
+		rc = write_row(q, counts, &q->rows[i]);
+	closed = cursor_close(q->edit);
+	return rc != 0 ? rc : closed;
+}
+
 int
 qstage_end(struct qstage *q, struct txn *x, struct rec_counts *counts)
 {
-	int rc = 0;
+	int rc = write_rows(q, x, counts);
 
-	if (q->count > 1)
-		qsort(q->rows, q->count, sizeof *q->rows, by_key);
-	for (uint32_t i = 0; i < q->count && rc == 0; i++)
-		rc = write_row(q, x, counts, &q->rows[i]);
 	if (rc == 0)
 		rc = write_fresh(q, x);
 	if (rc == 0)

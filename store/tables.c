@@ -97,24 +97,6 @@ table_has_in(struct txn *x, enum table t, struct slice key)
 }
 
 int
-table_peek(struct txn *x, enum table t, struct slice key, uint8_t *out, size_t max, size_t *len)
-{
-	DB *db = x->env->db[t];
-	DBT k = dbt_in(key);
-	DBT v;
-	int rc;
-
-	memset(&v, 0, sizeof v);
-	v.data = out;
-	v.ulen = v.dlen = (u_int32_t)max;
-	v.flags = DB_DBT_USERMEM | DB_DBT_PARTIAL;
-	rc = env_rc(db->get(db, x->txn, &k, &v, DB_RMW), "peek");
-	if (rc == 0)
-		*len = v.size;
-	return rc;
-}
-
-int
 table_put(struct txn *x, enum table t, struct slice key, struct slice value)
 {
 	DB *db = x->env->db[t];
@@ -145,12 +127,12 @@ struct cursor {
 	bool in_txn;
 };
 
-int
-cursor_open(struct env *e, struct txn *x, enum table t, struct cursor **out)
+static int
+open_cursor(struct env *e, struct txn *x, enum table t, u_int32_t flags, struct cursor **out)
 {
 	DB *db = e->db[t];
 	DBC *dbc = NULL;
-	int rc = env_rc(db->cursor(db, x != NULL ? x->txn : NULL, &dbc, 0), "open cursor");
+	int rc = env_rc(db->cursor(db, x != NULL ? x->txn : NULL, &dbc, flags), "open cursor");
 	struct cursor *c;
 
 	if (rc != 0)
@@ -162,15 +144,24 @@ cursor_open(struct env *e, struct txn *x, enum table t, struct cursor **out)
 	return 0;
 }
 
-void
+int
+cursor_open(struct env *e, struct txn *x, enum table t, struct cursor **out)
+{
+	return open_cursor(e, x, t, 0, out);
+}
+
+int
 cursor_close(struct cursor *c)
 {
+	int rc;
+
 	if (c == NULL)
-		return;
-	(void)env_rc(c->dbc->close(c->dbc), "close cursor");
+		return 0;
+	rc = env_rc(c->dbc->close(c->dbc), "close cursor");
 	buf_fini(&c->key_buf);
 	buf_fini(&c->value_buf);
 	mem_free(c);
+	return rc;
 }
 
 struct slice
@@ -283,11 +274,52 @@ cursor_next(struct cursor *c)
 	return get_bulk(c);
 }
 
+/* ---- edits ---- */
+
+int
+cursor_open_edit(struct txn *x, enum table t, struct cursor **out)
+{
+	return open_cursor(x->env, x, t, DB_CURSOR_BULK, out);
+}
+
+int
+cursor_peek(struct cursor *c, struct slice key, uint8_t *out, size_t max, size_t *len)
+{
+	DBT k = dbt_in(key);
+	DBT v;
+	int rc;
+
+	memset(&v, 0, sizeof v);
+	v.data = out;
+	v.ulen = v.dlen = (u_int32_t)max;
+	v.flags = DB_DBT_USERMEM | DB_DBT_PARTIAL;
+	rc = env_rc(c->dbc->get(c->dbc, &k, &v, DB_SET | DB_RMW), "cursor peek");
+	if (rc == 0)
+		*len = v.size;
+	return rc;
+}
+
+int
+cursor_put(struct cursor *c, struct slice key, struct slice value)
+{
+	DBT k = dbt_in(key);
+	DBT v = dbt_in(value);
+
+	return env_rc(c->dbc->put(c->dbc, &k, &v, DB_KEYLAST), "cursor put");
+}
+
+int
+cursor_del(struct cursor *c)
+{
+	return env_rc(c->dbc->del(c->dbc, 0), "cursor delete");
+}
+
 int
 table_del_prefix(struct txn *x, enum table t, struct slice prefix, uint64_t max, uint64_t *count)
 {
 	struct cursor *c;
 	int rc = cursor_open(x->env, x, t, &c);
+	int closed;
 
 	if (rc != 0)
 		return rc;
@@ -295,11 +327,11 @@ table_del_prefix(struct txn *x, enum table t, struct slice prefix, uint64_t max,
 	for (rc = cursor_seek(c, prefix); rc == 0 && *count < max; rc = cursor_next(c)) {
 		if (c->key.len < prefix.len || (prefix.len > 0 && memcmp(c->key.p, prefix.p, prefix.len) != 0))
 			break;
-		rc = env_rc(c->dbc->del(c->dbc, 0), "cursor delete");
+		rc = cursor_del(c);
 		if (rc != 0)
 			break;
 		(*count)++;
 	}
-	cursor_close(c);
-	return rc == FB_ENOENT ? 0 : rc;
+	closed = cursor_close(c);
+	return rc == FB_ENOENT || rc == 0 ? closed : rc;
 }

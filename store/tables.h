@@ -31,8 +31,6 @@ enum env_name table_env(enum table t);          /* the only environment that it 
 int table_get(struct env *e, struct txn *x, enum table t, struct slice key, struct buf *out);
 bool table_has(struct env *e, enum table t, struct slice key);
 int table_has_in(struct txn *x, enum table t, struct slice key);        /* 0, FB_ENOENT, FB_EAGAIN, FB_EIO */
-/* The first bytes of a record, at most max: *len of them. 0, FB_ENOENT, FB_EAGAIN, FB_EIO. */
-int table_peek(struct txn *x, enum table t, struct slice key, uint8_t *out, size_t max, size_t *len);
 int table_put(struct txn *x, enum table t, struct slice key, struct slice value);
 int table_del(struct txn *x, enum table t, struct slice key);           /* FB_ENOENT: was not there */
 /* Deletes at most max records whose key starts with prefix (empty: any). *count says how many. */
@@ -41,7 +39,8 @@ int table_del_prefix(struct txn *x, enum table t, struct slice prefix, uint64_t 
 /* A cursor holds a lock on the page it stands on: a short life, never over a turn of the loop. */
 struct cursor;
 int cursor_open(struct env *e, struct txn *x, enum table t, struct cursor **out);
-void cursor_close(struct cursor *c);                    /* NULL is allowed */
+/* NULL is allowed. Its last change may wait until then: 0, FB_EAGAIN, FB_EIO. */
+int cursor_close(struct cursor *c);
 /* To the first key >= key, or the next one. FB_ENOENT: the end. Without a transaction FB_EAGAIN is possible here: seek
  * again. Reads in bulk once it is clear that a run of records is wanted. */
 int cursor_seek(struct cursor *c, struct slice key);
@@ -50,5 +49,12 @@ int cursor_before(struct cursor *c, struct slice key);
 int cursor_next(struct cursor *c);
 struct slice cursor_key(const struct cursor *c);        /* borrowed until the cursor moves or closes */
 struct slice cursor_value(const struct cursor *c);
+
+/* For changes in the order of their keys: each goes on at the page of the one before it, rather than from the root. */
+int cursor_open_edit(struct txn *x, enum table t, struct cursor **out);
+/* To that key; the first bytes of its record, at most max: *len of them. FB_ENOENT: there is none. */
+int cursor_peek(struct cursor *c, struct slice key, uint8_t *out, size_t max, size_t *len);
+int cursor_del(struct cursor *c);                       /* the record that it was just moved to */
+int cursor_put(struct cursor *c, struct slice key, struct slice value);
 
 #endif

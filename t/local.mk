@@ -82,13 +82,14 @@ t_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_DIR='"$(abs_top_srcdir)/t/conf
 # The store: pure modules, then the real process.
 STORE_TEST_LIBS = libfbstore.a $(UNIT_LIBS) $(DB_LIBS)
 UNIT_TESTS += t/unit/test_passwd
-UNIT_TESTS += t/unit/test_store_batch t/unit/test_store_owners t/unit/test_store_rec t/unit/test_store_scan
+UNIT_TESTS += t/unit/test_store_batch t/unit/test_store_owners t/unit/test_store_rec t/unit/test_store_scan t/unit/test_store_tables
 t_unit_test_store_batch_LDADD = $(STORE_TEST_LIBS)
 UNIT_TESTS += t/unit/test_store_checkpoint
 t_unit_test_store_checkpoint_LDADD = $(STORE_TEST_LIBS)
 t_unit_test_store_owners_LDADD = $(STORE_TEST_LIBS)
 t_unit_test_store_rec_LDADD = $(STORE_TEST_LIBS)
 t_unit_test_store_scan_LDADD = $(STORE_TEST_LIBS)
+t_unit_test_store_tables_LDADD = $(STORE_TEST_LIBS)
 UNIT_TESTS += t/unit/test_dump
 t_unit_test_dump_LDADD = $(STORE_TEST_LIBS)
 UNIT_TESTS += t/unit/test_manifest

@@ -57,6 +57,7 @@ struct sim_disk_counts sim_disk_counts;
 struct cursor {
 	enum table table;
 	size_t at;
+	struct txn *txn;        /* of an edit */
 };
 
 static const char *const names[TABLE_COUNT] = {
@@ -416,22 +417,6 @@ table_has_in(struct txn *x, enum table t, struct slice key)
 }
 
 int
-table_peek(struct txn *x, enum table t, struct slice key, uint8_t *out, size_t max, size_t *len)
-{
-	bool exact;
-	size_t at = lookup(t, key, &exact);
-	struct slice v;
-
-	if (!exact)
-		return FB_ENOENT;
-	v = disk[t].rows[at].value;
-	*len = v.len < max ? v.len : max;
-	if (*len > 0)
-		memcpy(out, v.p, *len);
-	return 0;
-}
-
-int
 table_put(struct txn *x, enum table t, struct slice key, struct slice value)
 {
 	note(x, t, key);
@@ -478,10 +463,11 @@ cursor_open(struct env *e, struct txn *x, enum table t, struct cursor **out)
 	return 0;
 }
 
-void
+int
 cursor_close(struct cursor *c)
 {
 	mem_free(c);
+	return 0;
 }
 
 int
@@ -506,6 +492,45 @@ int
 cursor_next(struct cursor *c)
 {
 	return ++c->at < disk[c->table].count ? 0 : FB_ENOENT;
+}
+
+int
+cursor_open_edit(struct txn *x, enum table t, struct cursor **out)
+{
+	int rc = cursor_open(x->env, x, t, out);
+
+	(*out)->txn = x;
+	return rc;
+}
+
+int
+cursor_peek(struct cursor *c, struct slice key, uint8_t *out, size_t max, size_t *len)
+{
+	struct slice v;
+	bool exact;
+
+	c->at = lookup(c->table, key, &exact);
+	if (!exact)
+		return FB_ENOENT;
+	v = cursor_value(c);
+	*len = v.len < max ? v.len : max;
+	if (*len > 0)
+		memcpy(out, v.p, *len);
+	return 0;
+}
+
+int
+cursor_del(struct cursor *c)
+{
+	note(c->txn, c->table, cursor_key(c));
+	del(c->table, c->at);
+	return 0;
+}
+
+int
+cursor_put(struct cursor *c, struct slice key, struct slice value)
+{
+	return table_put(c->txn, c->table, key, value);
 }
 
 struct slice
