@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/batch.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
+#include "store/env_db.h"
 #include "t/support/unit.h"
 
 /* An operation that puts "k<seq>" into a table, fails as told, and remembers how it went. */
@@ -238,6 +242,69 @@ START_TEST(threads_bring_the_same)
 }
 END_TEST
 
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool shut, waited;
+} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+
+static int
+flush_at_gate(int fd)
+{
+	pthread_mutex_lock(&gate.lock);
+	while (gate.shut) {
+		gate.waited = true;
+		pthread_cond_broadcast(&gate.cond);
+		pthread_cond_wait(&gate.cond, &gate.lock);
+	}
+	pthread_mutex_unlock(&gate.lock);
+	return fdatasync(fd);
+}
+
+static void
+set_gate(bool shut)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.shut = shut;
+	pthread_cond_broadcast(&gate.cond);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+static void
+wait_for_flush(void)
+{
+	pthread_mutex_lock(&gate.lock);
+	while (!gate.waited)
+		pthread_cond_wait(&gate.cond, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+/* A slow flush costs its own time: what comes meanwhile is committed, and neither is done before its flush. */
+START_TEST(a_batch_is_committed_while_another_is_flushed)
+{
+	struct op o[2] = { { .refuse = 0 } };
+
+	start(true);
+	ck_assert_int_eq(db_env_set_func_fsync(flush_at_gate), 0);
+	set_gate(true);
+	put(&o[0], NULL, 1);
+	wait_for_flush();
+	put(&o[1], NULL, 2);
+	while (!there(2))
+		sched_yield();
+	ck_assert_uint_eq(batch_stats(batch).flushes, 0);
+	for (unsigned i = 0; i < 20; i++)
+		(void)loop_turn(loop, false);
+	ck_assert(!o[0].done && !o[1].done);
+	set_gate(false);
+	while (!o[1].done)
+		(void)loop_turn(loop, true);
+	ck_assert(o[0].done && o[0].order == 0);
+	ck_assert_uint_eq(batch_stats(batch).flushes, 2);
+	finish();
+}
+END_TEST
+
 static int
 forget(struct txn *x, void *arg)
 {
@@ -267,4 +334,5 @@ START_TEST(older_incarnations_are_forgotten)
 END_TEST
 
 UNIT_MAIN("store_batch", many_share_a_commit, one_at_fault_fails_alone, a_passing_failure_costs_a_retry,
-    a_full_disk_refuses_growth_first, large_ones_are_alone, threads_bring_the_same, older_incarnations_are_forgotten)
+    a_full_disk_refuses_growth_first, large_ones_are_alone, threads_bring_the_same,
+    a_batch_is_committed_while_another_is_flushed, older_incarnations_are_forgotten)
