@@ -344,6 +344,11 @@ class OnDisk(fubar.TestCase):
         self.assertEqual([p for p in c.inbox if p.kind == m.PUBLISH], [])
         c.disconnect()
 
+    def no_rows_left(self):
+        """All acknowledgements have come to their homes and to the disk: only then none comes again after kill -9."""
+        fubar.until("no rows left", lambda: self.broker.counter("disk_queued") == 0)
+        fubar.until("all of it flushed", lambda: self.broker.counter("queue_unanswered") == 0)
+
     def kill_each(self):
         for slot in range(WORKERS):
             pid = self.broker.worker_pids()[slot]
@@ -357,7 +362,7 @@ class OnDisk(fubar.TestCase):
         self.kill_each()
         self.publish(self.COUNT)
         self.expect(range(2 * self.COUNT))
-        fubar.until("no rows left", lambda: self.broker.counter("queue_unanswered") == 0)
+        self.no_rows_left()
 
     def test_all_are_killed(self):
         self.member().disconnect()
@@ -368,7 +373,7 @@ class OnDisk(fubar.TestCase):
         self.broker.restart()           # gracefully, what waits stays where it is
         self.publish(2 * self.COUNT)
         self.expect(range(3 * self.COUNT))
-        fubar.until("no rows left", lambda: self.broker.counter("queue_unanswered") == 0)
+        self.no_rows_left()
         self.broker.kill()              # what was acknowledged does not come again
         self.broker.start()
         self.publish(0)
